@@ -1,0 +1,148 @@
+//! The engine's side of the protocol: one process that serves one engine until it is asked to close.
+//!
+//! Both Rust engines run through this loop, on the same runtime and the same session settings, so that what differs
+//! between their numbers is the table format and what the engine makes of it.
+
+mod cayenne;
+mod parquet;
+mod session;
+
+use std::future::Future;
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow_array::RecordBatch;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::answer::Answer;
+use crate::args::EngineName;
+use crate::engine::cayenne::Cayenne;
+use crate::engine::parquet::Parquet;
+use crate::protocol::{Reply, Request};
+use crate::{Result, os};
+
+/// What this process can measure. Futures are `Send`, so that they run on the counted worker threads.
+trait Engine: Send + Sync + 'static {
+    /// Opens or creates the database in `dir`.
+    fn open(dir: PathBuf, threads: usize) -> impl Future<Output = Result<Self>> + Send
+    where
+        Self: Sized;
+
+    /// Copies a Parquet file into a new table. The rows are on stable storage when this returns.
+    fn load(&self, table: &str, source: &Path) -> impl Future<Output = Result<()>> + Send;
+
+    /// Runs a query to its last row.
+    fn query(&self, sql: &str) -> impl Future<Output = Result<Vec<RecordBatch>>> + Send;
+
+    /// Closes the database.
+    fn close(self) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// Serves the engine of that name over stdin and stdout until `close` or the end of input.
+pub(crate) fn serve(name: EngineName) -> Result<()> {
+    match name {
+        EngineName::Cayenne => serve_engine::<Cayenne>(),
+        EngineName::Parquet => serve_engine::<Parquet>(),
+    }
+}
+
+fn serve_engine<E: Engine>() -> Result<()> {
+    let mut lines = std::io::stdin().lock().lines();
+    let Some(first) = lines.next() else { return Ok(()) };
+    let Request::Open { dir, threads } = serde_json::from_str(&first?)? else {
+        return Err("the first request opens the database".into());
+    };
+    let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    let clock = Clock::start();
+    let engine = match run(&runtime, E::open(dir, threads)) {
+        Ok(engine) => engine,
+        Err(failure) => return tell(&failed(failure.as_ref())),
+    };
+    tell(&clock.reply(Reply { version: Some(env!("CARGO_PKG_VERSION").to_owned()), ..Reply::default() }))?;
+    serve_requests(&runtime, engine, lines)
+}
+
+fn serve_requests<E: Engine>(
+    runtime: &Runtime,
+    engine: E,
+    lines: impl Iterator<Item = std::io::Result<String>>,
+) -> Result<()> {
+    let engine = Arc::new(engine);
+    for line in lines {
+        let shared = Arc::clone(&engine);
+        let outcome = match serde_json::from_str(&line?)? {
+            Request::Open { .. } => Err("the database is open already".into()),
+            Request::Load { table, source } => load(runtime, shared, table, source),
+            Request::Query { sql, answer, .. } => query(runtime, shared, sql, answer),
+            Request::Close => {
+                drop(shared);
+                let engine = Arc::into_inner(engine).ok_or("a request still uses the engine")?;
+                return close(runtime, engine);
+            }
+        };
+        tell(&outcome.unwrap_or_else(|failure: Box<_>| failed(failure.as_ref())))?;
+    }
+    Ok(())
+}
+
+fn load<E: Engine>(runtime: &Runtime, engine: Arc<E>, table: String, source: PathBuf) -> Result<Reply> {
+    let clock = Clock::start();
+    run(runtime, async move { engine.load(&table, &source).await })?;
+    Ok(clock.reply(Reply::default()))
+}
+
+fn query<E: Engine>(runtime: &Runtime, engine: Arc<E>, sql: String, answer: bool) -> Result<Reply> {
+    let clock = Clock::start();
+    let batches = run(runtime, async move { engine.query(&sql).await })?;
+    let reply = clock.reply(Reply::default());
+    let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+    let answer = if answer { Some(Answer::from_batches(&batches)?) } else { None };
+    Ok(Reply { rows, answer, ..reply })
+}
+
+fn close<E: Engine>(runtime: &Runtime, engine: E) -> Result<()> {
+    let clock = Clock::start();
+    let reply = match run(runtime, engine.close()) {
+        Ok(()) => clock.reply(Reply::default()),
+        Err(failure) => failed(failure.as_ref()),
+    };
+    tell(&reply)
+}
+
+/// Runs `work` on the worker threads. This thread only waits, so that an engine has the threads it was given and no more.
+fn run<T: Send + 'static>(runtime: &Runtime, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    runtime.block_on(runtime.spawn(work)).map_err(|error| format!("the engine panicked: {error}"))?
+}
+
+fn failed(failure: &(dyn std::error::Error + Send + Sync)) -> Reply {
+    Reply { error: Some(failure.to_string()), ..Reply::default() }
+}
+
+fn tell(reply: &Reply) -> Result<()> {
+    let mut output = std::io::stdout().lock();
+    serde_json::to_writer(&mut output, reply)?;
+    output.write_all(b"\n")?;
+    output.flush()?;
+    Ok(())
+}
+
+/// Wall and CPU time since a request began.
+struct Clock {
+    wall: Instant,
+    cpu: Duration,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { wall: Instant::now(), cpu: os::cpu_time() }
+    }
+
+    /// Stops and fills in the times and the peak memory.
+    fn reply(self, reply: Reply) -> Reply {
+        let wall_ms = self.wall.elapsed().as_secs_f64() * 1e3;
+        let cpu_ms = os::cpu_time().saturating_sub(self.cpu).as_secs_f64() * 1e3;
+        Reply { wall_ms, cpu_ms, peak_rss_bytes: os::peak_rss_bytes(), ..reply }
+    }
+}

@@ -1,0 +1,41 @@
+//! The session settings that both Rust engines share, and the source tables they load from.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
+
+use crate::Result;
+
+/// Larger than DataFusion's default of 8,192, because it is faster for both engines.
+const BATCH_ROWS: usize = 32_768;
+
+/// The catalog of Parquet files to load from, beside the engine's own catalog.
+const SOURCE_CATALOG: &str = "source";
+const SOURCE_SCHEMA: &str = "public";
+
+/// Returns the settings of both engines. What is not named here is DataFusion's default.
+pub(super) fn config(threads: usize) -> SessionConfig {
+    SessionConfig::new().with_target_partitions(threads).with_batch_size(BATCH_ROWS)
+}
+
+/// Returns the runtime of both engines: DataFusion's default, without a memory limit.
+pub(super) fn runtime() -> Result<Arc<RuntimeEnv>> {
+    Ok(RuntimeEnvBuilder::new().build_arc()?)
+}
+
+/// Makes a Parquet file readable as a table, and returns its full name.
+///
+/// It lives in a catalog of its own, so that it never meets the table of the same name that is loaded from it.
+pub(super) async fn add_source(ctx: &SessionContext, table: &str, source: &Path) -> Result<String> {
+    let path = source.to_str().ok_or("a path of a source table is not UTF-8")?;
+    let rows = ctx.read_parquet(path, ParquetReadOptions::default()).await?;
+    let schema = Arc::new(MemorySchemaProvider::new());
+    schema.register_table(table.to_owned(), rows.into_view())?;
+    let catalog = Arc::new(MemoryCatalogProvider::new());
+    catalog.register_schema(SOURCE_SCHEMA, schema)?;
+    ctx.register_catalog(SOURCE_CATALOG, catalog);
+    Ok(format!("{SOURCE_CATALOG}.{SOURCE_SCHEMA}.{table}"))
+}

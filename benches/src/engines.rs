@@ -1,0 +1,151 @@
+//! The engines of one run: how each is started, where its data lies, and whether it still takes part.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::args::Peer;
+use crate::measure::Outcome;
+use crate::process::{Launch, Process};
+use crate::protocol::Reply;
+use crate::{Result, folders, python};
+
+/// The name of the engine that all others are compared with.
+pub(crate) const CAYENNE: &str = "cayenne";
+
+/// One engine with a folder of its own.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) name: &'static str,
+    pub(crate) dir: PathBuf,
+    launch: Launch,
+    threads: usize,
+    /// As the engine tells it when it opens.
+    version: Option<String>,
+    /// Whether a load failed; the engine then sits out the rest of the run.
+    broken: bool,
+}
+
+impl Engine {
+    /// Starts a process and opens the database.
+    pub(crate) fn open(&self) -> Result<(Process, Reply)> {
+        Process::open(&self.launch, &self.dir, self.threads)
+    }
+
+    /// Starts a process and asks nothing of it.
+    pub(crate) fn start(&self) -> Result<Process> {
+        Process::start(&self.launch)
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
+    }
+
+    pub(crate) fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    /// Remembers what the engine told of itself.
+    pub(crate) fn set_version(&mut self, version: Option<String>) {
+        self.version = version;
+    }
+
+    /// Removes all data.
+    pub(crate) fn reset(&self) -> Result<()> {
+        folders::reset(&self.dir)
+    }
+
+    /// Takes the engine out of the rest of the run.
+    pub(crate) fn set_broken(&mut self) {
+        self.broken = true;
+    }
+}
+
+/// An engine that was asked for and could not take part.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Skipped {
+    pub(crate) engine: String,
+    pub(crate) reason: String,
+}
+
+/// All engines of a run, Cayenne first.
+#[derive(Debug)]
+pub(crate) struct Engines {
+    all: Vec<Engine>,
+    skipped: Vec<Skipped>,
+    /// Removed with everything in it at the end of the run.
+    folder: tempfile::TempDir,
+}
+
+impl Engines {
+    /// Prepares Cayenne and `peers`; a peer that is not to be had is skipped with a loud word.
+    pub(crate) fn prepare(peers: &[Peer], threads: usize) -> Result<Self> {
+        let work = folders::cache()?.join("bench-work");
+        std::fs::create_dir_all(&work)?;
+        let folder = tempfile::Builder::new().prefix("run-").tempdir_in(work)?;
+        let mut engines = Self { all: Vec::new(), skipped: Vec::new(), folder };
+        engines.add(CAYENNE, own_binary(CAYENNE)?, threads)?;
+        if peers.contains(&Peer::Parquet) {
+            engines.add(Peer::Parquet.name(), own_binary(Peer::Parquet.name())?, threads)?;
+        }
+        if peers.contains(&Peer::Duckdb) {
+            engines.add_duckdb(threads)?;
+        }
+        Ok(engines)
+    }
+
+    /// Returns the engines that still take part.
+    pub(crate) fn usable(&self) -> impl Iterator<Item = &Engine> {
+        self.all.iter().filter(|engine| !engine.broken)
+    }
+
+    /// Returns the engines that still take part, to be loaded.
+    pub(crate) fn usable_mut(&mut self) -> impl Iterator<Item = &mut Engine> {
+        self.all.iter_mut().filter(|engine| !engine.broken)
+    }
+
+    /// Returns all engines, with or without results.
+    pub(crate) fn all(&self) -> &[Engine] {
+        &self.all
+    }
+
+    pub(crate) fn skipped(&self) -> &[Skipped] {
+        &self.skipped
+    }
+
+    fn add_duckdb(&mut self, threads: usize) -> Result<()> {
+        match python::with_duckdb() {
+            Ok(program) => {
+                let script = python::write_script(self.folder.path())?;
+                self.add(Peer::Duckdb.name(), Launch { program, arguments: vec![script.into()] }, threads)
+            }
+            Err(reason) => {
+                println!("SKIPPED duckdb: {reason}");
+                self.skipped.push(Skipped { engine: Peer::Duckdb.name().to_owned(), reason: reason.to_string() });
+                Ok(())
+            }
+        }
+    }
+
+    fn add(&mut self, name: &'static str, launch: Launch, threads: usize) -> Result<()> {
+        let dir = self.folder.path().join(name);
+        folders::reset(&dir)?;
+        self.all.push(Engine { name, dir, launch, threads, version: None, broken: false });
+        Ok(())
+    }
+}
+
+/// Opens one process per usable engine; an engine that does not open is a problem and is left out.
+pub(crate) fn open_all<'a>(engines: &'a Engines, outcome: &mut Outcome) -> Vec<(&'a Engine, Process)> {
+    let mut running = Vec::new();
+    for engine in engines.usable() {
+        let opened = outcome.keep(&format!("{} open", engine.name), engine.open());
+        running.extend(opened.map(|(process, _)| (engine, process)));
+    }
+    running
+}
+
+fn own_binary(engine: &str) -> Result<Launch> {
+    let program = std::env::current_exe()?;
+    Ok(Launch { program, arguments: vec!["engine".into(), engine.into()] })
+}

@@ -1,0 +1,90 @@
+//! Where the benchmark keeps its files, and what it asks of folders: their size, their bytes on disk, a cold cache.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use crate::{Result, os};
+
+/// Returns the folder `cayenne` in the user's cache folder, which is on a real disk where `/tmp` may be memory.
+pub(crate) fn cache() -> Result<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let base = base.or_else(home).ok_or("neither XDG_CACHE_HOME nor HOME is set")?;
+    Ok(base.join("cayenne"))
+}
+
+/// Returns the sum of the sizes of all files under `folder`.
+pub(crate) fn size_bytes(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for file in files(folder)? {
+        bytes += fs::metadata(&file)?.len();
+    }
+    Ok(bytes)
+}
+
+/// Empties `folder`, and creates it if it is missing.
+pub(crate) fn reset(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::create_dir_all(folder)?;
+    Ok(())
+}
+
+/// Forces the bytes of a new file and its name to disk.
+pub(crate) fn sync_new_file(path: &Path) -> Result<()> {
+    File::open(path)?.sync_all()?;
+    let folder = path.parent().ok_or("a file has a folder")?;
+    File::open(folder)?.sync_all()?;
+    Ok(())
+}
+
+/// Takes all files under `folder` out of the page cache. They are synced first, because dirty pages stay.
+pub(crate) fn forget(folder: &Path) -> Result<()> {
+    for path in files(folder)? {
+        let file = File::open(path)?;
+        file.sync_all()?;
+        os::forget_pages(&file)?;
+    }
+    Ok(())
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            } else {
+                found.push(entry.path());
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn size_counts_files_of_nested_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("inner")).unwrap();
+        fs::write(folder.path().join("a"), [0_u8; 10]).unwrap();
+        fs::write(folder.path().join("inner/b"), [0_u8; 32]).unwrap();
+        assert_eq!(size_bytes(folder.path()).unwrap(), 42);
+    }
+
+    #[test]
+    fn reset_leaves_an_empty_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("inner");
+        reset(&inner).unwrap();
+        fs::write(inner.join("a"), b"x").unwrap();
+        reset(&inner).unwrap();
+        assert_eq!(size_bytes(&inner).unwrap(), 0);
+    }
+}

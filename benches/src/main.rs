@@ -1,0 +1,55 @@
+//! `cayenne-bench`: measures Cayenne beside other engines and writes a report.
+//!
+//! The process that measures runs no query itself. Each engine is a child process that speaks JSON lines, so that its
+//! peak memory and its CPU seconds are its own. The two Rust engines are this same binary, called with `engine NAME`.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its terminal")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads clocks and files directly")]
+
+mod answer;
+mod args;
+mod data;
+mod engine;
+mod engines;
+mod folders;
+mod machine;
+mod measure;
+mod noise;
+mod os;
+mod process;
+mod protocol;
+mod python;
+mod report;
+mod run;
+mod workload;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+
+/// Both Rust engines allocate through it, so that the allocator is never the difference between them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What any step of the benchmark returns; nobody matches on the kind of a failure, it is only told.
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = match args.command {
+        Some(Command::Generate(generate)) => data::generate(&generate).map(|()| true),
+        Some(Command::Engine { name }) => engine::serve(name).map(|()| true),
+        None => run::run(&args.run),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

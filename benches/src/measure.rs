@@ -1,0 +1,206 @@
+//! Measured numbers: samples of one metric, where they belong, and the few statistics a report states.
+
+use serde::Serialize;
+
+use crate::Result;
+
+/// What a sample counts, with its unit in the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Metric {
+    /// Wall time inside the engine.
+    WallMs,
+    /// User and system time of the engine's process.
+    CpuMs,
+    /// Wall time from the start of the process to the answer.
+    SpawnToAnswerMs,
+    PeakRssBytes,
+    DiskBytes,
+}
+
+/// All samples of one metric of one subject on one engine.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Measurement {
+    pub(crate) workload: String,
+    /// A part of the workload, such as `load` or `warm`.
+    pub(crate) section: String,
+    /// What was measured in it, such as a table or a query; `all` for the section as a whole.
+    pub(crate) subject: String,
+    pub(crate) engine: String,
+    pub(crate) metric: Metric,
+    /// In the order in which they were taken; never empty.
+    pub(crate) samples: Vec<f64>,
+}
+
+impl Measurement {
+    /// Returns the middle sample, or the mean of the two middle ones.
+    pub(crate) fn median(&self) -> f64 {
+        median(&self.samples)
+    }
+
+    pub(crate) fn min(&self) -> f64 {
+        self.samples.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    pub(crate) fn max(&self) -> f64 {
+        self.samples.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+    }
+}
+
+/// Returns the median of `samples`, zero if there are none.
+pub(crate) fn median(samples: &[f64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let upper = sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
+    if sorted.len() % 2 == 1 {
+        return upper;
+    }
+    let lower = sorted.len().checked_sub(2).and_then(|twice| sorted.get(twice / 2)).copied().unwrap_or(0.0);
+    f64::midpoint(lower, upper)
+}
+
+/// Where a sample belongs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) section: &'a str,
+    pub(crate) subject: &'a str,
+    pub(crate) engine: &'a str,
+}
+
+/// What a workload hands back: its samples and everything that went wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) measurements: Vec<Measurement>,
+    /// Differing answers and failed requests. One of them makes the run fail.
+    pub(crate) problems: Vec<String>,
+}
+
+impl Outcome {
+    /// Adds one sample.
+    pub(crate) fn record(&mut self, place: Place<'_>, metric: Metric, sample: f64) {
+        let same = |known: &&mut Measurement| {
+            known.metric == metric
+                && known.engine == place.engine
+                && known.subject == place.subject
+                && known.section == place.section
+        };
+        if let Some(known) = self.measurements.iter_mut().find(same) {
+            known.samples.push(sample);
+            return;
+        }
+        self.measurements.push(Measurement {
+            workload: String::new(),
+            section: place.section.to_owned(),
+            subject: place.subject.to_owned(),
+            engine: place.engine.to_owned(),
+            metric,
+            samples: vec![sample],
+        });
+    }
+
+    /// Adds one size. Sizes are far below 2^53, where `f64` stops to be exact.
+    #[expect(clippy::cast_precision_loss, reason = "no process or folder here is nine petabytes large")]
+    pub(crate) fn record_bytes(&mut self, place: Place<'_>, metric: Metric, bytes: u64) {
+        self.record(place, metric, bytes as f64);
+    }
+
+    /// Keeps the value of a step, or its failure as a problem.
+    pub(crate) fn keep<T>(&mut self, what: &str, step: Result<T>) -> Option<T> {
+        match step {
+            Ok(value) => Some(value),
+            Err(failure) => {
+                self.problem(format!("{what}: {failure}"));
+                None
+            }
+        }
+    }
+
+    /// Tells a problem at once and remembers it for the end.
+    pub(crate) fn problem(&mut self, text: String) {
+        eprintln!("PROBLEM {text}");
+        self.problems.push(text);
+    }
+}
+
+/// Numbers of one kind: a workload's section, and what was counted in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Series<'a> {
+    pub(crate) workload: &'a str,
+    pub(crate) section: &'a str,
+    pub(crate) metric: Metric,
+}
+
+/// Questions asked of all measurements of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Results<'a> {
+    pub(crate) measurements: &'a [Measurement],
+    /// All engines in the order in which a report shows them.
+    pub(crate) engines: &'a [String],
+}
+
+impl<'a> Results<'a> {
+    /// Returns the samples of one subject on one engine, if there are any.
+    pub(crate) fn find(self, series: Series<'_>, subject: &str, engine: &str) -> Option<&'a Measurement> {
+        self.measurements.iter().find(|known| {
+            known.workload == series.workload
+                && known.section == series.section
+                && known.metric == series.metric
+                && known.subject == subject
+                && known.engine == engine
+        })
+    }
+
+    /// Returns the median of one subject on one engine, if it was measured.
+    pub(crate) fn median(self, series: Series<'_>, subject: &str, engine: &str) -> Option<f64> {
+        self.find(series, subject, engine).map(Measurement::median)
+    }
+
+    /// Returns the sum of the medians of `subjects`, or nothing if one of them is missing: such a sum compares with none.
+    pub(crate) fn total(self, series: Series<'_>, subjects: &[&str], engine: &str) -> Option<f64> {
+        subjects.iter().map(|subject| self.median(series, subject, engine)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place<'static> = Place { section: "warm", subject: "q01", engine: "cayenne" };
+
+    #[test]
+    fn median_of_odd_even_and_no_samples() {
+        assert!((median(&[3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
+        assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < f64::EPSILON);
+        assert!(median(&[]).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn samples_of_one_place_gather() {
+        let mut outcome = Outcome::default();
+        outcome.record(PLACE, Metric::WallMs, 3.0);
+        outcome.record(PLACE, Metric::CpuMs, 9.0);
+        outcome.record(PLACE, Metric::WallMs, 5.0);
+        assert_eq!(outcome.measurements.len(), 2);
+        let wall = outcome.measurements.first().unwrap();
+        assert_eq!(wall.samples, [3.0, 5.0]);
+        assert!((wall.min() - 3.0).abs() < f64::EPSILON && (wall.max() - 5.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn total_needs_every_subject() {
+        let mut outcome = Outcome::default();
+        outcome.record(PLACE, Metric::WallMs, 3.0);
+        let results = Results { measurements: &outcome.measurements, engines: &[] };
+        let series = Series { workload: "", section: "warm", metric: Metric::WallMs };
+        assert_eq!(results.total(series, &["q01"], "cayenne"), Some(3.0));
+        assert_eq!(results.total(series, &["q01", "q02"], "cayenne"), None);
+    }
+
+    #[test]
+    fn failed_step_becomes_a_problem() {
+        let mut outcome = Outcome::default();
+        let kept: Option<u32> = outcome.keep("duckdb q01", Err("no such table".into()));
+        assert_eq!(kept, None);
+        assert_eq!(outcome.problems, ["duckdb q01: no such table"]);
+    }
+}

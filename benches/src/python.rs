@@ -1,0 +1,57 @@
+//! Finds a Python that can import DuckDB, and sets one up in the user's cache folder if there is none.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::{Result, folders};
+
+/// The version that the published numbers compare with; any other is better than none.
+const WANTED: &str = "duckdb==2.0.0";
+
+/// The engine's side of the protocol; written to a file because Python wants one.
+const SCRIPT: &str = include_str!("../engines/duckdb_engine.py");
+
+/// Returns a Python that imports `duckdb`, with the system's own first.
+///
+/// The first call on a machine downloads the wheel and takes a while.
+pub(crate) fn with_duckdb() -> Result<PathBuf> {
+    let system = PathBuf::from("python3");
+    if imports_duckdb(&system) {
+        return Ok(system);
+    }
+    let folder = folders::cache()?.join("bench-python");
+    let own = folder.join("bin").join("python");
+    if imports_duckdb(&own) {
+        return Ok(own);
+    }
+    install(&system, &folder, &own)?;
+    Ok(own)
+}
+
+/// Writes the engine script into `folder`.
+pub(crate) fn write_script(folder: &Path) -> Result<PathBuf> {
+    let path = folder.join("duckdb_engine.py");
+    fs::write(&path, SCRIPT)?;
+    Ok(path)
+}
+
+fn install(system: &Path, folder: &Path, own: &Path) -> Result<()> {
+    println!("setting up Python with DuckDB in {}", folder.display());
+    run(Command::new(system).args(["-m", "venv"]).arg(folder))?;
+    let pip = |package: &str| run(Command::new(own).args(["-m", "pip", "install", "--quiet", package]));
+    pip(WANTED).or_else(|_| pip("duckdb"))?;
+    if imports_duckdb(own) { Ok(()) } else { Err("duckdb was installed but does not import".into()) }
+}
+
+fn imports_duckdb(python: &Path) -> bool {
+    let mut command = Command::new(python);
+    command.args(["-c", "import duckdb"]).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().map_err(|error| format!("{name}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{name} failed ({status})").into()) }
+}

@@ -1,0 +1,99 @@
+//! Goals: what the project aims at, and whether this run got there. A missed goal is a fact, never a failure.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::engines::CAYENNE;
+
+/// A limit that a measured value should not pass.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Goal {
+    pub(crate) name: String,
+    limit: f64,
+    measure: Measure,
+    /// Nothing if one side of it was not measured.
+    value: Option<f64>,
+    met: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Measure {
+    Ratio,
+    Bytes,
+}
+
+impl Goal {
+    /// Aims at Cayenne's value being at most `limit` times that of `peer`.
+    pub(crate) fn ratio(name: &str, value_of: impl Fn(&str) -> Option<f64>, peer: &str, limit: f64) -> Self {
+        Self::ratio_of(name, value_of(CAYENNE), value_of(peer), limit)
+    }
+
+    /// Aims at `ours` being at most `limit` times `theirs`.
+    pub(crate) fn ratio_of(name: &str, ours: Option<f64>, theirs: Option<f64>, limit: f64) -> Self {
+        let theirs = theirs.filter(|theirs| *theirs > 0.0);
+        Self::new(name, limit, Measure::Ratio, ours.zip(theirs).map(|(ours, theirs)| ours / theirs))
+    }
+
+    /// Aims at a size of at most `limit` bytes.
+    #[expect(clippy::cast_precision_loss, reason = "limits are round numbers far below 2^53")]
+    pub(crate) fn bytes(name: &str, value: Option<f64>, limit: u64) -> Self {
+        Self::new(name, limit as f64, Measure::Bytes, value)
+    }
+
+    fn new(name: &str, limit: f64, measure: Measure, value: Option<f64>) -> Self {
+        Self { name: name.to_owned(), limit, measure, value, met: value.map(|value| value <= limit) }
+    }
+
+    /// Returns the word a reader looks for.
+    pub(crate) fn verdict(&self) -> &'static str {
+        match self.met {
+            Some(true) => "ok",
+            Some(false) => "missed",
+            None => "not measured",
+        }
+    }
+
+    /// Returns the limit as text.
+    pub(crate) fn limit_text(&self) -> String {
+        format!("≤ {}", self.text(self.limit))
+    }
+
+    /// Returns the value as text, or a dash.
+    pub(crate) fn value_text(&self) -> String {
+        self.value.map_or_else(|| "–".to_owned(), |value| self.text(value))
+    }
+
+    fn text(&self, value: f64) -> String {
+        match self.measure {
+            Measure::Ratio => format!("{value:.2}"),
+            Measure::Bytes => format!("{:.0} MiB", value / f64::from(1 << 20)),
+        }
+    }
+}
+
+impl fmt::Display for Goal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} {}: {} {}", self.name, self.limit_text(), self.value_text(), self.verdict())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn goal_reads_as_one_line() {
+        let met = Goal::ratio_of("warm total vs parquet", Some(5.8), Some(10.0), 0.6);
+        assert_eq!(met.to_string(), "warm total vs parquet ≤ 0.60: 0.58 ok");
+        let missed = Goal::bytes("load peak memory", Some(2.0 * 1024.0 * 1024.0 * 1024.0), 1 << 30);
+        assert_eq!(missed.to_string(), "load peak memory ≤ 1024 MiB: 2048 MiB missed");
+    }
+
+    #[test]
+    fn goal_without_a_peer_is_not_measured() {
+        let goal = Goal::ratio_of("warm total vs duckdb", Some(5.8), None, 2.3);
+        assert_eq!(goal.verdict(), "not measured");
+    }
+}

@@ -1,0 +1,136 @@
+//! One measured run from the options to the report.
+
+use std::path::{Path, PathBuf};
+
+use crate::args::RunArgs;
+use crate::engines::Engines;
+use crate::measure::{Measurement, Results};
+use crate::report::table::Table;
+use crate::report::{self, Report, WorkloadReport};
+use crate::workload::{self, Options, Workload};
+use crate::{Result, data, machine, noise};
+
+/// Measures, writes the report and prints its summary. Returns whether all engines answered, and alike.
+pub(crate) fn run(args: &RunArgs) -> Result<bool> {
+    let workloads = workload::select(&args.workloads)?;
+    let options = options(args)?;
+    let started = machine::utc_now();
+    let folder = args.out.clone().unwrap_or_else(|| Path::new("bench-results").join(&started));
+    if cfg!(debug_assertions) {
+        println!("WARNING: this is a debug build; its numbers mean nothing");
+    }
+    let mut engines = Engines::prepare(&args.against, options.threads)?;
+    let steps = noise::calibrate();
+    let noise_before = noise::measure(steps);
+    report::text::print_noise("before", &noise_before);
+    let (measurements, problems) = measure(&workloads, &mut engines, &options)?;
+    let noise_after = noise::measure(steps);
+    report::text::print_noise("after", &noise_after);
+    let names: Vec<_> = engines.all().iter().map(|engine| engine.name.to_owned()).collect();
+    let results = Results { measurements: &measurements, engines: &names };
+    let tables: Vec<_> = workloads.iter().map(|workload| workload.table(results)).collect();
+    let judged = workloads.iter().map(|workload| WorkloadReport::of(workload.as_ref(), results)).collect();
+    let report = Report {
+        format: report::FORMAT,
+        started,
+        command: command(args, &workloads),
+        machine: machine::describe(),
+        versions: versions(&engines),
+        engines: names,
+        skipped: engines.skipped().to_vec(),
+        options,
+        noise_before,
+        noise_after,
+        workloads: judged,
+        measurements: measurements.into_iter().map(Into::into).collect(),
+        problems,
+    };
+    finish(&report, &tables, &folder)?;
+    Ok(report.problems.is_empty())
+}
+
+fn measure(
+    workloads: &[Box<dyn Workload>],
+    engines: &mut Engines,
+    options: &Options,
+) -> Result<(Vec<Measurement>, Vec<String>)> {
+    let (mut measurements, mut problems) = (Vec::new(), Vec::new());
+    for workload in workloads {
+        let name = workload.name();
+        println!("{name}: {}", workload.describe());
+        let outcome = workload.run(engines, options)?;
+        let named = |measurement| Measurement { workload: name.to_owned(), ..measurement };
+        measurements.extend(outcome.measurements.into_iter().map(named));
+        problems.extend(outcome.problems.into_iter().map(|problem| format!("{name}: {problem}")));
+    }
+    Ok((measurements, problems))
+}
+
+fn finish(report: &Report, tables: &[Table], folder: &Path) -> Result<()> {
+    report::write(report, tables, folder)?;
+    report::text::print(report, tables);
+    println!("\nreport: {}", folder.join("report.html").display());
+    Ok(())
+}
+
+fn options(args: &RunArgs) -> Result<Options> {
+    let rounds = args.rounds.unwrap_or(if args.quick { 3 } else { 5 }).max(1);
+    let slow_rounds = if args.quick { 1 } else { rounds };
+    Ok(Options {
+        sf: args.sf,
+        threads: args.threads.unwrap_or_else(machine::cores).max(1),
+        rounds,
+        cold_rounds: slow_rounds,
+        load_rounds: slow_rounds,
+        data: data_folder(args)?,
+    })
+}
+
+fn data_folder(args: &RunArgs) -> Result<PathBuf> {
+    let folder = args.data.clone().map_or_else(|| data::folder(args.sf), Ok)?;
+    std::fs::create_dir_all(&folder)?;
+    // Engines get absolute paths, because nothing says that they share a working directory for ever.
+    Ok(std::path::absolute(folder)?)
+}
+
+fn versions(engines: &Engines) -> Vec<machine::Version> {
+    let mut versions = machine::versions();
+    let told = engines.all().iter().filter(|engine| engine.name == "duckdb");
+    versions.extend(told.filter_map(|engine| Some(machine::version(engine.name, engine.version()?))));
+    versions
+}
+
+/// Returns the command that makes the same run again on another machine.
+fn command(args: &RunArgs, workloads: &[Box<dyn Workload>]) -> String {
+    let mut words = vec!["cargo xtask bench".to_owned()];
+    words.extend(workloads.iter().map(|workload| workload.name().to_owned()));
+    words.push(format!("--sf {}", args.sf));
+    let peers: Vec<_> = args.against.iter().map(|peer| peer.name()).collect();
+    words.push(format!("--against {}", peers.join(",")));
+    words.extend(args.threads.map(|threads| format!("--threads {threads}")));
+    words.extend(args.rounds.map(|rounds| format!("--rounds {rounds}")));
+    words.extend(args.quick.then(|| "--quick".to_owned()));
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::Args;
+
+    #[test]
+    fn command_repeats_what_was_asked() {
+        let args = Args::parse_from(["cayenne-bench", "tpch", "--sf", "0.1", "--quick", "--against", "duckdb,parquet"]);
+        let workloads = workload::select(&args.run.workloads).unwrap();
+        assert_eq!(command(&args.run, &workloads), "cargo xtask bench tpch --sf 0.1 --against duckdb,parquet --quick");
+    }
+
+    #[test]
+    fn quick_runs_three_rounds_and_one_load() {
+        let args = Args::parse_from(["cayenne-bench", "--quick"]);
+        let options = options(&RunArgs { data: Some(std::env::temp_dir()), ..args.run }).unwrap();
+        assert_eq!((options.rounds, options.cold_rounds, options.load_rounds), (3, 1, 1));
+    }
+}

@@ -1,0 +1,82 @@
+//! Workloads: what is measured. One module each; add one here and it is on the command line and in the report.
+
+mod load;
+mod open;
+mod queries;
+mod tpch;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::Result;
+use crate::engines::Engines;
+use crate::measure::{Outcome, Results};
+use crate::report::goal::Goal;
+use crate::report::table::Table;
+
+/// The numbers a run is made with, the same for every workload and engine.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Options {
+    pub(crate) sf: f64,
+    pub(crate) threads: usize,
+    /// Measured rounds of warm queries.
+    pub(crate) rounds: usize,
+    /// Fresh processes per cold query.
+    pub(crate) cold_rounds: usize,
+    /// Times that all tables are loaded.
+    pub(crate) load_rounds: usize,
+    /// Folder of the generated Parquet files; a path of one machine, so it stays out of the report.
+    #[serde(skip)]
+    pub(crate) data: PathBuf,
+}
+
+/// One thing worth measuring, on every engine in turn.
+pub(crate) trait Workload {
+    /// The word on the command line and in the report.
+    fn name(&self) -> &'static str;
+
+    /// One sentence for the report: what is measured, and under which conditions.
+    fn describe(&self) -> &'static str;
+
+    /// Measures all engines. A failure of one engine is a problem in the outcome, not the end of the run.
+    fn run(&self, engines: &mut Engines, options: &Options) -> Result<Outcome>;
+
+    /// Returns the rows that the report shows for this workload.
+    fn table(&self, results: Results<'_>) -> Table;
+
+    /// Judges the results against what the project aims at.
+    fn goals(&self, results: Results<'_>) -> Vec<Goal>;
+}
+
+/// Returns all workloads in the order in which they run.
+pub(crate) fn all() -> Vec<Box<dyn Workload>> {
+    vec![Box::new(tpch::Tpch), Box::new(open::Open)]
+}
+
+/// Returns the workloads of these names, or all if none is named.
+pub(crate) fn select(names: &[String]) -> Result<Vec<Box<dyn Workload>>> {
+    let known: Vec<_> = all().iter().map(|workload| workload.name()).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        return Err(format!("no workload is called `{unknown}`; there are {}", known.join(", ")).into());
+    }
+    let chosen = |name: &str| names.is_empty() || names.iter().any(|chosen| chosen == name);
+    Ok(all().into_iter().filter(|workload| chosen(workload.name())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_workload_is_refused_with_the_known_ones() {
+        let error = select(&["tpcds".to_owned()]).err().unwrap().to_string();
+        assert!(error.contains("tpcds") && error.contains("tpch, open"), "{error}");
+    }
+
+    #[test]
+    fn no_name_selects_all() {
+        assert_eq!(select(&[]).unwrap().len(), all().len());
+        assert_eq!(select(&["open".to_owned()]).unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,277 @@
+//! What the command line says, as types that cannot be wrong.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::source_files::FileKind;
+
+/// Keeps tables as compressed files and answers SQL on them.
+#[derive(Debug, Parser)]
+#[command(name = "cayenne", version, about, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Globals {
+    /// The folder of the database
+    #[arg(long, global = true, env = "CAYENNE_DB", default_value = "./cayenne-data", value_name = "PATH")]
+    pub(crate) db: PathBuf,
+    /// How rows are printed
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: Format,
+    /// Print nothing on stderr but errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Log more; twice, log much more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    /// The memory that queries and loads may use, as in 512MB or 4GiB; without a limit if not given
+    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) memory_limit: Option<NonZeroUsize>,
+    /// The number of threads; one per core if not given
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+}
+
+impl Globals {
+    /// Returns the least severe level that is logged.
+    pub(crate) fn verbosity(&self) -> &'static str {
+        match (self.quiet, self.verbose) {
+            (true, _) => "error",
+            (false, 0) => "warn",
+            (false, 1) => "info",
+            (false, _) => "debug",
+        }
+    }
+}
+
+/// How rows are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns with borders, for people
+    #[default]
+    Table,
+    /// Comma-separated values with a header
+    Csv,
+    /// One array of objects
+    Json,
+    /// One object per line
+    Ndjson,
+    /// An Arrow IPC stream
+    Arrow,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Load files into a table; a missing table is made from their columns
+    Load(LoadArgs),
+    /// Run SQL: from -c and -f, from a pipe, or in a shell
+    Sql(SqlArgs),
+    /// List the tables
+    Tables,
+    /// Show what is known of a table
+    Describe(DescribeArgs),
+    /// Compare the files with what the database says of them
+    Check {
+        /// Read every byte, not only the lengths
+        #[arg(long)]
+        deep: bool,
+    },
+    /// Remove files that no table names: left-overs of writes that were broken off
+    Collect {
+        /// Only list them
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoadArgs {
+    /// Files or patterns such as 'data/*.parquet'; Parquet, CSV, TSV, NDJSON or Arrow
+    #[arg(required = true, value_name = "SRC")]
+    pub(crate) sources: Vec<PathBuf>,
+    /// The table
+    #[arg(long, value_name = "TABLE")]
+    pub(crate) into: String,
+    #[command(flatten)]
+    pub(crate) existing: Existing,
+    /// An option of the table that is made; may be given several times
+    #[arg(long = "option", value_name = "NAME=VALUE", value_parser = parse_option)]
+    pub(crate) options: Vec<(String, String)>,
+    /// What the files are, whatever their names end in
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) input_format: Option<FileKind>,
+    /// How many rows of a CSV or NDJSON file decide the types of its columns [default: 10000 of CSV, all of NDJSON]
+    #[arg(long, value_name = "N")]
+    pub(crate) infer_rows: Option<NonZeroUsize>,
+}
+
+/// What becomes of the rows of a table that is there already.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct Existing {
+    /// Keep the rows of the table
+    #[arg(long)]
+    pub(crate) append: bool,
+    /// Replace the rows of the table
+    #[arg(long)]
+    pub(crate) replace: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SqlArgs {
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+    /// Read only; works while another process writes
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// For scripts: after each statement, one line `OK n` or `ERR code message`; an error does not end the run
+    #[arg(long)]
+    pub(crate) acknowledge: bool,
+}
+
+/// Where SQL comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// The argument of `-c`.
+    Text(String),
+    /// The file named by `-f`.
+    File(PathBuf),
+}
+
+/// Every `-c` and `-f`, in the order in which they were given.
+#[derive(Debug, Default)]
+pub(crate) struct Inputs(pub(crate) Vec<Input>);
+
+const TEXT: &str = "command";
+const FILE: &str = "file";
+
+impl Args for Inputs {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let text = clap::Arg::new(TEXT)
+            .short('c')
+            .long(TEXT)
+            .value_name("SQL")
+            .action(ArgAction::Append)
+            .help("Run these statements; may be given several times, and together with -f");
+        let file = clap::Arg::new(FILE)
+            .short('f')
+            .long(FILE)
+            .value_name("FILE")
+            .action(ArgAction::Append)
+            .value_parser(clap::value_parser!(PathBuf))
+            .help("Run the statements of a file; '-' is stdin");
+        command.arg(text).arg(file)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Inputs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let texts = matches.get_many::<String>(TEXT).unwrap_or_default().cloned().map(Input::Text);
+        let files = matches.get_many::<PathBuf>(FILE).unwrap_or_default().cloned().map(Input::File);
+        let positions = |id| matches.indices_of(id).unwrap_or_default();
+        let mut inputs: Vec<(usize, Input)> = positions(TEXT).zip(texts).chain(positions(FILE).zip(files)).collect();
+        inputs.sort_by_key(|(position, _)| *position);
+        Ok(Self(inputs.into_iter().map(|(_, input)| input).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DescribeArgs {
+    /// The table
+    pub(crate) table: String,
+    /// Print one JSON object, whose keys stay the same
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How many data files are listed
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) files: usize,
+}
+
+fn parse_option(text: &str) -> Result<(String, String), clap::Error> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(clap::Error::raw(ErrorKind::ValueValidation, "write it as name=value")),
+    }
+}
+
+/// Reads `512MB` (a million bytes each), `4GiB` or `4G` (1024³ bytes each), or a plain number of bytes.
+fn parse_size(text: &str) -> Result<NonZeroUsize, String> {
+    let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits).unwrap_or((text, ""));
+    let factor: usize = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
+        _ => return Err("use a unit such as MB, MiB, GB or GiB".to_owned()),
+    };
+    let number: usize = number.parse().map_err(|_| "write it as a whole number and a unit, as in 512MB".to_owned())?;
+    number.checked_mul(factor).and_then(NonZeroUsize::new).ok_or_else(|| "out of range".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_and_files_keep_the_order_in_which_they_were_given() {
+        let cli = Cli::parse_from(["cayenne", "sql", "-c", "a", "-f", "b", "--command", "c", "-f-"]);
+        let Command::Sql(args) = cli.command else { panic!("not sql") };
+        let text = |text: &str| Input::Text(text.to_owned());
+        let file = |path: &str| Input::File(path.into());
+        assert_eq!(args.inputs.0, [text("a"), file("b"), text("c"), file("-")]);
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(parse_size("512MB").unwrap().get(), 512_000_000);
+        assert_eq!(parse_size("4 GiB").unwrap().get(), 4 << 30);
+        assert_eq!(parse_size("1024").unwrap().get(), 1024);
+        for text in ["", "MB", "-1", "0", "1.5GB", "1 parsec", "99999999999999999999", "99999999999TB"] {
+            assert!(parse_size(text).is_err(), "{text:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn append_and_replace_exclude_each_other() {
+        let both = ["cayenne", "load", "a.csv", "--into", "t", "--append", "--replace"];
+        assert!(Cli::try_parse_from(both).is_err());
+    }
+}

@@ -1,0 +1,156 @@
+//! `cayenne describe`: what is known of one table, for people or as one JSON object.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use cayenne_format::{DataFile, Error, Location, Result, TableName, Timestamp};
+use cayenne_table::{Database, PinnedView, Table};
+use serde_json::{Value, json};
+
+use crate::args::{DescribeArgs, Format};
+use crate::exit::{self, Failure};
+use crate::figures::grouped;
+use crate::output;
+use crate::terminal::Terminal;
+
+/// Prints what is known of a table.
+pub(crate) async fn run(database: &Database, args: &DescribeArgs, terminal: &mut Terminal) -> Result<u8, Failure> {
+    let table = find(database, &args.table).await?;
+    let view = table.view().await?;
+    if args.json || matches!(terminal.format, Format::Json | Format::Ndjson) {
+        terminal.write(format!("{}\n", object(&table, &view, args.files)).as_bytes())?;
+        return Ok(exit::OK);
+    }
+    for section in [properties(&table, &view), columns(&table), files(&view, args.files)] {
+        output::print_batch(section.map_err(shapeless)?, terminal)?;
+    }
+    let omitted = view.files().len().saturating_sub(args.files);
+    if omitted > 0 {
+        terminal.note(&format!("{} more data files; --files N lists them", grouped(omitted as u64)));
+    }
+    Ok(exit::OK)
+}
+
+/// Returns the table of this name.
+pub(crate) async fn find(database: &Database, name: &str) -> Result<Arc<Table>> {
+    let name = TableName::try_from(name)?;
+    database.table(&name).await?.ok_or_else(|| {
+        Error::not_found("there is no such table")
+            .code("no-table")
+            .with("table", name)
+            .with("database", database.root().display())
+            .help("`cayenne tables` lists the tables")
+    })
+}
+
+fn shapeless(error: arrow_schema::ArrowError) -> Error {
+    Error::internal("the description of a table has no shape").because(error)
+}
+
+/// The keys of this object are promised in the README; new ones may be added.
+fn object(table: &Table, view: &PinnedView, files: usize) -> Value {
+    let record = table.record();
+    let fields = table.schema().fields().iter().map(
+        |field| json!({ "name": field.name(), "type": field.data_type().to_string(), "nullable": field.is_nullable() }),
+    );
+    let options: serde_json::Map<_, _> =
+        record.options.to_pairs().into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+    json!({
+        "name": record.name.as_str(),
+        "id": record.id.to_string(),
+        "location": record.location,
+        "made_at": time_text(record.made_at),
+        "sequence": view.sequence().number(),
+        "rows": view.snapshot().visible_rows(),
+        "files": view.files().len(),
+        "bytes": view.snapshot().stored_bytes(),
+        "columns": fields.collect::<Vec<_>>(),
+        "options": options,
+        "data_files": view.files().take(files).map(|file| file_object(file)).collect::<Vec<_>>(),
+        "data_files_omitted": view.files().len().saturating_sub(files),
+    })
+}
+
+fn file_object(file: &DataFile) -> Value {
+    json!({
+        "id": file.id.to_string(),
+        "path": path_of(file),
+        "rows": file.rows,
+        "bytes": file.bytes,
+        "added_at": file.added_at.number(),
+    })
+}
+
+/// The path within the folder of the table; none if the bytes are in the metastore.
+fn path_of(file: &DataFile) -> Option<&str> {
+    match &file.location {
+        Location::Path(path) => Some(path),
+        Location::Inline(_) => None,
+    }
+}
+
+/// Writes a time as Arrow does, so in the same way as in rows.
+fn time_text(time: Timestamp) -> String {
+    let array = TimestampMicrosecondArray::from(vec![time.0]).with_timezone("UTC");
+    ArrayFormatter::try_new(&array, &FormatOptions::new()).map(|text| text.value(0).to_string()).unwrap_or_default()
+}
+
+fn properties(table: &Table, view: &PinnedView) -> Result<RecordBatch, arrow_schema::ArrowError> {
+    let record = table.record();
+    let rows = view.snapshot().visible_rows().map_or_else(|| "unknown".to_owned(), |rows| rows.to_string());
+    let mut pairs = vec![
+        ("table", record.name.to_string()),
+        ("id", record.id.to_string()),
+        ("location", record.location.clone()),
+        ("made at", time_text(record.made_at)),
+        ("sequence", view.sequence().to_string()),
+        ("rows", rows),
+        ("files", view.files().len().to_string()),
+        ("bytes", view.snapshot().stored_bytes().to_string()),
+    ];
+    pairs.extend(record.options.to_pairs());
+    let names = pairs.iter().map(|(name, _)| *name);
+    let columns: [(&str, ArrayRef); 2] = [
+        ("property", Arc::new(StringArray::from_iter_values(names))),
+        ("value", Arc::new(StringArray::from_iter_values(pairs.iter().map(|(_, value)| value)))),
+    ];
+    RecordBatch::try_from_iter(columns)
+}
+
+fn columns(table: &Table) -> Result<RecordBatch, arrow_schema::ArrowError> {
+    let fields = table.schema().fields();
+    let types = fields.iter().map(|field| field.data_type().to_string());
+    let nullable: Vec<bool> = fields.iter().map(|field| field.is_nullable()).collect();
+    let columns: [(&str, ArrayRef); 3] = [
+        ("column", Arc::new(StringArray::from_iter_values(fields.iter().map(|field| field.name())))),
+        ("type", Arc::new(StringArray::from_iter_values(types))),
+        ("nullable", Arc::new(BooleanArray::from(nullable))),
+    ];
+    RecordBatch::try_from_iter(columns)
+}
+
+fn files(view: &PinnedView, limit: usize) -> Result<RecordBatch, arrow_schema::ArrowError> {
+    let listed: Vec<_> = view.files().take(limit).collect();
+    let number = |number: fn(&DataFile) -> u64| -> ArrayRef {
+        Arc::new(UInt64Array::from_iter_values(listed.iter().map(|file| number(file))))
+    };
+    let ids = listed.iter().map(|file| file.id.to_string());
+    let columns = [
+        ("data file", Arc::new(StringArray::from_iter_values(ids)) as ArrayRef),
+        ("rows", number(|file| file.rows)),
+        ("bytes", number(|file| file.bytes)),
+        ("added at", number(|file| file.added_at.number())),
+    ];
+    RecordBatch::try_from_iter(columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_in_utc() {
+        assert_eq!(time_text(Timestamp(0)), "1970-01-01T00:00:00Z");
+    }
+}

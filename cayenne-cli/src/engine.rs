@@ -1,0 +1,100 @@
+//! A database and a SQL session on it, opened for one command and closed after it.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use cayenne_format::{Error, path};
+use cayenne_table::{Access, Database};
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool, UnboundedMemoryPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use tokio::runtime::Runtime;
+
+use crate::args::Globals;
+use crate::exit::Failure;
+use crate::fault::caught;
+use crate::signals::Signals;
+
+/// Rows per batch: large enough that the cost per batch vanishes, small enough for a processor cache.
+const BATCH_ROWS: usize = 32_768;
+/// How many users of memory an error about the limit names.
+const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
+
+/// What a command works with.
+pub(crate) struct Engine {
+    pub(crate) database: Arc<Database>,
+    pub(crate) session: SessionContext,
+}
+
+/// What Ctrl-C does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interrupts {
+    /// It ends the command.
+    Stop,
+    /// It ends the running query; the command listens to it itself.
+    CancelTheQuery,
+}
+
+/// Returns the runtime that everything runs on.
+pub(crate) fn runtime(globals: &Globals) -> Result<Runtime, Error> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads(globals).get())
+        .enable_all()
+        .build()
+        .map_err(|error| Error::unavailable("cannot start the threads of the command").because(error))
+}
+
+fn threads(globals: &Globals) -> NonZeroUsize {
+    globals.threads.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+}
+
+/// Opens the database, runs `work`, and closes the database whatever came of it.
+///
+/// A signal drops `work`; a commit that is under way still comes to its end before the database is closed.
+pub(crate) async fn with_engine(
+    globals: &Globals,
+    access: Access,
+    interrupts: Interrupts,
+    work: impl AsyncFnOnce(&Engine) -> Result<u8, Failure>,
+) -> Result<u8, Failure> {
+    let mut signals = Signals::listen()?;
+    let opened = signals.unless_stopped(open(globals, access)).await.map_err(Failure::Stopped)?;
+    let engine = opened?;
+    let work = Box::pin(caught(work(&engine)));
+    let done = match interrupts {
+        Interrupts::Stop => signals.unless_stopped(work).await,
+        Interrupts::CancelTheQuery => signals.unless_terminated(work).await,
+    };
+    // A signal that ended or passed by the work does not count against closing; the next one does.
+    let closed = Signals::listen()?.unless_stopped(engine.database.close()).await.map_err(Failure::Stopped)?;
+    let code = done.map_err(Failure::Stopped)???;
+    closed?;
+    Ok(code)
+}
+
+async fn open(globals: &Globals, access: Access) -> Result<Engine, Failure> {
+    let pool = memory_pool(globals.memory_limit);
+    let database = Database::builder(&globals.db).access(access).memory(Arc::clone(&pool)).open().await?;
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
+    let config = SessionConfig::new().with_target_partitions(threads(globals).get()).with_batch_size(BATCH_ROWS);
+    let session = cayenne_datafusion::session(config, runtime, &database)?;
+    Ok(Engine { database, session })
+}
+
+fn memory_pool(limit: Option<NonZeroUsize>) -> Arc<dyn MemoryPool> {
+    match limit {
+        Some(bytes) => Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes.get()), NAMED_CONSUMERS)),
+        None => Arc::new(UnboundedMemoryPool::default()),
+    }
+}
+
+/// Returns an error if there is no database, for commands that would otherwise make an empty one.
+pub(crate) fn refuse_missing(globals: &Globals) -> Result<(), Error> {
+    if globals.db.join(path::METADATA_FOLDER).is_dir() {
+        return Ok(());
+    }
+    Err(Error::not_found("there is no database here")
+        .code("no-database")
+        .with("database", globals.db.display())
+        .help("name its folder with --db or CAYENNE_DB"))
+}

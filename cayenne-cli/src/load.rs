@@ -1,0 +1,110 @@
+//! `cayenne load`: rows of files become rows of a table, in one commit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt64Type;
+use cayenne_datafusion::{NewColumns, WriteTarget, write_plan};
+use cayenne_format::{Error, Result, Sequence, TableName, TableOptions};
+use cayenne_table::Table;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use futures::StreamExt;
+
+use crate::args::LoadArgs;
+use crate::engine::Engine;
+use crate::escape::escaped;
+use crate::exit::{self, Failure};
+use crate::figures::{counted, duration, rate, size};
+use crate::progress::Progress;
+use crate::source_files::find_sources;
+use crate::source_reader::read_sources;
+use crate::stopwatch::Stopwatch;
+use crate::terminal::Terminal;
+
+/// How often the progress is shown.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// Loads the files and prints what was done.
+pub(crate) async fn run(engine: &Engine, args: &LoadArgs, terminal: &mut Terminal) -> Result<u8, Failure> {
+    let time = Stopwatch::start();
+    let name = TableName::try_from(args.into.as_str())?;
+    let existing = engine.database.table(&name).await?;
+    let target = target(engine, args, &name, existing.as_ref())?;
+    let before = match &existing {
+        Some(table) => table.view().await?.sequence(),
+        None => Sequence::ZERO,
+    };
+    let sources = find_sources(&args.sources, args.input_format)?;
+    let schema = existing.as_ref().map(|table| Arc::clone(table.schema()));
+    let rows = read_sources(&engine.session, &sources, schema, args.infer_rows).await?;
+    let plan = write_plan(rows, target).await?;
+    let progress = Progress::begin(&escaped(name.as_str()), terminal);
+    let written = write(engine, &plan, &progress).await;
+    progress.end();
+    let rows = written?;
+    let stored = stored_bytes(engine, &name, before).await?;
+    let time = time.elapsed();
+    terminal.note(&format!(
+        "loaded {} into {name} in {} ({} on disk, {})",
+        counted(rows, "row"),
+        duration(time),
+        size(stored),
+        rate(rows, time),
+    ));
+    Ok(exit::OK)
+}
+
+fn target(engine: &Engine, args: &LoadArgs, name: &TableName, existing: Option<&Arc<Table>>) -> Result<WriteTarget> {
+    let Some(table) = existing else {
+        let mut options = TableOptions::default();
+        args.options.iter().try_for_each(|(name, value)| options.set(name, value))?;
+        return Ok(WriteTarget::Create {
+            database: Arc::clone(&engine.database),
+            name: name.clone(),
+            options,
+            columns: NewColumns::AsDeclared,
+        });
+    };
+    if let Some((option, _)) = args.options.first() {
+        return Err(Error::invalid("the options of a table are set when it is made")
+            .code("table-exists")
+            .with("table", name)
+            .with("option", option)
+            .help("leave --option out, or DROP TABLE it first"));
+    }
+    match (args.existing.append, args.existing.replace) {
+        (true, _) => Ok(WriteTarget::Append(Arc::clone(table))),
+        (_, true) => Ok(WriteTarget::Overwrite(Arc::clone(table))),
+        _ => Err(Error::already_exists("the table is there already")
+            .code("table-exists")
+            .with("table", name)
+            .help("add --append to keep its rows, or --replace to replace them")),
+    }
+}
+
+/// Runs the plan to its end and returns the number of rows it wrote.
+async fn write(engine: &Engine, plan: &Arc<dyn ExecutionPlan>, progress: &Progress) -> Result<u64, Failure> {
+    let mut counts = execute_stream(Arc::clone(plan), engine.session.task_ctx())?;
+    let mut tick = tokio::time::interval(PROGRESS_EVERY);
+    let mut written = 0;
+    loop {
+        tokio::select! {
+            batch = counts.next() => match batch.transpose()? {
+                Some(batch) => {
+                    let column = batch.columns().first().and_then(|column| column.as_primitive_opt::<UInt64Type>());
+                    written += column.map_or(0, |column| column.values().iter().sum());
+                }
+                None => return Ok(written),
+            },
+            _ = tick.tick() => progress.show(plan),
+        }
+    }
+}
+
+/// Returns the length of the data files that commits after `before` added.
+async fn stored_bytes(engine: &Engine, name: &TableName, before: Sequence) -> Result<u64> {
+    let Some(table) = engine.database.table(name).await? else { return Ok(0) };
+    let view = table.view().await?;
+    Ok(view.files().filter(|file| file.added_at > before).map(|file| file.bytes).sum())
+}

@@ -1,0 +1,120 @@
+//! The outside of Parquet and Arrow files: whether they are whole, judged by the lengths they name.
+//!
+//! The libraries believe these lengths. A file that was cut off, or is something else, would make them set aside gigabytes
+//! or break off, and an Arrow stream that was cut between two batches would pass for a shorter one.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use arrow_ipc::{Block, root_as_footer, root_as_message};
+
+const PARQUET_MAGIC: &[u8] = b"PAR1";
+const ARROW_MAGIC: &[u8] = b"ARROW1";
+/// Length of the footer and magic, at the end of a Parquet file.
+const PARQUET_TAIL_BYTES: u64 = 8;
+/// Length of the footer and magic, at the end of an Arrow file.
+const ARROW_TAIL_BYTES: u64 = 10;
+/// The magic and its padding, at the beginning of an Arrow file.
+const ARROW_HEAD_BYTES: u64 = 8;
+/// Begins every message of an Arrow stream, before the length of its description.
+const CONTINUATION: u32 = u32::MAX;
+
+/// Returns what is wrong with the outside of a Parquet file.
+pub(crate) fn check_parquet(path: &Path) -> Result<(), String> {
+    let file = Bytes::open(path)?;
+    let head = file.read(0, 4)?;
+    let tail = file.read(file.length.saturating_sub(PARQUET_TAIL_BYTES), PARQUET_TAIL_BYTES)?;
+    if head != PARQUET_MAGIC {
+        return Err("it does not begin like a Parquet file".to_owned());
+    }
+    let Some((length, magic)) = tail.split_first_chunk::<4>() else {
+        return Err("it ends too early".to_owned());
+    };
+    if magic != PARQUET_MAGIC {
+        return Err("it does not end like a Parquet file; it may have been cut off".to_owned());
+    }
+    let around = PARQUET_TAIL_BYTES + PARQUET_MAGIC.len() as u64;
+    if u64::from(u32::from_le_bytes(*length)) > file.length.saturating_sub(around) {
+        return Err("its footer is longer than the file".to_owned());
+    }
+    Ok(())
+}
+
+/// Returns what is wrong with the outside of an Arrow file or stream.
+pub(crate) fn check_arrow(path: &Path) -> Result<(), String> {
+    let file = Bytes::open(path)?;
+    if file.read(0, ARROW_MAGIC.len() as u64)? == ARROW_MAGIC { check_arrow_file(&file) } else { check_stream(&file) }
+}
+
+fn check_arrow_file(file: &Bytes) -> Result<(), String> {
+    let tail = file.read(file.length.saturating_sub(ARROW_TAIL_BYTES), ARROW_TAIL_BYTES)?;
+    let (length, magic) = tail.split_first_chunk::<4>().ok_or("it ends too early")?;
+    if magic != ARROW_MAGIC {
+        return Err("it does not end like an Arrow file; it may have been cut off".to_owned());
+    }
+    let length = u64::from(u32::from_le_bytes(*length));
+    let start = file.length.checked_sub(ARROW_TAIL_BYTES + length).filter(|start| *start >= ARROW_HEAD_BYTES);
+    let start = start.ok_or("its footer is longer than the file")?;
+    let footer = file.read(start, length)?;
+    let footer = root_as_footer(&footer).map_err(|error| format!("its footer cannot be read: {error}"))?;
+    let blocks = footer.recordBatches().into_iter().chain(footer.dictionaries()).flatten();
+    for block in blocks {
+        if end_of(block).is_none_or(|end| end > start) {
+            return Err("it names rows beyond its end".to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn end_of(block: &Block) -> Option<u64> {
+    let described = u64::try_from(block.offset()).ok()?.checked_add(u64::try_from(block.metaDataLength()).ok()?)?;
+    described.checked_add(u64::try_from(block.bodyLength()).ok()?)
+}
+
+/// Steps from message to message until the mark that ends the stream.
+fn check_stream(file: &Bytes) -> Result<(), String> {
+    let cut = || "the stream has no end; it may have been cut off".to_owned();
+    let mut at = 0;
+    loop {
+        let prefix = file.read(at, 8).map_err(|_| cut())?;
+        let (continuation, length) = prefix.split_first_chunk::<4>().ok_or_else(cut)?;
+        if u32::from_le_bytes(*continuation) != CONTINUATION {
+            return Err("it is neither an Arrow file nor an Arrow stream".to_owned());
+        }
+        let length = u64::from(u32::from_le_bytes(length.try_into().map_err(|_| cut())?));
+        if length == 0 {
+            return Ok(());
+        }
+        if length > file.length.saturating_sub(at + 8) {
+            return Err(cut());
+        }
+        let message = file.read(at + 8, length)?;
+        let message = root_as_message(&message).map_err(|error| format!("a message cannot be read: {error}"))?;
+        let body = u64::try_from(message.bodyLength()).map_err(|_| "a message has no length")?;
+        at = (at + 8 + length).checked_add(body).filter(|end| *end <= file.length).ok_or_else(cut)?;
+    }
+}
+
+/// The bytes of a file, read where they are asked for.
+struct Bytes {
+    file: File,
+    length: u64,
+}
+
+impl Bytes {
+    #[expect(clippy::disallowed_methods, reason = "a source is named by the user and no part of a database")]
+    fn open(path: &Path) -> Result<Self, String> {
+        let opened = File::open(path).and_then(|file| Ok(Self { length: file.metadata()?.len(), file }));
+        opened.map_err(|error| error.to_string())
+    }
+
+    fn read(&self, at: u64, length: u64) -> Result<Vec<u8>, String> {
+        let end = at.checked_add(length).filter(|end| *end <= self.length);
+        let length = end.and_then(|_| usize::try_from(length).ok()).ok_or("it is too short")?;
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, at).map_err(|error: io::Error| error.to_string())?;
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,296 @@
+//! Reads the files of a load through DataFusion, and names the file in every error.
+
+use std::fmt::{self, Write};
+use std::num::NonZeroUsize;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::{Field, Schema, SchemaRef};
+use cayenne_datafusion::error_of;
+use cayenne_format::{Error, ErrorKind, Result};
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::error::DataFusionError;
+use datafusion::execution::options::ArrowReadOptions;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, cast, ident, lit};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use datafusion::prelude::{CsvReadOptions, DataFrame, JsonReadOptions, ParquetReadOptions, SessionContext};
+use datafusion::scalar::ScalarValue;
+use futures::{StreamExt, TryStreamExt};
+
+use crate::fault::{caught, error_of_panic};
+use crate::source_envelope::{check_arrow, check_parquet};
+use crate::source_files::{FileKind, SourceFile, Sources};
+use crate::source_schema::{FileColumns, merged, reading_schema, refuse_missing_columns};
+
+/// How many rows of a CSV file decide its types. A later row that does not fit is an error, not a lost value.
+const CSV_INFER_ROWS: usize = 10_000;
+
+/// Returns the rows of the files as rows of `table`, or of a table that would suit them.
+///
+/// Nothing is read yet but what tells the columns.
+pub(crate) async fn read_sources(
+    session: &SessionContext,
+    sources: &Sources,
+    table: Option<SchemaRef>,
+    infer_rows: Option<NonZeroUsize>,
+) -> Result<DataFrame> {
+    let reader = Reader::new(session, sources.kind, infer_rows);
+    let mut columns = Vec::new();
+    for file in reader.with_rows(&sources.files)? {
+        columns.push(FileColumns { path: &file.path, schema: reader.infer(&file.path, table.is_some()).await? });
+    }
+    let schema = match table {
+        Some(schema) => {
+            columns.iter().try_for_each(|file| refuse_missing_columns(file, &schema))?;
+            nullable(&schema)
+        }
+        None => merged(sources.kind, &columns)?,
+    };
+    let mut parts = Vec::new();
+    for file in &columns {
+        parts.extend(reader.parts(file, &schema).await?);
+    }
+    let partitions = dealt(parts, reader.partitions, &schema);
+    let rows = StreamingTable::try_new(schema, partitions).map_err(error_of)?;
+    session.read_table(Arc::new(rows)).map_err(error_of)
+}
+
+/// Rows on their way to a table may hold nulls anywhere: the table refuses those it does not take, and names the column.
+fn nullable(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
+}
+
+/// Reads files of one kind, each in as many pieces as there are threads.
+struct Reader {
+    context: SessionContext,
+    kind: FileKind,
+    infer_rows: Option<NonZeroUsize>,
+    partitions: usize,
+}
+
+impl Reader {
+    fn new(session: &SessionContext, kind: FileKind, infer_rows: Option<NonZeroUsize>) -> Self {
+        let config = session.copied_config();
+        let partitions = config.target_partitions();
+        // The pieces of a file are dealt to the streams of the load below; there is no need to mix their rows before.
+        let config = config.with_round_robin_repartition(false);
+        let context = SessionContext::new_with_config_rt(config, session.runtime_env());
+        Self { context, kind, infer_rows, partitions }
+    }
+
+    /// An NDJSON file of no bytes has no rows; of the other kinds, such a file is broken.
+    fn with_rows<'a>(&self, files: &'a [SourceFile]) -> Result<Vec<&'a SourceFile>> {
+        let (empty, full): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.bytes == 0);
+        match empty.first() {
+            Some(file) if self.kind != FileKind::Ndjson => {
+                Err(Error::invalid("the source file is empty").code("empty-source").with("file", file.path.display()))
+            }
+            _ => Ok(full),
+        }
+    }
+
+    async fn infer(&self, path: &Path, names_suffice: bool) -> Result<SchemaRef> {
+        let whole = match self.kind {
+            FileKind::Parquet => check_parquet(path),
+            FileKind::Arrow => check_arrow(path),
+            FileKind::Csv | FileKind::Tsv | FileKind::Ndjson => Ok(()),
+        };
+        whole.map_err(|why| bad_source(path, why))?;
+        let rows = caught(self.rows(path, None, names_suffice)).await.map_err(|error| broken_off(path, &error))?;
+        Ok(Arc::clone(rows.map_err(|error| unreadable(path, error))?.schema().inner()))
+    }
+
+    async fn rows(
+        &self,
+        path: &Path,
+        schema: Option<SchemaRef>,
+        names_suffice: bool,
+    ) -> Result<DataFrame, DataFusionError> {
+        let schema = schema.as_deref();
+        let name = url(path)?;
+        let given = self.infer_rows.map(NonZeroUsize::get);
+        match self.kind {
+            FileKind::Parquet => {
+                let options = ParquetReadOptions { file_extension: "", schema, ..Default::default() };
+                self.context.read_parquet(name, options).await
+            }
+            FileKind::Csv | FileKind::Tsv => {
+                let infer_rows = if names_suffice { 1 } else { given.unwrap_or(CSV_INFER_ROWS) };
+                let options = CsvReadOptions {
+                    file_extension: "",
+                    schema,
+                    schema_infer_max_records: infer_rows,
+                    delimiter: if self.kind == FileKind::Tsv { b'\t' } else { b',' },
+                    // Only then may a quoted field hold a line end wherever it stands.
+                    newlines_in_values: true,
+                    ..CsvReadOptions::new()
+                };
+                self.context.read_csv(name, options).await
+            }
+            FileKind::Ndjson => {
+                // A key that appears late would be dropped without a word, so all rows are looked at.
+                let infer_rows = given.unwrap_or(usize::MAX);
+                let options = JsonReadOptions {
+                    file_extension: "",
+                    schema,
+                    schema_infer_max_records: infer_rows,
+                    ..Default::default()
+                };
+                self.context.read_json(name, options).await
+            }
+            FileKind::Arrow => {
+                let options = ArrowReadOptions { file_extension: "", schema, ..Default::default() };
+                self.context.read_arrow(name, options).await
+            }
+        }
+    }
+
+    /// Returns the pieces of a file, whose rows are rows of `table`.
+    async fn parts(&self, file: &FileColumns<'_>, table: &SchemaRef) -> Result<Vec<Part>> {
+        let schema = reading_schema(self.kind, file, table)?;
+        let plan = caught(self.plan(file.path, schema, table)).await.map_err(|error| broken_off(file.path, &error))?;
+        let plan = plan.map_err(|error| unreadable(file.path, error))?;
+        let path: Arc<Path> = Arc::from(file.path);
+        let count = plan.output_partitioning().partition_count();
+        Ok((0..count).map(|partition| Part { path: Arc::clone(&path), plan: Arc::clone(&plan), partition }).collect())
+    }
+
+    async fn plan(
+        &self,
+        path: &Path,
+        schema: SchemaRef,
+        table: &SchemaRef,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let rows = self.rows(path, Some(Arc::clone(&schema)), false).await?;
+        let columns = table.fields().iter().map(|field| column(&schema, field)).collect::<Result<Vec<_>, _>>()?;
+        let plan = rows.select(columns)?.create_physical_plan().await?;
+        let state = self.context.state();
+        Ok(plan.repartitioned(self.partitions, state.config_options())?.unwrap_or(plan))
+    }
+}
+
+/// The column of a file, in the type of the table; null where the file does not have it.
+fn column(file: &Schema, wanted: &Field) -> Result<Expr, DataFusionError> {
+    let found = match file.field_with_name(wanted.name()) {
+        Ok(found) if found.data_type() == wanted.data_type() => ident(wanted.name()),
+        Ok(_) => cast(ident(wanted.name()), wanted.data_type().clone()),
+        Err(_) => lit(ScalarValue::try_from(wanted.data_type())?),
+    };
+    Ok(found.alias(wanted.name()))
+}
+
+/// Returns the path as DataFusion reads it literally: in a plain path it would take `[` and `*` for a pattern.
+fn url(path: &Path) -> Result<String, DataFusionError> {
+    let path = std::path::absolute(path)?;
+    let mut url = String::from("file://");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' | b'~' => url.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => url.push(char::from(*byte)),
+            byte => {
+                // Writing to a String cannot fail.
+                let _infallible = write!(url, "%{byte:02X}");
+            }
+        }
+    }
+    Ok(url)
+}
+
+fn unreadable(path: &Path, error: DataFusionError) -> Error {
+    let known = error_of(error);
+    if known.kind() == ErrorKind::ResourceLimit {
+        return known.with("file", path.display());
+    }
+    // The cause is what the library says; which of its layers said it does not help anybody.
+    bad_source(path, cause_of(&known))
+}
+
+/// A library did not expect what it found in the file, and panicked.
+fn broken_off(path: &Path, error: &Error) -> Error {
+    bad_source(path, cause_of(error))
+}
+
+fn cause_of(error: &Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+fn bad_source(path: &Path, why: String) -> Error {
+    Error::invalid("the source file cannot be read")
+        .code("bad-source")
+        .with("file", path.display())
+        .because(why)
+        .help("mend the file, or leave it out; nothing was changed")
+}
+
+/// One piece of one file.
+#[derive(Clone)]
+struct Part {
+    path: Arc<Path>,
+    plan: Arc<dyn ExecutionPlan>,
+    partition: usize,
+}
+
+impl Part {
+    fn open(&self, context: &Arc<TaskContext>) -> Result<SendableRecordBatchStream, DataFusionError> {
+        let path = Arc::clone(&self.path);
+        let external = |error| DataFusionError::External(Box::new(error));
+        let rows = self.plan.execute(self.partition, Arc::clone(context));
+        let rows = rows.map_err(|error| external(unreadable(&path, error)))?;
+        let schema = rows.schema();
+        let named = AssertUnwindSafe(rows).catch_unwind().map(move |batch| match batch {
+            Ok(batch) => batch.map_err(|error| external(unreadable(&path, error))),
+            Err(panic) => Err(external(broken_off(&path, &error_of_panic(panic.as_ref())))),
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, named)))
+    }
+}
+
+/// Deals pieces to at most `count` streams, so that as many are read at a time.
+fn dealt(parts: Vec<Part>, count: usize, schema: &SchemaRef) -> Vec<Arc<dyn PartitionStream>> {
+    let count = count.min(parts.len()).max(1);
+    let mut streams: Vec<Vec<Part>> = vec![Vec::new(); count];
+    for (stream, part) in (0..count).cycle().zip(parts) {
+        if let Some(stream) = streams.get_mut(stream) {
+            stream.push(part);
+        }
+    }
+    let stream = |parts| Arc::new(Parts { schema: Arc::clone(schema), parts }) as Arc<dyn PartitionStream>;
+    streams.into_iter().map(stream).collect()
+}
+
+/// Pieces that are read one after the other.
+struct Parts {
+    schema: SchemaRef,
+    parts: Vec<Part>,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths: Vec<PathBuf> = self.parts.iter().map(|part| part.path.to_path_buf()).collect();
+        f.debug_struct("Parts").field("paths", &paths).finish_non_exhaustive()
+    }
+}
+
+impl PartitionStream for Parts {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let schema = Arc::clone(&self.schema);
+        let opened = futures::stream::iter(self.parts.clone()).map(move |part| part.open(&context));
+        // The plan of one file may promise less or more about nulls and metadata than all files together.
+        let uniform = Arc::clone(&schema);
+        let rows = opened.try_flatten().map(move |batch| {
+            let columns = batch?.columns().to_vec();
+            Ok(RecordBatch::try_new(Arc::clone(&uniform), columns)?)
+        });
+        Box::pin(RecordBatchStreamAdapter::new(schema, rows))
+    }
+}

@@ -1,0 +1,356 @@
+//! Finds where SQL statements end in text that arrives piece by piece.
+//!
+//! It knows quotes, comments and nothing else of SQL, and reads them as the parser behind it does.
+
+use cayenne_format::{Error, Result};
+
+/// The longest statement, in bytes: more would only fill the memory before the parser refuses it.
+const STATEMENT_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Takes pieces of text and gives back whole statements.
+#[derive(Debug, Default)]
+pub(crate) struct StatementReader {
+    bytes: Vec<u8>,
+    /// Where the current statement begins.
+    start: usize,
+    /// Up to where the current statement was looked at.
+    seen: usize,
+    inside: Inside,
+    /// Nothing follows: what is not closed by now never will be.
+    ended: bool,
+}
+
+/// What the next byte belongs to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Inside {
+    #[default]
+    Statement,
+    /// `'…'`, `"…"` or `` `…` ``; a doubled quote is closed and opened again.
+    Quotes(u8),
+    /// `E'…'`, in which a backslash takes the meaning from the byte that follows.
+    Escapes,
+    /// `q'[…]'`, up to the closing bracket and quote.
+    Delimited(u8),
+    /// `$tag$…$tag$`; holds the delimiter.
+    Dollars(Vec<u8>),
+    LineComment,
+    /// Comments nest.
+    BlockComment(u32),
+}
+
+/// What was recognised at the place looked at.
+enum Step {
+    /// So many bytes belong together; after them comes the inside of this.
+    Over(usize, Inside),
+    /// A semicolon ends the statement.
+    End,
+    /// The next bytes decide.
+    More,
+}
+
+impl StatementReader {
+    /// Takes the next piece.
+    pub(crate) fn push(&mut self, piece: &[u8]) {
+        self.bytes.drain(..self.start);
+        self.seen -= self.start;
+        self.start = 0;
+        self.bytes.extend_from_slice(piece);
+    }
+
+    /// Says that no piece follows: what is there now is the last statement.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Says whether a statement was begun and not ended.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.inside != Inside::Statement || !is_blank(self.bytes.get(self.start..).unwrap_or_default())
+    }
+
+    /// Forgets what was begun.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Returns the next whole statement, or `None` until more is pushed.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if the statement is not UTF-8; `ResourceLimit` if it is too long. The statements after it are found.
+    pub(crate) fn next(&mut self) -> Option<Result<String>> {
+        loop {
+            let rest = self.bytes.get(self.seen..).unwrap_or_default();
+            match step(&self.inside, rest) {
+                Step::Over(bytes, inside) => {
+                    self.seen += bytes;
+                    self.inside = inside;
+                }
+                Step::End => {
+                    self.seen += 1;
+                    return Some(self.cut());
+                }
+                Step::More if self.ended && !rest.is_empty() => self.seen += 1,
+                Step::More if self.ended && self.is_pending() => return Some(self.cut()),
+                Step::More if self.seen - self.start > STATEMENT_BYTES_MAX => {
+                    self.clear();
+                    return Some(Err(Error::resource_limit("the statement is too long")
+                        .code("statement-too-long")
+                        .with("bytes_max", STATEMENT_BYTES_MAX)));
+                }
+                Step::More => return None,
+            }
+        }
+    }
+
+    fn cut(&mut self) -> Result<String> {
+        let statement = self.bytes.get(self.start..self.seen).unwrap_or_default();
+        // Some editors begin every file with a byte order mark.
+        let statement = statement.strip_prefix(b"\xef\xbb\xbf").unwrap_or(statement);
+        let text = String::from_utf8(statement.to_vec())
+            .map_err(|error| Error::invalid("the statement is not UTF-8").code("sql-syntax").because(error));
+        self.start = self.seen;
+        self.inside = Inside::Statement;
+        text
+    }
+}
+
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(u8::is_ascii_whitespace)
+}
+
+fn step(inside: &Inside, rest: &[u8]) -> Step {
+    match inside {
+        Inside::Statement => in_statement(rest),
+        Inside::Quotes(quote) => match rest.iter().position(|byte| byte == quote) {
+            Some(at) => Step::Over(at + 1, Inside::Statement),
+            None => all(rest, inside),
+        },
+        Inside::Escapes => in_escapes(rest),
+        Inside::Delimited(close) => until(rest, &[*close, b'\''], inside),
+        Inside::Dollars(delimiter) => until(rest, delimiter, inside),
+        Inside::LineComment => match rest.iter().position(|byte| *byte == b'\n') {
+            Some(at) => Step::Over(at + 1, Inside::Statement),
+            None => all(rest, inside),
+        },
+        Inside::BlockComment(depth) => in_block_comment(rest, *depth),
+    }
+}
+
+/// Everything belongs to what it is inside of.
+fn all(rest: &[u8], inside: &Inside) -> Step {
+    if rest.is_empty() { Step::More } else { Step::Over(rest.len(), inside.clone()) }
+}
+
+/// Looks for `delimiter`; the last bytes may be the beginning of it and are looked at again.
+fn until(rest: &[u8], delimiter: &[u8], inside: &Inside) -> Step {
+    match rest.windows(delimiter.len()).position(|window| window == delimiter) {
+        Some(at) => Step::Over(at + delimiter.len(), Inside::Statement),
+        None => match rest.len().saturating_sub(delimiter.len() - 1) {
+            0 => Step::More,
+            bytes => Step::Over(bytes, inside.clone()),
+        },
+    }
+}
+
+fn in_statement(rest: &[u8]) -> Step {
+    match rest {
+        [b';', ..] => Step::End,
+        [quote @ (b'\'' | b'"' | b'`'), ..] => Step::Over(1, Inside::Quotes(*quote)),
+        [b'-', b'-', ..] => Step::Over(2, Inside::LineComment),
+        [b'/', b'*', ..] => Step::Over(2, Inside::BlockComment(1)),
+        // Operators whose second byte does not begin a comment.
+        [b'/' | b'|', b'/', ..] => Step::Over(2, Inside::Statement),
+        [] | [b'-' | b'/' | b'|'] => Step::More,
+        [b'$', tail @ ..] => at_dollar(tail),
+        [first, ..] if first.is_ascii_digit() => at_number(rest),
+        [first, ..] if is_word(*first) => at_word(rest),
+        _ => Step::Over(1, Inside::Statement),
+    }
+}
+
+/// A `$` outside a word: a quote if another `$` follows its tag, else a placeholder.
+fn at_dollar(tail: &[u8]) -> Step {
+    let is_tag = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || !byte.is_ascii();
+    let tag = tail.iter().take_while(|byte| is_tag(byte)).count();
+    match tail.get(tag) {
+        None => Step::More,
+        Some(b'$') => {
+            let mut delimiter = vec![b'$'];
+            delimiter.extend_from_slice(tail.get(..=tag).unwrap_or_default());
+            Step::Over(delimiter.len(), Inside::Dollars(delimiter))
+        }
+        Some(_) => Step::Over(1 + tag, Inside::Statement),
+    }
+}
+
+/// A number ends where its digits do: what follows without a space is a word of its own, except the mark of hexadecimals.
+fn at_number(rest: &[u8]) -> Step {
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    match (rest.get(digits), rest.first()) {
+        (None, _) => Step::More,
+        (Some(b'x'), Some(b'0')) if digits == 1 => Step::Over(2, Inside::Statement),
+        _ => Step::Over(digits, Inside::Statement),
+    }
+}
+
+/// A word right before a quote may say what kind of quote it is.
+fn at_word(rest: &[u8]) -> Step {
+    let length = rest.iter().take_while(|byte| is_word(**byte)).count();
+    let word = rest.get(..length).unwrap_or_default();
+    match rest.get(length..).unwrap_or_default() {
+        [] => Step::More,
+        [b'\'', ..] if word.eq_ignore_ascii_case(b"e") || word.eq_ignore_ascii_case(b"x") => {
+            Step::Over(length + 1, Inside::Escapes)
+        }
+        [b'\'', tail @ ..] if word.eq_ignore_ascii_case(b"q") || word.eq_ignore_ascii_case(b"nq") => match tail {
+            [] => Step::More,
+            [open, ..] => Step::Over(length + 2, Inside::Delimited(closing(*open))),
+        },
+        _ => Step::Over(length, Inside::Statement),
+    }
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'@' | b'#' | b'$') || !byte.is_ascii()
+}
+
+fn closing(open: u8) -> u8 {
+    match open {
+        b'[' => b']',
+        b'{' => b'}',
+        b'<' => b'>',
+        b'(' => b')',
+        other => other,
+    }
+}
+
+fn in_escapes(rest: &[u8]) -> Step {
+    match rest {
+        [] | [b'\\' | b'\''] => Step::More,
+        [b'\\', ..] | [b'\'', b'\'', ..] => Step::Over(2, Inside::Escapes),
+        [b'\'', ..] => Step::Over(1, Inside::Statement),
+        _ => {
+            let plain = rest.iter().take_while(|byte| !matches!(byte, b'\\' | b'\'')).count();
+            Step::Over(plain, Inside::Escapes)
+        }
+    }
+}
+
+fn in_block_comment(rest: &[u8], depth: u32) -> Step {
+    match rest {
+        [] | [b'/' | b'*'] => Step::More,
+        [b'/', b'*', ..] => Step::Over(2, Inside::BlockComment(depth.saturating_add(1))),
+        [b'*', b'/', ..] if depth == 1 => Step::Over(2, Inside::Statement),
+        [b'*', b'/', ..] => Step::Over(2, Inside::BlockComment(depth - 1)),
+        [b'/' | b'*', ..] => Step::Over(1, Inside::BlockComment(depth)),
+        _ => {
+            let plain = rest.iter().take_while(|byte| !matches!(byte, b'/' | b'*')).count();
+            Step::Over(plain, Inside::BlockComment(depth))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::dialect::GenericDialect;
+    use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Reads `text` in pieces of `piece` bytes.
+    fn read(text: &[u8], piece: usize) -> Vec<String> {
+        let mut reader = StatementReader::default();
+        let mut found = Vec::new();
+        for bytes in text.chunks(piece) {
+            reader.push(bytes);
+            found.extend(std::iter::from_fn(|| reader.next()));
+        }
+        reader.end();
+        found.extend(std::iter::from_fn(|| reader.next()));
+        found.into_iter().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn semicolons_in_quotes_and_comments_end_nothing() {
+        for statement in [
+            "SELECT 'a;b'",
+            "SELECT 'it''s;'",
+            "SELECT \"a;b\", `c;d`",
+            "SELECT E'it\\';s'",
+            "SELECT e'a'';b'",
+            "SELECT 1 -- no; end\n",
+            "SELECT /* a; /* b; */ c; */ 1",
+            "SELECT $$a;'b$$",
+            "SELECT $tag$a;$$;$tag$",
+            "SELECT q'[a';b]'",
+            "SELECT t$files, $1",
+            "SELECT '\u{e9};'",
+        ] {
+            let text = format!("{statement};SELECT 2");
+            for piece in [1, 2, 3, 7, 1000] {
+                let expected = [format!("{statement};"), "SELECT 2".to_owned()];
+                assert_eq!(read(text.as_bytes(), piece), expected, "in pieces of {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_statement_is_given_back_as_soon_as_its_end_arrives() {
+        let mut reader = StatementReader::default();
+        reader.push(b"SELECT 1");
+        assert!(reader.next().is_none() && reader.is_pending());
+        reader.push(b";");
+        assert_eq!(reader.next().unwrap().unwrap(), "SELECT 1;");
+        assert!(reader.next().is_none() && !reader.is_pending());
+    }
+
+    #[test]
+    fn what_is_never_closed_is_the_last_statement() {
+        assert_eq!(read(b"SELECT 'a;b", 4), ["SELECT 'a;b"]);
+        assert_eq!(read(b"SELECT 1; /* ; ", 4), ["SELECT 1;", " /* ; "]);
+        assert_eq!(read(b"SELECT E'a\\", 4), ["SELECT E'a\\"]);
+        assert!(read(b"\n  \n", 4).is_empty());
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_an_error_of_one_statement() {
+        let mut reader = StatementReader::default();
+        reader.push(b"SELECT '\xff'; SELECT 2;");
+        assert_eq!(reader.next().unwrap().unwrap_err().stable_code(), "sql-syntax");
+        assert_eq!(reader.next().unwrap().unwrap(), " SELECT 2;");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_not_part_of_a_statement() {
+        assert_eq!(read(b"\xef\xbb\xbfSELECT 1;", 2), ["SELECT 1;"]);
+    }
+
+    /// Counts the statements as the parser's own tokenizer sees them; none if it refuses the text.
+    fn semicolons(text: &str) -> Option<usize> {
+        let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize().ok()?;
+        Some(tokens.iter().filter(|token| **token == Token::SemiColon).count())
+    }
+
+    fn fragment() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec![
+            "SELECT ", "a", " 1 ", ";", "'", "''", "\"", "`", "--", "\n", "/*", "*/", "$$", "$t$", "$", " E'", " q'[",
+            "]'", "\\", " ", ",", "-", "é", "/", "<", ">", "|", "&", "=", "?", "~", "^", ":", "x", "0",
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_the_tokenizer_of_the_parser(fragments in prop::collection::vec(fragment(), 0..24), piece in 1_usize..9) {
+            let text = fragments.concat();
+            if let Some(expected) = semicolons(&text) {
+                let found = read(text.as_bytes(), piece);
+                let joined = found.concat();
+                prop_assert_eq!(joined.trim_end(), text.trim_end());
+                let ended = found.iter().filter(|statement| statement.ends_with(';')).count();
+                let last_is_open = found.last().is_some_and(|last| semicolons(last) == Some(0));
+                prop_assert_eq!(found.len() - usize::from(last_is_open), expected, "{:?} ({} ended)", found, ended);
+            }
+        }
+    }
+}

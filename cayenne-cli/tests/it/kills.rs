@@ -1,0 +1,118 @@
+//! Processes that die in the middle of a write: the table is as before or as after, and nothing is left over.
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::database::Database;
+use crate::random::Random;
+
+/// The latest moment of death, in milliseconds after the start.
+const DEATH_MS_MAX: u64 = 150;
+/// Above this many rows the table is replaced or emptied and no longer appended to.
+const ROWS_MAX: u64 = 250_000;
+
+/// What `SELECT count(*), sum(id)` says of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State {
+    rows: u64,
+    sum: u64,
+}
+
+impl State {
+    const EMPTY: Self = Self { rows: 0, sum: 0 };
+
+    fn of(database: &Database) -> Self {
+        let answer = database.query("SELECT count(*), coalesce(sum(id), 0) FROM t");
+        let (rows, sum) = answer.trim().split_once(',').unwrap();
+        Self { rows: rows.parse().unwrap(), sum: sum.parse().unwrap() }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { rows: self.rows + other.rows, sum: self.sum + other.sum }
+    }
+}
+
+/// A file with rows, different from every other in their number and sum.
+fn source(database: &Database, number: u64) -> (String, State) {
+    let rows = 10_000 + 5_000 * number;
+    let ids = number * 1_000_000..number * 1_000_000 + rows;
+    let lines: Vec<String> = ids.clone().map(|id| format!("{id},name {id}")).collect();
+    let path = database.write(&format!("s{number}.csv"), format!("id,name\n{}\n", lines.join("\n")));
+    (path, State { rows, sum: ids.sum() })
+}
+
+struct Torture {
+    database: Database,
+    sources: Vec<(String, State)>,
+    random: Random,
+    state: State,
+    /// The data files of every state so far: earlier snapshots keep theirs.
+    files: BTreeSet<String>,
+    /// Deaths before the commit, deaths after it, and processes that were too fast for it.
+    outcomes: [u32; 3],
+    /// Deaths that left files over.
+    left_over: u32,
+}
+
+impl Torture {
+    fn new() -> Self {
+        let database = Database::new();
+        let sources: Vec<_> = (1..5).map(|number| source(&database, number)).collect();
+        let (first, state) = &sources[0];
+        database.ok(&["load", first, "--into", "t"]);
+        let state = *state;
+        let files = database.named_files("t");
+        Self { database, sources, random: Random::from_environment(), state, files, outcomes: [0; 3], left_over: 0 }
+    }
+
+    fn round(&mut self) {
+        let choice = self.random.below(self.sources.len() as u64);
+        let (path, rows) = self.sources[usize::try_from(choice).unwrap()].clone();
+        let (args, after): (Vec<&str>, State) = match self.random.below(5) {
+            0 => (vec!["sql", "-c", "TRUNCATE TABLE t"], State::EMPTY),
+            1 | 2 if self.state.rows < ROWS_MAX => {
+                (vec!["load", &path, "--into", "t", "--append"], self.state.and(rows))
+            }
+            _ => (vec!["load", &path, "--into", "t", "--replace"], rows),
+        };
+        let delay = Duration::from_micros(self.random.below(DEATH_MS_MAX * 1_000));
+        let ended_well = self.run_and_kill(&args, delay);
+        let found = State::of(&self.database);
+        let allowed = if ended_well { vec![after] } else { vec![self.state, after] };
+        assert!(allowed.contains(&found), "{args:?} killed after {delay:?}: {found:?} is none of {allowed:?}");
+        let outcome = if ended_well { 2 } else { usize::from(found == after) };
+        self.outcomes[outcome] += 1;
+        self.state = found;
+        let collected = self.database.ok(&["--quiet", "--format", "ndjson", "collect"]);
+        self.left_over += u32::from(!collected.is_empty());
+        self.files.extend(self.database.named_files("t"));
+        assert_eq!(self.database.files_on_disk(), self.files);
+    }
+
+    /// Returns whether the process ended by itself, and well.
+    fn run_and_kill(&self, args: &[&str], delay: Duration) -> bool {
+        let mut command = self.database.command(args);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(delay);
+        child.kill().unwrap();
+        let output = child.wait_with_output().unwrap();
+        let killed = output.status.code().is_none();
+        assert!(killed || output.status.success(), "{args:?}: {output:?}");
+        !killed
+    }
+}
+
+#[test]
+fn a_killed_write_is_whole_or_not_there() {
+    let kills: u32 = std::env::var("CAYENNE_KILLS").map_or(50, |kills| kills.parse().unwrap());
+    let mut torture = Torture::new();
+    for _ in 0..kills {
+        torture.round();
+    }
+    let [before, after, survived] = torture.outcomes;
+    println!("{kills} rounds: {before} left the table as it was, {after} killed after the commit, {survived} too fast");
+    println!("{} deaths left files over, which were collected", torture.left_over);
+    let check = torture.database.run(&["check", "--deep"]);
+    assert_eq!(check.code, Some(0), "{check:?}");
+}

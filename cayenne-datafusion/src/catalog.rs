@@ -1,0 +1,186 @@
+//! The tables of a database as a DataFusion catalog.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cayenne_format::{Error, TableName, TableOptions};
+use cayenne_table::{Database, Table};
+use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
+use datafusion::datasource::MemTable;
+use datafusion::error::{DataFusionError, Result};
+
+use crate::blocking::wait;
+use crate::error::external;
+use crate::provider::CayenneTable;
+use crate::session::SCHEMA;
+use crate::system;
+use crate::write_plan::NewColumns;
+
+/// A database as a catalog: the schema `public` with its tables, and the schema `system` with what is known of them.
+#[derive(Debug)]
+pub struct CayenneCatalog {
+    tables: Arc<Tables>,
+    system: Arc<System>,
+}
+
+impl CayenneCatalog {
+    /// Returns the catalog of a database.
+    #[must_use]
+    pub fn new(database: Arc<Database>) -> Self {
+        Self { tables: Arc::new(Tables { database: Arc::clone(&database) }), system: Arc::new(System { database }) }
+    }
+
+    /// Returns the database.
+    #[must_use]
+    pub fn database(&self) -> &Arc<Database> {
+        &self.tables.database
+    }
+}
+
+const SYSTEM: &str = "system";
+
+impl CatalogProvider for CayenneCatalog {
+    fn schema_names(&self) -> Vec<String> {
+        vec![SCHEMA.to_owned(), SYSTEM.to_owned()]
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        match name {
+            SCHEMA => Some(Arc::clone(&self.tables) as _),
+            SYSTEM => Some(Arc::clone(&self.system) as _),
+            _ => None,
+        }
+    }
+}
+
+/// The schema of the tables.
+#[derive(Debug)]
+struct Tables {
+    database: Arc<Database>,
+}
+
+impl Tables {
+    /// Returns a table, or what a name such as `t$files` tells of one.
+    async fn find(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if let Some((table, aspect)) = name.split_once('$') {
+            let Some(table) = self.handle(table).await? else {
+                return Ok(None);
+            };
+            return system::aspect_of(&table, aspect).await;
+        }
+        let table = self.handle(name).await?;
+        Ok(table.map(|table| Arc::new(CayenneTable::for_statement(table)) as _))
+    }
+
+    async fn handle(&self, name: &str) -> Result<Option<Arc<Table>>> {
+        // A name that no table can have is the name of no table.
+        let Ok(name) = TableName::try_from(name) else {
+            return Ok(None);
+        };
+        self.database.table(&name).await.map_err(external)
+    }
+
+    fn create(&self, name: &TableName, rows: &MemTable) -> Result<()> {
+        let schema = rows.schema();
+        let rows: Vec<_> = rows.batches.iter().map(|partition| partition.try_read().map(|rows| rows.clone())).collect();
+        let streams = rows
+            .into_iter()
+            .filter(|rows| rows.as_ref().map_or(true, |rows| !rows.is_empty()))
+            .map(|rows| {
+                let rows = rows.map_err(|_| DataFusionError::Internal("rows of a new table are in use".to_owned()))?;
+                Ok(Box::pin(futures::stream::iter(rows.into_iter().map(Ok))) as cayenne_storage::RowStream)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let columns = if streams.is_empty() { NewColumns::AsDeclared } else { NewColumns::Nullable };
+        let schema = columns.of(&schema);
+        wait(self.database.create_table_with(name, &schema, TableOptions::default(), streams)).map_err(external)?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for Tables {
+    fn table_names(&self) -> Vec<String> {
+        let tables = wait(self.database.tables());
+        let tables = tables.inspect_err(|error| tracing::error!(%error, "tables cannot be listed"));
+        tables.unwrap_or_default().into_iter().map(|record| record.name.to_string()).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        self.find(name).await
+    }
+
+    fn register_table(&self, name: String, table: Arc<dyn TableProvider>) -> Result<Option<Arc<dyn TableProvider>>> {
+        let name = TableName::try_from(name.as_str()).map_err(external)?;
+        if let Some(table) = table.downcast_ref::<CayenneTable>() {
+            // `CREATE EXTERNAL TABLE` made it already; there is nothing to do if it was made here.
+            let known = wait(self.database.table(&name)).map_err(external)?;
+            return match known {
+                Some(known) if known.id() == table.table().id() => Ok(None),
+                _ => Err(external(elsewhere(&name))),
+            };
+        }
+        let rows = table.downcast_ref::<MemTable>().ok_or_else(|| external(elsewhere(&name)))?;
+        refuse_constraints(&name, table.constraints().is_some_and(|constraints| !constraints.is_empty()))?;
+        self.create(&name, rows)?;
+        Ok(None)
+    }
+
+    fn deregister_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let Ok(name) = TableName::try_from(name) else {
+            return Ok(None);
+        };
+        let Some(table) = wait(self.database.table(&name)).map_err(external)? else {
+            return Ok(None);
+        };
+        wait(self.database.drop_table(&name)).map_err(external)?;
+        Ok(Some(Arc::new(CayenneTable::new(table))))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        let Ok(name) = TableName::try_from(name) else {
+            return false;
+        };
+        matches!(wait(self.database.table(&name)), Ok(Some(_)))
+    }
+}
+
+fn elsewhere(name: &TableName) -> Error {
+    Error::unsupported("the catalog of a Cayenne database holds only tables of that database")
+        .with("table", name)
+        .help("use CREATE TABLE … AS SELECT to copy rows into it")
+}
+
+/// Refuses keys: what would not be enforced is not accepted.
+pub(crate) fn refuse_constraints(table: &TableName, some: bool) -> Result<()> {
+    if !some {
+        return Ok(());
+    }
+    Err(external(
+        Error::unsupported("primary keys and unique constraints are not supported yet")
+            .code("unsupported-sql")
+            .with("table", table)
+            .help("leave the constraint out"),
+    ))
+}
+
+/// The schema of the system tables.
+#[derive(Debug)]
+struct System {
+    database: Arc<Database>,
+}
+
+#[async_trait]
+impl SchemaProvider for System {
+    fn table_names(&self) -> Vec<String> {
+        system::NAMES.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        system::table(&self.database, name).await
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        system::NAMES.contains(&name)
+    }
+}

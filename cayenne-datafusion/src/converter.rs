@@ -1,0 +1,144 @@
+//! Which expressions Vortex may evaluate: those it evaluates as DataFusion does.
+
+use std::sync::Arc;
+
+use arrow_schema::Schema;
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::error::Result;
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{BinaryExpr, InListExpr, Literal};
+use datafusion::physical_expr::projection::ProjectionExprs;
+use vortex::expr::Expression;
+use vortex_datafusion::convert::{DefaultExpressionConverter, ExpressionConverter, ProcessedProjection};
+
+/// Converts as Vortex's own converter does, except where the two differ in the answer.
+///
+/// - A list membership of Vortex is false where SQL says NULL. A filter drops both, so it may go down where nothing but
+///   AND and OR stands above it, and nowhere else.
+/// - Vortex tells −0.0 from 0.0 where SQL does not.
+/// - A point in time near the end of the year 9999, or in a zone it does not know, makes Vortex panic.
+/// - Integer arithmetic of Vortex fails on overflow where DataFusion wraps around.
+#[derive(Default)]
+pub(crate) struct SameAnswers {
+    inner: DefaultExpressionConverter,
+}
+
+impl ExpressionConverter for SameAnswers {
+    fn try_convert(&self, expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Option<Expression>> {
+        if !membership_only_decides(expr)? || differs(expr, schema)? {
+            return Ok(None);
+        }
+        self.inner.try_convert(expr, schema)
+    }
+
+    fn split_projection(
+        &self,
+        source_projection: ProjectionExprs,
+        input_schema: &Schema,
+        output_schema: &Schema,
+    ) -> Result<ProcessedProjection> {
+        for projected in source_projection.as_ref() {
+            if contains_membership(&projected.expr)? || differs(&projected.expr, input_schema)? {
+                return self.inner.no_pushdown_projection(source_projection, input_schema);
+            }
+        }
+        self.inner.split_projection(source_projection, input_schema, output_schema)
+    }
+
+    fn no_pushdown_projection(
+        &self,
+        source_projection: ProjectionExprs,
+        input_schema: &Schema,
+    ) -> Result<ProcessedProjection> {
+        self.inner.no_pushdown_projection(source_projection, input_schema)
+    }
+}
+
+/// Says whether every list membership in a filter may be false in place of NULL.
+fn membership_only_decides(expr: &Arc<dyn PhysicalExpr>) -> Result<bool> {
+    if let Some(binary) = expr.downcast_ref::<BinaryExpr>()
+        && matches!(binary.op(), Operator::And | Operator::Or)
+    {
+        return Ok(membership_only_decides(binary.left())? && membership_only_decides(binary.right())?);
+    }
+    match expr.downcast_ref::<InListExpr>() {
+        Some(list) => Ok(!list.negated() && !contains_membership(list.expr())?),
+        None => Ok(!contains_membership(expr)?),
+    }
+}
+
+fn contains_membership(expr: &Arc<dyn PhysicalExpr>) -> Result<bool> {
+    expr.exists(|expr| Ok(expr.downcast_ref::<InListExpr>().is_some()))
+}
+
+/// Says whether a part of an expression has another value in Vortex.
+fn differs(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<bool> {
+    expr.exists(|expr| Ok(is_beyond_vortex(expr) || wraps_around(expr, schema)? || tells_zeros_apart(expr, schema)?))
+}
+
+/// Says whether an expression computes integers that may pass the ends of their type.
+fn wraps_around(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<bool> {
+    match expr.downcast_ref::<BinaryExpr>() {
+        Some(binary) if matches!(binary.op(), Operator::Plus | Operator::Minus | Operator::Multiply) => {
+            Ok(expr.data_type(schema)?.is_integer())
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Says whether an expression compares floats that may both be zero.
+fn tells_zeros_apart(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<bool> {
+    if let Some(binary) = expr.downcast_ref::<BinaryExpr>()
+        && binary.op().supports_propagation()
+    {
+        let floats = binary.left().data_type(schema)?.is_floating();
+        return Ok(floats && !is_not_zero(binary.left()) && !is_not_zero(binary.right()));
+    }
+    match expr.downcast_ref::<InListExpr>() {
+        Some(list) => Ok(list.expr().data_type(schema)?.is_floating() && !list.list().iter().all(is_not_zero)),
+        None => Ok(false),
+    }
+}
+
+/// Says whether an expression is a literal other than zero.
+fn is_not_zero(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    let value = expr.downcast_ref::<Literal>().map(Literal::value);
+    match value {
+        Some(ScalarValue::Float32(Some(value))) => *value != 0.0,
+        Some(ScalarValue::Float64(Some(value))) => *value != 0.0,
+        _ => false,
+    }
+}
+
+/// Says whether an expression is a literal of a time that Vortex has no word for.
+fn is_beyond_vortex(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    /// 9999-01-01T00:00:00Z; Vortex gives up a little later, and before as many seconds ahead of 1970.
+    const SECONDS_MAX: i64 = 253_370_764_800;
+    let Some(literal) = expr.downcast_ref::<Literal>() else {
+        return false;
+    };
+    let far =
+        |value: &Option<i64>, per_second: i64| value.is_some_and(|value| (value / per_second).abs() > SECONDS_MAX);
+    let day =
+        |value: Option<i64>, per_second: i64| value.is_some_and(|value| !(0..86_400 * per_second).contains(&value));
+    match literal.value() {
+        ScalarValue::TimestampSecond(value, zone) => far(value, 1) || is_odd(zone.as_deref()),
+        ScalarValue::TimestampMillisecond(value, zone) => far(value, 1_000) || is_odd(zone.as_deref()),
+        ScalarValue::TimestampMicrosecond(value, zone) => far(value, 1_000_000) || is_odd(zone.as_deref()),
+        ScalarValue::TimestampNanosecond(value, zone) => far(value, 1_000_000_000) || is_odd(zone.as_deref()),
+        ScalarValue::Date32(days) => far(&days.map(|days| i64::from(days) * 86_400), 1),
+        ScalarValue::Date64(value) => far(value, 1_000),
+        ScalarValue::Time32Second(value) => day(value.map(i64::from), 1),
+        ScalarValue::Time32Millisecond(value) => day(value.map(i64::from), 1_000),
+        ScalarValue::Time64Microsecond(value) => day(*value, 1_000_000),
+        ScalarValue::Time64Nanosecond(value) => day(*value, 1_000_000_000),
+        _ => false,
+    }
+}
+
+/// Says whether a zone is anything but UTC: those take the way that cannot go wrong.
+fn is_odd(zone: Option<&str>) -> bool {
+    zone.is_some_and(|zone| !matches!(zone, "UTC" | "+00:00" | "Z"))
+}

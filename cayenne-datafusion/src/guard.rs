@@ -1,0 +1,26 @@
+//! Refuses clauses that the planner would drop without a word.
+
+use datafusion::error::Result;
+use datafusion::logical_expr::planner::{RelationPlanner, RelationPlannerContext, RelationPlanning};
+use datafusion::sql::sqlparser::ast::TableFactor;
+
+use crate::error::external;
+
+/// Refuses `FOR … AS OF` and its kin: some dialects parse it, and the planner would read the latest rows instead.
+#[derive(Debug)]
+pub(crate) struct VersionGuard;
+
+impl RelationPlanner for VersionGuard {
+    fn plan_relation(&self, relation: TableFactor, _: &mut dyn RelationPlannerContext) -> Result<RelationPlanning> {
+        match &relation {
+            TableFactor::Table { name, version: Some(version), .. } => Err(external(
+                cayenne_format::Error::unsupported("a table cannot be read as of a version by this clause yet")
+                    .code("unsupported-sql")
+                    .with("table", name)
+                    .with("clause", version)
+                    .help("use SELECT … FROM cayenne_at('table', sequence)"),
+            )),
+            _ => Ok(RelationPlanning::Original(Box::new(relation))),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The file source of a Cayenne scan: Vortex's own, with what Cayenne knows of the files around it.
+//!
+//! It is the seam behind which a source of our own can take the place of Vortex's.
+
+use std::fmt;
+use std::sync::Arc;
+
+use cayenne_format::Sequence;
+use cayenne_table::PinnedView;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileOpenFuture, FileOpener, FileScanConfig, FileSource};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::Result;
+use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_plan::filter_pushdown::FilterPushdownPropagation;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::{DisplayFormatType, SortOrderPushdownResult};
+use futures::{FutureExt, StreamExt};
+use object_store::ObjectStore;
+
+use crate::reader::FirstError;
+
+/// What a scan reads, decided once.
+#[derive(Debug)]
+pub(crate) struct Scanned {
+    pub(crate) table: String,
+    pub(crate) sequence: Sequence,
+    pub(crate) files_kept: usize,
+    pub(crate) files_total: usize,
+    pub(crate) failure: FirstError,
+    /// Held, not read: it keeps the files of the scan alive.
+    pub(crate) _view: Arc<PinnedView>,
+}
+
+/// Delegates to the source of Vortex.
+#[derive(Clone)]
+pub(crate) struct CayenneSource {
+    inner: Arc<dyn FileSource>,
+    scanned: Arc<Scanned>,
+}
+
+impl CayenneSource {
+    pub(crate) fn new(inner: Arc<dyn FileSource>, scanned: Scanned) -> Self {
+        Self { inner, scanned: Arc::new(scanned) }
+    }
+
+    fn around(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
+        Arc::new(Self { inner, scanned: Arc::clone(&self.scanned) })
+    }
+}
+
+impl FileSource for CayenneSource {
+    fn create_file_opener(
+        &self,
+        object_store: Arc<dyn ObjectStore>,
+        base_config: &FileScanConfig,
+        partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        let inner = self.inner.create_file_opener(object_store, base_config, partition)?;
+        Ok(Arc::new(CayenneOpener { inner, failure: self.scanned.failure.clone() }))
+    }
+
+    fn table_schema(&self) -> &TableSchema {
+        self.inner.table_schema()
+    }
+
+    fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
+        self.around(self.inner.with_batch_size(batch_size))
+    }
+
+    fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
+        self.inner.filter()
+    }
+
+    fn projection(&self) -> Option<&ProjectionExprs> {
+        self.inner.projection()
+    }
+
+    fn metrics(&self) -> &ExecutionPlanMetricsSet {
+        self.inner.metrics()
+    }
+
+    fn file_type(&self) -> &'static str {
+        "cayenne"
+    }
+
+    fn fmt_extra(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Scanned { table, sequence, files_kept, files_total, .. } = self.scanned.as_ref();
+        match t {
+            DisplayFormatType::TreeRender => {
+                writeln!(f, "table={table}")?;
+                writeln!(f, "sequence={sequence}")?;
+                writeln!(f, "files={files_kept}/{files_total}")?;
+            }
+            DisplayFormatType::Default | DisplayFormatType::Verbose => {
+                write!(f, ", table={table}, sequence={sequence}, files={files_kept}/{files_total}")?;
+            }
+        }
+        self.inner.fmt_extra(t, f)
+    }
+
+    fn supports_repartitioning(&self) -> bool {
+        self.inner.supports_repartitioning()
+    }
+
+    fn try_pushdown_filters(
+        &self,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
+        let pushed = self.inner.try_pushdown_filters(filters, config)?;
+        Ok(FilterPushdownPropagation {
+            filters: pushed.filters,
+            updated_node: pushed.updated_node.map(|inner| self.around(inner)),
+        })
+    }
+
+    fn try_pushdown_sort(
+        &self,
+        order: &[PhysicalSortExpr],
+        eq_properties: &EquivalenceProperties,
+    ) -> Result<SortOrderPushdownResult<Arc<dyn FileSource>>> {
+        Ok(match self.inner.try_pushdown_sort(order, eq_properties)? {
+            SortOrderPushdownResult::Exact { inner } => SortOrderPushdownResult::Exact { inner: self.around(inner) },
+            SortOrderPushdownResult::Inexact { inner } => {
+                SortOrderPushdownResult::Inexact { inner: self.around(inner) }
+            }
+            SortOrderPushdownResult::Unsupported => SortOrderPushdownResult::Unsupported,
+        })
+    }
+
+    fn reorder_files(&self, files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
+        self.inner.reorder_files(files)
+    }
+
+    fn try_pushdown_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn FileSource>>> {
+        Ok(self.inner.try_pushdown_projection(projection)?.map(|inner| self.around(inner)))
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.inner.apply_expressions(f)
+    }
+}
+
+/// Opens files through Vortex, and gives errors back as they were before they became text.
+struct CayenneOpener {
+    inner: Arc<dyn FileOpener>,
+    failure: FirstError,
+}
+
+impl FileOpener for CayenneOpener {
+    fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
+        let opened = self.inner.open(file)?;
+        let failure = self.failure.clone();
+        Ok(async move {
+            let stream = opened.await.map_err(|error| failure.or(error))?;
+            Ok(stream.map(move |batch| batch.map_err(|error| failure.or(error))).boxed())
+        }
+        .boxed())
+    }
+}

@@ -1,0 +1,149 @@
+//! Where rows go, and the plan that takes them there.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_schema::{Field, FieldRef, Schema, SchemaRef};
+use async_trait::async_trait;
+use cayenne_format::{Error, Result as CayenneResult, TableName, TableOptions};
+use cayenne_storage::RowStream;
+use cayenne_table::{Database, Table};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::TableReference;
+use datafusion::datasource::provider_as_source;
+use datafusion::error::Result;
+use datafusion::logical_expr::dml::InsertOp;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::DataFrame;
+
+use crate::write_exec::WriteExec;
+
+/// Where rows go.
+#[derive(Clone, Debug)]
+pub enum WriteTarget {
+    /// Into a table, beside its rows.
+    Append(Arc<Table>),
+    /// Into a table, in place of its rows.
+    Overwrite(Arc<Table>),
+    /// Nowhere: the rows of the table are removed.
+    Truncate(Arc<Table>),
+    /// Into a new table, which becomes visible together with them.
+    Create {
+        /// The database of the table.
+        database: Arc<Database>,
+        /// The name of the table.
+        name: TableName,
+        /// Its options.
+        options: TableOptions,
+        /// Which of its columns may hold nulls.
+        columns: NewColumns,
+    },
+}
+
+/// Which columns of a new table may hold nulls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewColumns {
+    /// Those that the rows declare to: right for columns that somebody has declared.
+    AsDeclared,
+    /// All of them: right for columns of a query, of which the planner merely knows that it yields no null.
+    Nullable,
+}
+
+impl NewColumns {
+    /// Returns the schema of the new table.
+    pub(crate) fn of(self, schema: &Schema) -> Schema {
+        match self {
+            Self::AsDeclared => schema.clone(),
+            Self::Nullable => {
+                let nullable = |field: &FieldRef| field.as_ref().clone().with_nullable(true);
+                let fields: Vec<Field> = schema.fields().iter().map(nullable).collect();
+                Schema::new_with_metadata(fields, schema.metadata().clone())
+            }
+        }
+    }
+}
+
+impl fmt::Display for WriteTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Append(table) => write!(f, "append to {}", table.name()),
+            Self::Overwrite(table) => write!(f, "overwrite {}", table.name()),
+            Self::Truncate(table) => write!(f, "truncate {}", table.name()),
+            Self::Create { name, .. } => write!(f, "create {name}"),
+        }
+    }
+}
+
+impl WriteTarget {
+    /// Writes the rows and returns their number; for a truncation, the number of rows removed.
+    pub(crate) async fn write(self, schema: Option<SchemaRef>, rows: Vec<RowStream>) -> CayenneResult<u64> {
+        match self {
+            Self::Append(table) => Ok(table.append(rows).await?.rows),
+            Self::Overwrite(table) => Ok(table.overwrite(rows).await?.rows),
+            Self::Truncate(table) => Ok(table.truncate().await?.rows_removed),
+            Self::Create { database, name, options, columns } => {
+                let schema = schema.ok_or_else(|| Error::internal("a new table has no input"))?;
+                let table = database.create_table_with(&name, &columns.of(&schema), options, rows).await?;
+                Ok(table.view().await?.snapshot().stored_rows())
+            }
+        }
+    }
+}
+
+/// Returns the logical plan that writes the rows of `input` to `target`.
+pub(crate) fn logical_write(input: LogicalPlan, target: WriteTarget) -> Result<LogicalPlan> {
+    let schema = Arc::clone(input.schema().inner());
+    let provider = provider_as_source(Arc::new(Writing { schema, target }));
+    LogicalPlanBuilder::insert_into(input, TableReference::bare("cayenne_write"), provider, InsertOp::Append)?.build()
+}
+
+/// Returns the plan that writes `rows` to `target` when it is executed.
+///
+/// Partition 0 yields one batch with the number of rows as `count`. While it runs, its metrics `rows_read` and
+/// `bytes_read` (bytes of Arrow memory) grow.
+///
+/// # Errors
+///
+/// What planning returns.
+pub async fn write_plan(rows: DataFrame, target: WriteTarget) -> Result<Arc<dyn ExecutionPlan>> {
+    let (state, plan) = rows.into_parts();
+    state.create_physical_plan(&logical_write(plan, target)?).await
+}
+
+/// A table to insert into, whatever becomes of the rows.
+#[derive(Debug)]
+struct Writing {
+    schema: SchemaRef,
+    target: WriteTarget,
+}
+
+#[async_trait]
+impl TableProvider for Writing {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        _: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Err(datafusion::error::DataFusionError::Internal("the target of a write is not read".to_owned()))
+    }
+
+    async fn insert_into(
+        &self,
+        _: &dyn Session,
+        input: Arc<dyn ExecutionPlan>,
+        _: InsertOp,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(WriteExec::new(input, self.target.clone())))
+    }
+}

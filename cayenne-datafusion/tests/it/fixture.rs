@@ -1,0 +1,61 @@
+//! A session on a database in a folder of its own.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use cayenne_datafusion::{error_of, session, sql};
+use cayenne_format::Error;
+use cayenne_table::{Database, DatabaseSettings};
+use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use tempfile::TempDir;
+
+pub(crate) struct Fixture {
+    pub(crate) folder: TempDir,
+    pub(crate) database: Arc<Database>,
+    pub(crate) ctx: SessionContext,
+}
+
+pub(crate) async fn fixture() -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, ctx) = open(folder.path()).await;
+    Fixture { folder, database, ctx }
+}
+
+pub(crate) async fn open(root: &Path) -> (Arc<Database>, SessionContext) {
+    let settings = DatabaseSettings { poll_interval: std::time::Duration::ZERO, ..DatabaseSettings::default() };
+    let database = Database::builder(root).settings(settings).open().await.unwrap();
+    let ctx = session(SessionConfig::new().with_target_partitions(2), Arc::default(), &database).unwrap();
+    (database, ctx)
+}
+
+impl Fixture {
+    pub(crate) async fn try_run(&self, text: &str) -> Result<Vec<RecordBatch>, Error> {
+        let frame = sql(&self.ctx, text).await.map_err(error_of)?;
+        frame.collect().await.map_err(error_of)
+    }
+
+    pub(crate) async fn run(&self, text: &str) -> Vec<RecordBatch> {
+        self.try_run(text).await.unwrap_or_else(|error| panic!("{text}: {error:?}"))
+    }
+
+    /// Runs a statement and returns what it prints, without the frame around it.
+    pub(crate) async fn rows(&self, text: &str) -> Vec<String> {
+        let table = pretty_format_batches(&self.run(text).await).unwrap().to_string();
+        let lines = table.lines().filter(|line| line.starts_with('|')).skip(1);
+        let cells = |line: &str| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>().join(",");
+        lines.map(cells).collect()
+    }
+
+    pub(crate) async fn fails(&self, text: &str) -> Error {
+        match self.try_run(text).await {
+            Err(error) => error,
+            Ok(_) => panic!("{text} was accepted"),
+        }
+    }
+
+    pub(crate) async fn plan(&self, text: &str) -> String {
+        pretty_format_batches(&self.run(text).await).unwrap().to_string()
+    }
+}

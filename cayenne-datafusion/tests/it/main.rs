@@ -1,0 +1,21 @@
+//! Behaviour of Cayenne tables in a DataFusion session.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests reach files directly, and a panic is how a test fails"
+)]
+
+mod catalog;
+mod column_types;
+mod cost;
+mod damage;
+mod dml_guard;
+mod explain;
+mod fixture;
+mod pruning;
+mod slt;
+mod statements;

@@ -1,0 +1,234 @@
+//! A change of a table as a value, and the pure function that applies it.
+//!
+//! Every metastore is tested against [`TableCommit::apply`].
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{
+    BlockChecksums, CommitId, DataFile, DeletionFile, Error, FileId, Result, Sequence, Snapshot, TableId, Timestamp,
+    TombstoneFile, WriterEpoch,
+};
+
+/// What a commit does, for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Rows were added.
+    Append,
+    /// All rows were replaced.
+    Overwrite,
+    /// All rows were removed.
+    Truncate,
+    /// Rows were hidden.
+    Delete,
+    /// Files were rewritten; the rows stayed.
+    Compact,
+}
+
+impl Operation {
+    const ALL: [Self; 5] = [Self::Append, Self::Overwrite, Self::Truncate, Self::Delete, Self::Compact];
+
+    /// Returns the word for it in the log.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Append => "append",
+            Self::Overwrite => "overwrite",
+            Self::Truncate => "truncate",
+            Self::Delete => "delete",
+            Self::Compact => "compact",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl FromStr for Operation {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|operation| operation.word() == text)
+            .ok_or_else(|| Error::corrupt("unknown operation in the commit log").with("found", text))
+    }
+}
+
+/// What must still hold for a commit to be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// Nothing was committed since the writer looked. Used by whatever depends on all rows.
+    SnapshotIs(Sequence),
+    /// These data files are still live. Used by rewrites, which may race with appends.
+    FilesLive(Vec<FileId>),
+}
+
+impl Requirement {
+    fn check(&self, base: &Snapshot) -> Result<()> {
+        match self {
+            Self::SnapshotIs(sequence) if *sequence == base.sequence() => Ok(()),
+            Self::SnapshotIs(sequence) => Err(Error::conflict("the table has changed since the writer looked")
+                .with("expected_sequence", sequence)
+                .with("found_sequence", base.sequence())),
+            Self::FilesLive(files) => match files.iter().find(|id| base.file(**id).is_none()) {
+                None => Ok(()),
+                Some(gone) => Err(Error::conflict("a data file is no longer live").with("file", gone)),
+            },
+        }
+    }
+}
+
+/// A data file as a commit adds it: its record, and its block checksums, which no snapshot carries.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewDataFile {
+    /// The record.
+    pub file: DataFile,
+    /// The checksum of each block; kept apart and loaded with the first touch of the file.
+    pub blocks: BlockChecksums,
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Change {
+    /// A data file becomes part of the table.
+    AddFile(Box<NewDataFile>),
+    /// A data file, and what hides its rows, is no longer part of the table.
+    RemoveFile(FileId),
+    /// Rows of a live data file become hidden.
+    AddDeletion(DeletionFile),
+    /// A deletion file is no longer part of the table.
+    RemoveDeletion(FileId),
+    /// Keys become hidden in all data files of earlier commits.
+    AddTombstones(TombstoneFile),
+    /// A tombstone file is no longer part of the table.
+    RemoveTombstones(FileId),
+}
+
+/// One atomic change of one table: what must still hold, and what becomes true.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableCommit {
+    /// Applying the same id twice has the effect of once.
+    pub id: CommitId,
+    /// The table.
+    pub table: TableId,
+    /// The epoch of the writer; a commit of an earlier writer is refused.
+    pub epoch: WriterEpoch,
+    /// What it does, for the log.
+    pub operation: Operation,
+    /// When it was made, for people.
+    pub made_at: Timestamp,
+    /// What must still hold.
+    pub requires: Vec<Requirement>,
+    /// What becomes true, in order.
+    pub changes: Vec<Change>,
+}
+
+impl TableCommit {
+    /// Returns the snapshot that follows `base`. `base` stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) if a requirement does not hold on `base`;
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if a change contradicts `base`, such as a file added twice.
+    pub fn apply(&self, base: &Snapshot) -> Result<Snapshot> {
+        if self.table != base.table() {
+            return Err(Error::internal("commit is applied to another table").with("table", self.table));
+        }
+        self.requires.iter().try_for_each(|requirement| requirement.check(base))?;
+        let mut next = base.clone();
+        next.sequence = base.sequence().next()?;
+        self.changes.iter().try_for_each(|change| change.apply_to(&mut next))?;
+        Ok(next)
+    }
+
+    /// Returns what the log says of this commit once it has `sequence`.
+    #[must_use]
+    pub fn record(&self, sequence: Sequence) -> CommitRecord {
+        let mut record = CommitRecord {
+            id: self.id,
+            sequence,
+            operation: self.operation,
+            made_at: self.made_at,
+            files_added: 0,
+            files_removed: 0,
+            rows_added: 0,
+            rows_hidden: 0,
+        };
+        for change in &self.changes {
+            match change {
+                Change::AddFile(new) => {
+                    record.files_added += 1;
+                    record.rows_added = record.rows_added.saturating_add(new.file.rows);
+                }
+                Change::RemoveFile(_) => record.files_removed += 1,
+                Change::AddDeletion(deletion) => record.rows_hidden = record.rows_hidden.saturating_add(deletion.rows),
+                _ => {}
+            }
+        }
+        record
+    }
+}
+
+impl Change {
+    fn apply_to(&self, next: &mut Snapshot) -> Result<()> {
+        let sequence = next.sequence();
+        match self {
+            Self::AddFile(new) => {
+                absent(next.file(new.file.id).is_none(), new.file.id)?;
+                next.insert_file(DataFile { added_at: sequence, ..new.file.clone() });
+            }
+            Self::RemoveFile(id) => present(next.remove_file(*id).is_some(), *id)?,
+            Self::AddDeletion(deletion) => {
+                present(next.file(deletion.data_file).is_some(), deletion.data_file)?;
+                absent(!next.deletions.contains_key(&deletion.id), deletion.id)?;
+                next.insert_deletion(DeletionFile { sequence, ..deletion.clone() });
+            }
+            Self::RemoveDeletion(id) => present(next.remove_deletion(*id).is_some(), *id)?,
+            Self::AddTombstones(file) => {
+                absent(!next.tombstones.contains_key(&file.id), file.id)?;
+                next.tombstones.insert(file.id, TombstoneFile { sequence, ..file.clone() }.into());
+            }
+            Self::RemoveTombstones(id) => present(next.tombstones.remove(id).is_some(), *id)?,
+        }
+        Ok(())
+    }
+}
+
+fn present(holds: bool, id: FileId) -> Result<()> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Error::invalid("commit names a file that the table does not have").with("file", id))
+    }
+}
+
+fn absent(holds: bool, id: FileId) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::invalid("commit adds a file that the table has already").with("file", id)) }
+}
+
+/// What the log keeps of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitRecord {
+    /// Its id.
+    pub id: CommitId,
+    /// The sequence it was given.
+    pub sequence: Sequence,
+    /// What it did.
+    pub operation: Operation,
+    /// When it was made, for people.
+    pub made_at: Timestamp,
+    /// The number of data files it added.
+    pub files_added: u64,
+    /// The number of data files it removed.
+    pub files_removed: u64,
+    /// The number of rows in the data files it added.
+    pub rows_added: u64,
+    /// The number of rows it hid by position.
+    pub rows_hidden: u64,
+}

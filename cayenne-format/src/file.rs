@@ -1,0 +1,112 @@
+//! Records of the manifest: data files, and what hides rows of them.
+
+use bytes::Bytes;
+
+use crate::codec::{Input, put_sized};
+use crate::frame::{self, FrameKind};
+use crate::{ContentHash, FileId, FileStats, Result, Sequence, Value};
+
+/// Where the bytes of a file are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// An object, by its name relative to the data location of the table.
+    Path(String),
+    /// In the metastore row itself.
+    Inline(Bytes),
+}
+
+/// The value of one partition key. `None` is null.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartitionValue {
+    /// The name of the partition key.
+    pub key: String,
+    /// The value that all rows of the file have.
+    pub value: Option<Value>,
+}
+
+impl PartitionValue {
+    /// Returns the stored form of the values of one file; empty for an unpartitioned table.
+    #[must_use]
+    pub fn encode_all(values: &[Self]) -> Bytes {
+        if values.is_empty() {
+            return Bytes::new();
+        }
+        let mut payload = Vec::new();
+        for PartitionValue { key, value } in values {
+            put_sized(&mut payload, key.as_bytes());
+            payload.push(u8::from(value.is_some()));
+            if let Some(value) = value {
+                value.encode(&mut payload);
+            }
+        }
+        frame::seal(FrameKind::PartitionValues, &payload)
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if a byte is not what was written.
+    pub fn decode_all(bytes: &Bytes) -> Result<Vec<Self>> {
+        if bytes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut input = Input::new(frame::open(FrameKind::PartitionValues, bytes)?, "partition values");
+        let mut values = Vec::new();
+        while input.remaining() > 0 {
+            let key = input.text()?;
+            let value = if input.u8()? == 0 { None } else { Some(Value::decode(&mut input)?) };
+            values.push(Self { key, value });
+        }
+        Ok(values)
+    }
+}
+
+/// One immutable file of rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataFile {
+    /// Its id.
+    pub id: FileId,
+    /// Where its bytes are.
+    pub location: Location,
+    /// The number of rows, hidden ones included.
+    pub rows: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// The hash of its bytes.
+    pub hash: ContentHash,
+    /// The partition its rows belong to; empty for an unpartitioned table.
+    pub partition: Vec<PartitionValue>,
+    /// What is known of its columns.
+    pub stats: FileStats,
+    /// The commit that added it; [`Sequence::ZERO`] until then.
+    pub added_at: Sequence,
+}
+
+/// Row positions of one data file that one commit hid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeletionFile {
+    /// Its id.
+    pub id: FileId,
+    /// The data file whose rows it hides.
+    pub data_file: FileId,
+    /// Where its positions are.
+    pub location: Location,
+    /// The number of positions.
+    pub rows: u64,
+    /// The commit that added it; [`Sequence::ZERO`] until then.
+    pub sequence: Sequence,
+}
+
+/// Keys that one commit hid in all data files of earlier commits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TombstoneFile {
+    /// Its id.
+    pub id: FileId,
+    /// Where its keys are.
+    pub location: Location,
+    /// The number of keys.
+    pub keys: u64,
+    /// The commit that added it; [`Sequence::ZERO`] until then.
+    pub sequence: Sequence,
+}

@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+
+mod checksum;
+mod codec;
+mod commit;
+mod environment;
+mod error;
+mod file;
+mod frame;
+mod id;
+mod options;
+pub mod path;
+mod schema;
+mod snapshot;
+mod stats;
+mod value;
+
+pub use checksum::{BLOCK_BYTES, BlockChecksums, ContentHash, FileDigest, FileDigester};
+pub use commit::{Change, CommitRecord, NewDataFile, Operation, Requirement, TableCommit};
+pub use environment::{Clock, Environment, Ids, NoSteps, RandomIds, Step, Steps, SystemClock, Timestamp};
+pub use error::{Error, ErrorKind, Result};
+pub use file::{DataFile, DeletionFile, Location, PartitionValue, TombstoneFile};
+pub use frame::{FrameKind, open, seal};
+pub use id::{CommitId, FileId, Sequence, TableId, TableName, WriterEpoch};
+pub use options::{Compression, TableOptions};
+pub use schema::{TypeRule, UnsupportedTypeAction, decode_schema, encode_schema, stored_schema, type_rule};
+pub use snapshot::Snapshot;
+pub use stats::{Bound, ColumnStats, FileStats};
+pub use value::Value;

@@ -1,0 +1,152 @@
+//! The only place that builds or reads names of objects.
+//!
+//! Every name is injective (two things never share one), relative, bounded in length, and made of bytes that every
+//! file system and object store keeps as they are.
+
+use std::fmt::Write as _;
+
+use crate::{ContentHash, FileId, PartitionValue, TableId, TableName, Value};
+
+/// The folder of the metastore and of the lock files, below the root of a database.
+pub const METADATA_FOLDER: &str = "metadata";
+/// The file of the SQLite metastore.
+pub const METASTORE_FILE: &str = "cayenne.db";
+/// The folder of the table folders, below the root of a database.
+pub const DATA_FOLDER: &str = "data";
+/// The file in a table folder that says whose folder it is.
+pub const TABLE_MARKER: &str = "_table.json";
+/// What the names of data files end in.
+pub const DATA_FILE_SUFFIX: &str = ".vortex";
+
+/// The longest part of a name that is kept as text; a longer one ends in a hash.
+const TEXT_BYTES_MAX: usize = 120;
+/// What Hive writes for null.
+const NULL_TEXT: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// Returns the folder of a table below [`DATA_FOLDER`]. The id makes it unique; the name is for people.
+#[must_use]
+pub fn table_folder(name: &TableName, id: TableId) -> String {
+    format!("{}-{id}", bounded(percent(name.as_str())))
+}
+
+/// Returns the id in the name of a table folder, or `None` if the name was not made by [`table_folder`].
+#[must_use]
+pub fn table_folder_id(name: &str) -> Option<TableId> {
+    const ID_CHARS: usize = 36;
+    let id_at = name.len().checked_sub(ID_CHARS)?;
+    let (head, id) = name.split_at_checked(id_at)?;
+    (head.len() > 1 && head.ends_with('-')).then(|| id.parse().ok())?
+}
+
+/// Returns the name of the lock file of a table below [`METADATA_FOLDER`].
+#[must_use]
+pub fn lock_file(id: TableId) -> String {
+    format!("{id}.lock")
+}
+
+/// Returns the name of a data file, relative to the folder of its table.
+#[must_use]
+pub fn data_file(id: FileId, partition: &[PartitionValue]) -> String {
+    let mut name = String::new();
+    for value in partition {
+        name.push_str(&partition_folder(value));
+        name.push('/');
+    }
+    name.push_str(&id.to_string());
+    name.push_str(DATA_FILE_SUFFIX);
+    name
+}
+
+/// Returns the id in the name of a data file, or `None` if the name was not made by [`data_file`].
+#[must_use]
+pub fn data_file_id(name: &str) -> Option<FileId> {
+    let (_, last) = name.rsplit_once('/').unwrap_or(("", name));
+    last.strip_suffix(DATA_FILE_SUFFIX)?.parse().ok()
+}
+
+/// Returns the folder of a partition value: `key=value`, both percent-encoded.
+#[must_use]
+pub fn partition_folder(value: &PartitionValue) -> String {
+    let text = match &value.value {
+        None => NULL_TEXT.to_owned(),
+        Some(value) => value_text(value),
+    };
+    format!("{}={}", bounded(percent(&value.key)), bounded(text))
+}
+
+fn value_text(value: &Value) -> String {
+    match value {
+        // A text that reads like the mark of null gets its first byte encoded, as `percent` never does.
+        Value::Text(text) if text.as_str() == NULL_TEXT => format!("%5F{}", text.get(1..).unwrap_or_default()),
+        value => percent(&value.to_string()),
+    }
+}
+
+/// Writes every byte outside `A–Z a–z 0–9 . _ - ~` as `%XX`; names of only dots would be folders and lose their first.
+fn percent(text: &str) -> String {
+    let only_dots = text.bytes().all(|byte| byte == b'.');
+    let mut out = String::with_capacity(text.len());
+    for (index, byte) in text.bytes().enumerate() {
+        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'~');
+        if plain && !(only_dots && index == 0) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _infallible = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+/// Cuts a long encoded text and ends it in a hash of all of it, after a `%` that no encoded text has there.
+fn bounded(text: String) -> String {
+    if text.len() <= TEXT_BYTES_MAX {
+        return text;
+    }
+    let head: String = text.chars().take(TEXT_BYTES_MAX - 34).collect();
+    format!("{head}%~{}", ContentHash::of(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(value: Option<Value>) -> String {
+        partition_folder(&PartitionValue { key: "k".into(), value })
+    }
+
+    #[test]
+    fn null_and_the_texts_that_look_like_it_have_folders_of_their_own() {
+        let text = |text: &str| folder(Some(Value::Text(text.into())));
+        let all = [folder(None), text(NULL_TEXT), text(""), text("NULL"), text("%5F_HIVE_DEFAULT_PARTITION__")];
+        for (index, one) in all.iter().enumerate() {
+            assert!(all.iter().skip(index + 1).all(|other| other != one), "{one} stands for two values");
+        }
+    }
+
+    #[test]
+    fn both_zeros_share_one_folder_and_so_do_all_nan() {
+        assert_eq!(folder(Some(Value::Float(-0.0))), folder(Some(Value::Float(0.0))));
+        assert_eq!(folder(Some(Value::Float(-f64::NAN))), folder(Some(Value::Float(f64::NAN))));
+    }
+
+    #[test]
+    fn the_id_of_a_table_is_read_back_from_its_folder() {
+        let id = TableId::from_bytes([9; 16]);
+        let name = TableName::try_from("a-b").unwrap();
+        assert_eq!(table_folder_id(&table_folder(&name, id)), Some(id));
+        for other in ["", "a", "é", "lost+found", &id.to_string(), &format!("a{id}"), &format!("é{id}")] {
+            assert_eq!(table_folder_id(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_id_is_read_back_from_the_name() {
+        let id = FileId::from_bytes([7; 16]);
+        let partition = [PartitionValue { key: "a/b".into(), value: Some(Value::Text("..".into())) }];
+        let name = data_file(id, &partition);
+        assert_eq!(name, format!("a%2Fb=%2E./{id}.vortex"));
+        assert_eq!(data_file_id(&name), Some(id));
+        assert_eq!(data_file_id("_table.json"), None);
+    }
+}

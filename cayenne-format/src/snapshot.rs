@@ -1,0 +1,139 @@
+//! The state of a table between two commits.
+
+use std::sync::Arc;
+
+use imbl::OrdMap;
+
+use crate::{DataFile, DeletionFile, FileId, Sequence, TableId, TombstoneFile};
+
+/// What a table contains at one sequence. Cloning it, and deriving the next from it, costs what changes, not what it
+/// holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    pub(crate) table: TableId,
+    pub(crate) sequence: Sequence,
+    pub(crate) files: OrdMap<FileId, Arc<DataFile>>,
+    pub(crate) deletions: OrdMap<FileId, Arc<DeletionFile>>,
+    pub(crate) tombstones: OrdMap<FileId, Arc<TombstoneFile>>,
+    pub(crate) stored_rows: u64,
+    pub(crate) stored_bytes: u64,
+    pub(crate) hidden_rows: u64,
+}
+
+impl Snapshot {
+    /// Returns the state of a table before its first commit.
+    #[must_use]
+    pub fn empty(table: TableId) -> Self {
+        Self {
+            table,
+            sequence: Sequence::ZERO,
+            files: OrdMap::new(),
+            deletions: OrdMap::new(),
+            tombstones: OrdMap::new(),
+            stored_rows: 0,
+            stored_bytes: 0,
+            hidden_rows: 0,
+        }
+    }
+
+    /// Returns the snapshot with these records, as a metastore read them.
+    #[must_use]
+    pub fn from_records(
+        table: TableId,
+        sequence: Sequence,
+        files: impl IntoIterator<Item = DataFile>,
+        deletions: impl IntoIterator<Item = DeletionFile>,
+        tombstones: impl IntoIterator<Item = TombstoneFile>,
+    ) -> Self {
+        let mut snapshot = Self { sequence, ..Self::empty(table) };
+        files.into_iter().for_each(|file| snapshot.insert_file(file));
+        deletions.into_iter().for_each(|deletion| snapshot.insert_deletion(deletion));
+        for tombstone in tombstones {
+            snapshot.tombstones.insert(tombstone.id, Arc::new(tombstone));
+        }
+        snapshot
+    }
+
+    /// Returns the table it is a state of.
+    #[must_use]
+    pub fn table(&self) -> TableId {
+        self.table
+    }
+
+    /// Returns the sequence of the commit that made it.
+    #[must_use]
+    pub fn sequence(&self) -> Sequence {
+        self.sequence
+    }
+
+    /// Returns the live data files, in the order in which their ids were drawn.
+    #[must_use]
+    pub fn files(&self) -> impl ExactSizeIterator<Item = &Arc<DataFile>> {
+        self.files.values()
+    }
+
+    /// Returns a live data file.
+    #[must_use]
+    pub fn file(&self, id: FileId) -> Option<&Arc<DataFile>> {
+        self.files.get(&id)
+    }
+
+    /// Returns the deletion files.
+    #[must_use]
+    pub fn deletions(&self) -> impl ExactSizeIterator<Item = &Arc<DeletionFile>> {
+        self.deletions.values()
+    }
+
+    /// Returns the tombstone files.
+    #[must_use]
+    pub fn tombstones(&self) -> impl ExactSizeIterator<Item = &Arc<TombstoneFile>> {
+        self.tombstones.values()
+    }
+
+    /// Returns the number of rows in live data files, hidden ones included.
+    #[must_use]
+    pub fn stored_rows(&self) -> u64 {
+        self.stored_rows
+    }
+
+    /// Returns the length of all live data files, in bytes.
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        self.stored_bytes
+    }
+
+    /// Returns the exact number of visible rows, or `None` where only a scan can tell.
+    #[must_use]
+    pub fn visible_rows(&self) -> Option<u64> {
+        self.tombstones.is_empty().then(|| self.stored_rows.saturating_sub(self.hidden_rows))
+    }
+
+    pub(crate) fn insert_file(&mut self, file: DataFile) {
+        self.stored_rows = self.stored_rows.saturating_add(file.rows);
+        self.stored_bytes = self.stored_bytes.saturating_add(file.bytes);
+        self.files.insert(file.id, Arc::new(file));
+    }
+
+    pub(crate) fn remove_file(&mut self, id: FileId) -> Option<Arc<DataFile>> {
+        let file = self.files.remove(&id)?;
+        self.stored_rows = self.stored_rows.saturating_sub(file.rows);
+        self.stored_bytes = self.stored_bytes.saturating_sub(file.bytes);
+        let orphaned: Vec<FileId> =
+            self.deletions.values().filter(|deletion| deletion.data_file == id).map(|deletion| deletion.id).collect();
+        for deletion in orphaned {
+            self.remove_deletion(deletion);
+        }
+        Some(file)
+    }
+
+    pub(crate) fn insert_deletion(&mut self, deletion: DeletionFile) {
+        self.hidden_rows = self.hidden_rows.saturating_add(deletion.rows);
+        self.deletions.insert(deletion.id, Arc::new(deletion));
+    }
+
+    pub(crate) fn remove_deletion(&mut self, id: FileId) -> Option<Arc<DeletionFile>> {
+        let deletion = self.deletions.remove(&id)?;
+        self.hidden_rows = self.hidden_rows.saturating_sub(deletion.rows);
+        Some(deletion)
+    }
+}

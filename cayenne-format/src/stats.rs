@@ -1,0 +1,162 @@
+//! What is known of the values of a data file without reading it.
+//!
+//! Statistics stay encoded until a predicate asks for a column: a table may have 100,000 files of 100 columns, and a
+//! query asks for three.
+
+use bytes::{BufMut, Bytes};
+
+use crate::codec::Input;
+use crate::frame::{self, FrameKind};
+use crate::{Result, Value};
+
+/// A smallest or largest value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bound {
+    /// The value. NaN is never a bound; [`ColumnStats::nan_count`] tells of it.
+    pub value: Value,
+    /// Whether a row has exactly this value. If not, the bound is merely on the safe side (long text is cut).
+    pub exact: bool,
+}
+
+/// What is known of one column of one file. `None` always means "unknown", never "none".
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ColumnStats {
+    /// No value that is neither null nor NaN is smaller.
+    pub min: Option<Bound>,
+    /// No value that is neither null nor NaN is larger.
+    pub max: Option<Bound>,
+    /// The number of nulls.
+    pub null_count: Option<u64>,
+    /// The number of NaN; 0 for columns that cannot have any.
+    pub nan_count: Option<u64>,
+}
+
+const HAS_MIN: u8 = 1;
+const MIN_EXACT: u8 = 2;
+const HAS_MAX: u8 = 4;
+const MAX_EXACT: u8 = 8;
+const HAS_NULLS: u8 = 16;
+const HAS_NANS: u8 = 32;
+
+impl ColumnStats {
+    fn flags(&self) -> u8 {
+        let bound = |bound: &Option<Bound>, has, exact| match bound {
+            None => 0,
+            Some(bound) if bound.exact => has | exact,
+            Some(_) => has,
+        };
+        bound(&self.min, HAS_MIN, MIN_EXACT)
+            | bound(&self.max, HAS_MAX, MAX_EXACT)
+            | if self.null_count.is_some() { HAS_NULLS } else { 0 }
+            | if self.nan_count.is_some() { HAS_NANS } else { 0 }
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(self.flags());
+        for bound in [&self.min, &self.max].into_iter().flatten() {
+            bound.value.encode(out);
+        }
+        for count in [self.null_count, self.nan_count].into_iter().flatten() {
+            out.put_u64_le(count);
+        }
+    }
+
+    fn decode(bytes: Bytes) -> Result<Self> {
+        let mut input = Input::new(bytes, "column statistics");
+        let flags = input.u8()?;
+        let mut bound = |has, exact| -> Result<Option<Bound>> {
+            if flags & has == 0 {
+                return Ok(None);
+            }
+            Ok(Some(Bound { value: Value::decode(&mut input)?, exact: flags & exact != 0 }))
+        };
+        let min = bound(HAS_MIN, MIN_EXACT)?;
+        let max = bound(HAS_MAX, MAX_EXACT)?;
+        let null_count = if flags & HAS_NULLS == 0 { None } else { Some(input.u64()?) };
+        let nan_count = if flags & HAS_NANS == 0 { None } else { Some(input.u64()?) };
+        input.end()?;
+        Ok(Self { min, max, null_count, nan_count })
+    }
+}
+
+/// The statistics of all columns of one file, encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileStats {
+    sealed: Bytes,
+    payload: Bytes,
+    columns: u32,
+}
+
+impl FileStats {
+    /// Encodes the statistics of the columns of a file, in the order of its schema.
+    ///
+    /// # Panics
+    ///
+    /// With more columns, or longer values, than 4 GiB can hold.
+    #[must_use]
+    pub fn new(columns: &[ColumnStats]) -> Self {
+        let mut entries = Vec::new();
+        let mut ends = Vec::with_capacity(columns.len());
+        for column in columns {
+            column.encode(&mut entries);
+            ends.push(u32::try_from(entries.len()).unwrap_or(u32::MAX));
+        }
+        assert!(!ends.contains(&u32::MAX), "the statistics of a file are shorter than 4 GiB");
+        let count = u32::try_from(columns.len()).unwrap_or(u32::MAX);
+        let mut payload = Vec::with_capacity(4 + 4 * ends.len() + entries.len());
+        payload.put_u32_le(count);
+        for end in &ends {
+            payload.put_u32_le(*end);
+        }
+        payload.put_slice(&entries);
+        let sealed = frame::seal(FrameKind::FileStats, &payload);
+        Self { sealed, payload: payload.into(), columns: count }
+    }
+
+    /// Reads the stored form; the columns stay encoded.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if a byte is not what was written.
+    pub fn from_bytes(sealed: Bytes) -> Result<Self> {
+        let payload = frame::open(FrameKind::FileStats, &sealed)?;
+        let columns = Input::new(payload.clone(), "column statistics").u32()?;
+        Ok(Self { sealed, payload, columns })
+    }
+
+    /// Returns the stored form.
+    #[must_use]
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.sealed
+    }
+
+    /// Returns the number of columns.
+    #[must_use]
+    pub fn column_count(&self) -> usize {
+        self.columns as usize
+    }
+
+    /// Decodes the statistics of the column at `index`; all is unknown for a column the file does not have.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the stored form contradicts itself.
+    pub fn column(&self, index: usize) -> Result<ColumnStats> {
+        if index >= self.column_count() {
+            return Ok(ColumnStats::default());
+        }
+        let begin = if index == 0 { 0 } else { self.end_of(index - 1)? };
+        let end = self.end_of(index)?;
+        let entries_at = 4 + 4 * self.column_count();
+        let mut entries = Input::new(self.payload.clone(), "column statistics");
+        entries.take(entries_at)?;
+        entries.take(begin)?;
+        ColumnStats::decode(entries.take(end.saturating_sub(begin))?)
+    }
+
+    fn end_of(&self, index: usize) -> Result<usize> {
+        let mut ends = Input::new(self.payload.clone(), "column statistics");
+        ends.take(4 + 4 * index)?;
+        Ok(ends.u32()? as usize)
+    }
+}

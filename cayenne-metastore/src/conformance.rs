@@ -1,0 +1,83 @@
+//! The suite that every backend must pass: one case for each sentence of the contract of [`Metastore`], and long random
+//! histories, compared step by step with [`TableCommit::apply`](cayenne_format::TableCommit::apply).
+//!
+//! A backend proves itself with one line in its tests. A case that fails panics, saying what was expected; a random
+//! history also says its seed and step, and the same seed gives the same history.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use cayenne_metastore::{MemoryMetastore, Metastore, conformance};
+//!
+//! let make = async || Arc::new(MemoryMetastore::default()) as Arc<dyn Metastore>;
+//! futures::executor::block_on(conformance::run(make));
+//! ```
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a suite says what is wrong by panicking"
+)]
+
+mod cases;
+mod history;
+mod model;
+mod sample;
+
+use std::sync::Arc;
+
+pub use self::sample::Samples;
+use crate::Metastore;
+
+/// How many random histories are run, and how long each is.
+const HISTORIES: u64 = 4;
+const HISTORY_STEPS: u32 = 1_000;
+
+macro_rules! run_each {
+    ($make:ident: $($case:ident),* $(,)?) => {
+        $({
+            let metastore = $make().await;
+            cases::$case(metastore.as_ref(), &Samples::new(1)).await;
+            metastore.close().await.expect(concat!("close after ", stringify!($case)));
+        })*
+    };
+}
+
+/// Runs the whole suite. `make` returns a metastore without tables each time.
+pub async fn run(make: impl AsyncFn() -> Arc<dyn Metastore>) {
+    run_each!(make:
+        new_table_is_empty_and_listed,
+        record_is_kept_exactly,
+        names_and_ids_are_unique,
+        first_rows_come_with_the_table_or_not_at_all,
+        dropped_table_is_gone_and_its_name_is_free,
+        missing_table_is_not_found,
+        each_writer_fences_those_before_it_for_ever,
+        same_commit_twice_has_the_effect_of_once,
+        tables_commit_together_or_not_at_all,
+        commits_of_one_table_in_one_call_build_on_each_other,
+        requirements_are_checked,
+        contradictions_are_refused,
+        refused_commit_leaves_no_trace,
+        removed_file_takes_its_deletions_along,
+        file_can_be_removed_and_added_again,
+        what_one_commit_adds_and_removes_was_never_there,
+        every_earlier_snapshot_stays_as_it_was,
+        blocks_of_removed_files_are_kept,
+        log_tells_each_commit,
+        extreme_values_are_kept,
+        hostile_names_are_only_names,
+        dropped_future_is_done_or_not_begun,
+        closed_metastore_refuses_everything,
+    );
+    for seed in 1..=HISTORIES {
+        let metastore = make().await;
+        history::run(seed, HISTORY_STEPS, &mut history::Stays(metastore)).await;
+    }
+}
+
+/// Runs a random history with a close and a reopening now and then. `open` opens the same metastore each time; it has no
+/// tables at first.
+pub async fn run_reopening(open: impl AsyncFn() -> Arc<dyn Metastore>) {
+    let metastore = open().await;
+    history::run(HISTORIES + 1, HISTORY_STEPS, &mut history::Reopens { metastore, open }).await;
+}

@@ -1,0 +1,183 @@
+//! The interface of every metastore, and the records it speaks in.
+
+use std::fmt;
+
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+use cayenne_format::{
+    BlockChecksums, CommitRecord, Error, FileId, Result, Sequence, Snapshot, TableCommit, TableId, TableName,
+    TableOptions, Timestamp, WriterEpoch,
+};
+
+/// A table to be made.
+#[derive(Clone, Debug)]
+pub struct NewTable {
+    /// Its id, drawn by the caller, who has perhaps written data files for it already.
+    pub id: TableId,
+    /// Its name, not in use.
+    pub name: TableName,
+    /// Its data location: a folder relative to the data folder of the database.
+    pub location: String,
+    /// Its schema, exactly as declared.
+    pub schema: SchemaRef,
+    /// Its options.
+    pub options: TableOptions,
+    /// When it was made, for people.
+    pub made_at: Timestamp,
+    /// Its first rows; they become visible together with the table or not at all.
+    pub first: Option<TableCommit>,
+}
+
+/// Who writes a table, for the message that another writer gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Writer {
+    /// The name of the machine.
+    pub host: String,
+    /// The number of the process.
+    pub process: u32,
+    /// Since when, for people.
+    pub since: Timestamp,
+}
+
+impl fmt::Display for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} on {}", self.process, self.host)
+    }
+}
+
+/// What is known of a table besides its files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableRecord {
+    /// Its id.
+    pub id: TableId,
+    /// Its name.
+    pub name: TableName,
+    /// Its data location: a folder relative to the data folder of the database.
+    pub location: String,
+    /// Its schema, exactly as declared.
+    pub schema: SchemaRef,
+    /// Its options.
+    pub options: TableOptions,
+    /// When it was made, for people.
+    pub made_at: Timestamp,
+    /// The sequence of its latest commit.
+    pub sequence: Sequence,
+    /// The epoch of its latest writer.
+    pub epoch: WriterEpoch,
+    /// Its latest writer, alive or not.
+    pub writer: Option<Writer>,
+}
+
+/// Remembers tables and their snapshots. Every method is atomic.
+///
+/// A future that is dropped before it is done leaves its work either done or not begun.
+#[async_trait]
+pub trait Metastore: fmt::Debug + Send + Sync {
+    /// Makes a table, with its first rows where there are any.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if the name or the id is taken; what [`commit`](Self::commit) returns for the first rows.
+    async fn create_table(&self, table: &NewTable) -> Result<TableRecord>;
+
+    /// Forgets a table and everything that belongs to it. The caller removes the files.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no such table; `Conflict` if `epoch` is not that of its latest writer.
+    async fn drop_table(&self, table: TableId, epoch: WriterEpoch) -> Result<()>;
+
+    /// Returns all tables, ordered by name.
+    async fn list_tables(&self) -> Result<Vec<TableRecord>>;
+
+    /// Returns the latest snapshot, or the one at a sequence; at [`Sequence::ZERO`] that is the empty table.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no such table, or no commit with that sequence.
+    async fn load_snapshot(&self, table: TableId, at: Option<Sequence>) -> Result<Snapshot>;
+
+    /// Returns the block checksums of a data file of any kept snapshot.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no such file.
+    async fn load_blocks(&self, table: TableId, file: FileId) -> Result<BlockChecksums>;
+
+    /// Returns all commits of a table, earliest first.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no such table.
+    async fn load_log(&self, table: TableId) -> Result<Vec<CommitRecord>>;
+
+    /// Makes the caller the writer of a table: raises the epoch by one, so that earlier writers can no longer commit.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no such table.
+    async fn begin_writer(&self, table: TableId, writer: &Writer) -> Result<WriterEpoch>;
+
+    /// Applies the commits together, or changes nothing. Returns the sequence of each.
+    ///
+    /// Durable when it returns. A commit id that was applied before gives its first sequence again and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` (code `fenced`) if an epoch is not that of the latest writer; `Conflict` if a requirement does not
+    /// hold; `Invalid` if a change contradicts the snapshot; `NotFound` if there is no such table; `Unavailable` (code
+    /// `commit-unknown`) if the answer was lost, so that only [`load_log`](Self::load_log) can tell.
+    async fn commit(&self, commits: &[TableCommit]) -> Result<Vec<Sequence>>;
+
+    /// Finishes what is under way, tidies up and closes. Nothing works afterwards; closing twice is harmless.
+    async fn close(&self) -> Result<()>;
+}
+
+/// The error for a table that is not there.
+pub(crate) fn no_table(table: TableId) -> Error {
+    Error::not_found("no such table").with("table", table)
+}
+
+/// The error for a snapshot that is not there.
+pub(crate) fn no_commit(table: TableId, sequence: Sequence, latest: Sequence) -> Error {
+    Error::not_found("no snapshot with this sequence is kept")
+        .with("table", table)
+        .with("sequence", sequence)
+        .with("latest", latest)
+}
+
+/// The error for a data file that no kept snapshot has.
+pub(crate) fn no_file(table: TableId, file: FileId) -> Error {
+    Error::not_found("no such data file").with("table", table).with("file", file)
+}
+
+/// The error for a writer that is not, or no longer, the latest.
+pub(crate) fn fenced(table: TableId, epoch: WriterEpoch, latest: WriterEpoch, writer: Option<&Writer>) -> Error {
+    let error = Error::conflict("another writer has taken over the table")
+        .code("fenced")
+        .with("table", table)
+        .with("epoch", epoch)
+        .with("latest_epoch", latest)
+        .help("open the table again to become its writer");
+    match writer {
+        Some(writer) => error.with("writer", writer),
+        None => error,
+    }
+}
+
+/// Returns the epoch of the next writer.
+pub(crate) fn epoch_after(epoch: WriterEpoch) -> Result<WriterEpoch> {
+    let next =
+        epoch.number().checked_add(1).ok_or_else(|| Error::resource_limit("the table has used up its epochs"))?;
+    Ok(WriterEpoch::new(next))
+}
+
+/// Returns the commit that makes the first rows of a table.
+pub(crate) fn first_rows(new: &NewTable) -> Result<Option<&TableCommit>> {
+    match &new.first {
+        Some(first) if first.table != new.id => {
+            Err(Error::internal("the first rows are those of another table").with("table", first.table))
+        }
+        first => Ok(first.as_ref()),
+    }
+}

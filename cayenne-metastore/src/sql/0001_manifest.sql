@@ -1,0 +1,106 @@
+-- The manifest: tables, their writers, and the history of their data files, deletions and tombstones.
+--
+-- Ids are 16 bytes. Times are microseconds since 1970. Counts are 64 bits without a sign, kept in the same 64 bits.
+-- A row with `added_at` and `removed_at` belongs to the snapshots from the first up to, not including, the second;
+-- without `removed_at` it is live. `digest` is the XXH3-128 of the other columns; docs/format.md has the bytes.
+
+CREATE TABLE cayenne_table (
+    id       BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    name     TEXT    NOT NULL UNIQUE,
+    location TEXT    NOT NULL,
+    columns  BLOB    NOT NULL,
+    options  TEXT    NOT NULL,
+    made_at  INTEGER NOT NULL,
+    digest   BLOB    NOT NULL CHECK (length(digest) = 16)
+) STRICT;
+
+-- One row for each table, apart from it, because it changes with every writer and a schema is long.
+CREATE TABLE writer (
+    table_id BLOB    NOT NULL PRIMARY KEY REFERENCES cayenne_table (id) ON DELETE CASCADE,
+    epoch    INTEGER NOT NULL,
+    host     TEXT,
+    process  INTEGER,
+    since    INTEGER,
+    digest   BLOB    NOT NULL CHECK (length(digest) = 16)
+) STRICT, WITHOUT ROWID;
+
+-- `manifest` is the sum of the digests of all rows that are live after the commit; `chain` is the digest of this row,
+-- and `parent` is the chain of the commit before it.
+CREATE TABLE commit_log (
+    table_id      BLOB    NOT NULL REFERENCES cayenne_table (id) ON DELETE CASCADE,
+    sequence      INTEGER NOT NULL CHECK (sequence > 0),
+    id            BLOB    NOT NULL CHECK (length(id) = 16),
+    operation     TEXT    NOT NULL,
+    made_at       INTEGER NOT NULL,
+    files_added   INTEGER NOT NULL,
+    files_removed INTEGER NOT NULL,
+    rows_added    INTEGER NOT NULL,
+    rows_hidden   INTEGER NOT NULL,
+    manifest      BLOB    NOT NULL CHECK (length(manifest) = 16),
+    parent        BLOB    NOT NULL CHECK (length(parent) = 16),
+    chain         BLOB    NOT NULL CHECK (length(chain) = 16),
+    PRIMARY KEY (table_id, sequence)
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX commit_log_by_id ON commit_log (table_id, id);
+
+CREATE TABLE data_file (
+    file_key         INTEGER PRIMARY KEY,
+    table_id         BLOB    NOT NULL REFERENCES cayenne_table (id) ON DELETE CASCADE,
+    id               BLOB    NOT NULL CHECK (length(id) = 16),
+    added_at         INTEGER NOT NULL,
+    removed_at       INTEGER CHECK (removed_at > added_at),
+    row_count        INTEGER NOT NULL,
+    byte_count       INTEGER NOT NULL,
+    content_hash     BLOB    NOT NULL CHECK (length(content_hash) = 16),
+    digest           BLOB    NOT NULL CHECK (length(digest) = 16),
+    path             TEXT,
+    partition_values BLOB    NOT NULL,
+    column_stats     BLOB    NOT NULL,
+    inline_bytes     BLOB,
+    CHECK ((path IS NULL) <> (inline_bytes IS NULL))
+) STRICT;
+
+CREATE UNIQUE INDEX data_file_by_id ON data_file (table_id, id, added_at);
+CREATE INDEX data_file_by_time ON data_file (table_id, removed_at, added_at);
+
+-- Apart from the data files, because only a scan of a file needs them: opening a table never loads them.
+CREATE TABLE data_file_blocks (
+    file_key  INTEGER PRIMARY KEY REFERENCES data_file (file_key) ON DELETE CASCADE,
+    checksums BLOB    NOT NULL,
+    digest    BLOB    NOT NULL CHECK (length(digest) = 16)
+) STRICT;
+
+CREATE TABLE deletion (
+    deletion_key INTEGER PRIMARY KEY,
+    table_id     BLOB    NOT NULL REFERENCES cayenne_table (id) ON DELETE CASCADE,
+    file_key     INTEGER NOT NULL REFERENCES data_file (file_key) ON DELETE CASCADE,
+    id           BLOB    NOT NULL CHECK (length(id) = 16),
+    added_at     INTEGER NOT NULL,
+    removed_at   INTEGER CHECK (removed_at > added_at),
+    row_count    INTEGER NOT NULL,
+    digest       BLOB    NOT NULL CHECK (length(digest) = 16),
+    path         TEXT,
+    inline_bytes BLOB,
+    CHECK ((path IS NULL) <> (inline_bytes IS NULL))
+) STRICT;
+
+CREATE UNIQUE INDEX deletion_by_id ON deletion (table_id, id, added_at);
+CREATE INDEX deletion_by_time ON deletion (table_id, removed_at, added_at);
+CREATE INDEX deletion_by_file ON deletion (file_key, removed_at);
+
+CREATE TABLE tombstone_file (
+    tombstone_key INTEGER PRIMARY KEY,
+    table_id      BLOB    NOT NULL REFERENCES cayenne_table (id) ON DELETE CASCADE,
+    id            BLOB    NOT NULL CHECK (length(id) = 16),
+    added_at      INTEGER NOT NULL,
+    removed_at    INTEGER CHECK (removed_at > added_at),
+    key_count     INTEGER NOT NULL,
+    digest        BLOB    NOT NULL CHECK (length(digest) = 16),
+    path          TEXT,
+    inline_bytes  BLOB,
+    CHECK ((path IS NULL) <> (inline_bytes IS NULL))
+) STRICT;
+
+CREATE UNIQUE INDEX tombstone_file_by_id ON tombstone_file (table_id, id, added_at);
+CREATE INDEX tombstone_file_by_time ON tombstone_file (table_id, removed_at, added_at);

@@ -1,0 +1,100 @@
+//! One constant for each statement.
+//!
+//! `INDEXED BY` pins the plans whose cost is promised: gathered statistics can then never turn a lookup into a scan.
+
+pub(crate) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
+pub(crate) const BEGIN_READ: &str = "BEGIN DEFERRED";
+pub(crate) const COMMIT: &str = "COMMIT";
+pub(crate) const ROLLBACK: &str = "ROLLBACK";
+pub(crate) const SAVE: &str = "SAVEPOINT request";
+pub(crate) const KEEP_SAVED: &str = "RELEASE request";
+pub(crate) const UNDO_SAVED: &str = "ROLLBACK TO request; RELEASE request";
+
+pub(crate) const SCHEMA: &str = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema
+    WHERE name NOT LIKE 'sqlite^_stat%' ESCAPE '^' ORDER BY type, name";
+pub(crate) const SCHEMA_OBJECTS: &str = "SELECT count(*) FROM sqlite_schema";
+/// Checks the small tables that every open reads; the large ones are verified row by row when they are read.
+pub(crate) const CHECK_SMALL_TABLES: &[&str] =
+    &["PRAGMA integrity_check('cayenne_table')", "PRAGMA integrity_check('writer')"];
+pub(crate) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+pub(crate) const OPTIMIZE: &str = "PRAGMA optimize";
+
+pub(crate) const INSERT_TABLE: &str = "INSERT INTO cayenne_table
+    (id, name, location, columns, options, made_at, digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+pub(crate) const TABLE_ID_IS_TAKEN: &str = "SELECT 1 FROM cayenne_table WHERE id = ?1";
+pub(crate) const TABLE_NAME_IS_TAKEN: &str = "SELECT 1 FROM cayenne_table WHERE name = ?1";
+pub(crate) const TABLES: &str =
+    "SELECT id, name, location, columns, options, made_at, digest FROM cayenne_table NOT INDEXED";
+pub(crate) const TABLE: &str =
+    "SELECT id, name, location, columns, options, made_at, digest FROM cayenne_table WHERE id = ?1";
+pub(crate) const DELETE_TABLE: &str = "DELETE FROM cayenne_table WHERE id = ?1";
+
+pub(crate) const WRITER: &str = "SELECT epoch, host, process, since, digest FROM writer WHERE table_id = ?1";
+pub(crate) const SET_WRITER: &str = "INSERT OR REPLACE INTO writer
+    (table_id, epoch, host, process, since, digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+pub(crate) const INSERT_COMMIT: &str = "INSERT INTO commit_log
+    (table_id, sequence, id, operation, made_at, files_added, files_removed, rows_added, rows_hidden,
+     manifest, parent, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+pub(crate) const SEQUENCE_OF_COMMIT: &str =
+    "SELECT sequence FROM commit_log INDEXED BY commit_log_by_id WHERE table_id = ?1 AND id = ?2";
+pub(crate) const LAST_COMMIT: &str = "SELECT sequence, id, operation, made_at, files_added, files_removed, rows_added,
+    rows_hidden, manifest, parent, chain FROM commit_log WHERE table_id = ?1 ORDER BY sequence DESC LIMIT 1";
+pub(crate) const COMMIT_AT: &str = "SELECT sequence, id, operation, made_at, files_added, files_removed, rows_added,
+    rows_hidden, manifest, parent, chain FROM commit_log WHERE table_id = ?1 AND sequence = ?2";
+pub(crate) const COMMITS: &str = "SELECT sequence, id, operation, made_at, files_added, files_removed, rows_added,
+    rows_hidden, manifest, parent, chain FROM commit_log WHERE table_id = ?1 ORDER BY sequence";
+
+pub(crate) const INSERT_FILE: &str = "INSERT INTO data_file
+    (table_id, id, added_at, row_count, byte_count, content_hash, digest, path, partition_values, column_stats,
+     inline_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+pub(crate) const LIVE_FILE: &str = "SELECT file_key, added_at, digest FROM data_file INDEXED BY data_file_by_id
+    WHERE table_id = ?1 AND id = ?2 AND removed_at IS NULL";
+pub(crate) const END_FILE: &str = "UPDATE data_file SET removed_at = ?2 WHERE file_key = ?1";
+pub(crate) const DELETE_FILE: &str = "DELETE FROM data_file WHERE file_key = ?1";
+pub(crate) const FILES_AT: &str = "
+    SELECT file_key, id, added_at, row_count, byte_count, content_hash, digest, path, partition_values, column_stats,
+        inline_bytes FROM data_file INDEXED BY data_file_by_time
+        WHERE table_id = ?1 AND removed_at IS NULL AND added_at <= ?2
+    UNION ALL
+    SELECT file_key, id, added_at, row_count, byte_count, content_hash, digest, path, partition_values, column_stats,
+        inline_bytes FROM data_file INDEXED BY data_file_by_time
+        WHERE table_id = ?1 AND removed_at > ?2 AND added_at <= ?2";
+
+pub(crate) const INSERT_BLOCKS: &str = "INSERT INTO data_file_blocks (file_key, checksums, digest) VALUES (?1, ?2, ?3)";
+pub(crate) const BLOCKS: &str = "SELECT checksums, digest FROM data_file_blocks WHERE file_key =
+    (SELECT file_key FROM data_file INDEXED BY data_file_by_id
+        WHERE table_id = ?1 AND id = ?2 ORDER BY added_at DESC LIMIT 1)";
+
+pub(crate) const INSERT_DELETION: &str = "INSERT INTO deletion
+    (table_id, file_key, id, added_at, row_count, digest, path, inline_bytes)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+pub(crate) const LIVE_DELETION: &str = "SELECT deletion_key, added_at, digest FROM deletion INDEXED BY deletion_by_id
+    WHERE table_id = ?1 AND id = ?2 AND removed_at IS NULL";
+pub(crate) const LIVE_DELETIONS_OF_FILE: &str = "SELECT deletion_key, added_at, digest FROM deletion
+    INDEXED BY deletion_by_file WHERE file_key = ?1 AND removed_at IS NULL";
+pub(crate) const END_DELETION: &str = "UPDATE deletion SET removed_at = ?2 WHERE deletion_key = ?1";
+pub(crate) const DELETE_DELETION: &str = "DELETE FROM deletion WHERE deletion_key = ?1";
+pub(crate) const DELETIONS_AT: &str = "
+    SELECT d.deletion_key, d.id, d.added_at, d.row_count, d.digest, d.path, d.inline_bytes, f.id
+        FROM deletion AS d INDEXED BY deletion_by_time CROSS JOIN data_file AS f ON f.file_key = d.file_key
+        WHERE d.table_id = ?1 AND d.removed_at IS NULL AND d.added_at <= ?2
+    UNION ALL
+    SELECT d.deletion_key, d.id, d.added_at, d.row_count, d.digest, d.path, d.inline_bytes, f.id
+        FROM deletion AS d INDEXED BY deletion_by_time CROSS JOIN data_file AS f ON f.file_key = d.file_key
+        WHERE d.table_id = ?1 AND d.removed_at > ?2 AND d.added_at <= ?2";
+
+pub(crate) const INSERT_TOMBSTONES: &str = "INSERT INTO tombstone_file
+    (table_id, id, added_at, key_count, digest, path, inline_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+pub(crate) const LIVE_TOMBSTONES: &str = "SELECT tombstone_key, added_at, digest FROM tombstone_file
+    INDEXED BY tombstone_file_by_id WHERE table_id = ?1 AND id = ?2 AND removed_at IS NULL";
+pub(crate) const END_TOMBSTONES: &str = "UPDATE tombstone_file SET removed_at = ?2 WHERE tombstone_key = ?1";
+pub(crate) const DELETE_TOMBSTONES: &str = "DELETE FROM tombstone_file WHERE tombstone_key = ?1";
+pub(crate) const TOMBSTONES_AT: &str = "
+    SELECT tombstone_key, id, added_at, key_count, digest, path, inline_bytes
+        FROM tombstone_file INDEXED BY tombstone_file_by_time
+        WHERE table_id = ?1 AND removed_at IS NULL AND added_at <= ?2
+    UNION ALL
+    SELECT tombstone_key, id, added_at, key_count, digest, path, inline_bytes
+        FROM tombstone_file INDEXED BY tombstone_file_by_time
+        WHERE table_id = ?1 AND removed_at > ?2 AND added_at <= ?2";

@@ -1,0 +1,247 @@
+//! Each change of the metastore, inside a transaction that somebody else opens and ends.
+//!
+//! A commit looks only at the rows it names: it costs what it changes, not what the table holds. What it accepts and
+//! refuses is what [`TableCommit::apply`] accepts and refuses; the conformance suite compares them.
+
+use cayenne_format::{
+    Change, DataFile, DeletionFile, Error, FileId, NewDataFile, PartitionValue, Requirement, Result, Sequence, Step,
+    Steps, TableCommit, TableId, TombstoneFile, WriterEpoch,
+};
+use rusqlite::{Connection, OptionalExtension as _, Params, params};
+
+use super::failure::OrFailure;
+use super::log::{Entry, Head};
+use super::row::columns_of;
+use super::tables::LatestWriter;
+use super::{digest, load, log, tables};
+use crate::metastore::{epoch_after, fenced, first_rows};
+use crate::sql::statements;
+use crate::{NewTable, TableRecord, Writer};
+
+/// Makes a table, with its first rows where there are any.
+pub(super) fn create_table(connection: &Connection, steps: &dyn Steps, new: &NewTable) -> Result<TableRecord> {
+    tables::require_free(connection, new)?;
+    tables::insert(connection, new)?;
+    if let Some(first) = first_rows(new)? {
+        commit(connection, steps, first)?;
+    }
+    tables::one(connection, new.id)
+}
+
+/// Forgets a table and everything that belongs to it.
+pub(super) fn drop_table(connection: &Connection, steps: &dyn Steps, table: TableId, epoch: WriterEpoch) -> Result<()> {
+    require_writer(connection, table, epoch)?;
+    steps.before(Step::DropTable)?;
+    tables::delete(connection, table)
+}
+
+/// Raises the epoch by one.
+pub(super) fn begin_writer(connection: &Connection, table: TableId, writer: &Writer) -> Result<WriterEpoch> {
+    let epoch = epoch_after(tables::writer(connection, table)?.epoch)?;
+    tables::set_writer(connection, table, &LatestWriter { epoch, writer: Some(writer.clone()) })?;
+    Ok(epoch)
+}
+
+/// Applies one commit, or finds that it was applied before.
+pub(super) fn commit(connection: &Connection, steps: &dyn Steps, commit: &TableCommit) -> Result<Sequence> {
+    let latest = tables::writer(connection, commit.table)?;
+    if let Some(sequence) = log::sequence_of(connection, commit.table, commit.id)? {
+        return Ok(sequence);
+    }
+    check_epoch(commit.table, commit.epoch, &latest)?;
+    let head = log::head(connection, commit.table)?;
+    steps.before(Step::CheckRequirements)?;
+    commit.requires.iter().try_for_each(|requirement| check(connection, commit.table, &head, requirement))?;
+    steps.before(Step::ApplyChanges)?;
+    let sequence = head.sequence.next()?;
+    let mut next = Next { connection, table: commit.table, sequence, manifest: head.manifest };
+    commit.changes.iter().try_for_each(|change| next.apply(change))?;
+    let entry = Entry::new(commit.table, commit.record(sequence), next.manifest, head.chain);
+    log::insert(connection, commit.table, &entry)?;
+    Ok(sequence)
+}
+
+fn require_writer(connection: &Connection, table: TableId, epoch: WriterEpoch) -> Result<()> {
+    check_epoch(table, epoch, &tables::writer(connection, table)?)
+}
+
+fn check_epoch(table: TableId, epoch: WriterEpoch, latest: &LatestWriter) -> Result<()> {
+    if epoch == latest.epoch { Ok(()) } else { Err(fenced(table, epoch, latest.epoch, latest.writer.as_ref())) }
+}
+
+fn check(connection: &Connection, table: TableId, head: &Head, requirement: &Requirement) -> Result<()> {
+    match requirement {
+        Requirement::SnapshotIs(sequence) if *sequence == head.sequence => Ok(()),
+        Requirement::SnapshotIs(sequence) => Err(Error::conflict("the table has changed since the writer looked")
+            .with("expected_sequence", sequence)
+            .with("found_sequence", head.sequence)),
+        Requirement::FilesLive(files) => {
+            for id in files {
+                if live(connection, statements::LIVE_FILE, table, *id)?.is_none() {
+                    return Err(Error::conflict("a data file is no longer live").with("file", id));
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A live row: its key, the commit that added it, and its digest.
+#[derive(Clone, Copy)]
+struct Live {
+    key: i64,
+    added_at: i64,
+    digest: u128,
+}
+
+/// The snapshot that a commit makes, as far as it has been made.
+struct Next<'c> {
+    connection: &'c Connection,
+    table: TableId,
+    sequence: Sequence,
+    manifest: u128,
+}
+
+impl Next<'_> {
+    fn apply(&mut self, change: &Change) -> Result<()> {
+        match change {
+            Change::AddFile(new) => self.add_file(new),
+            Change::RemoveFile(id) => self.remove_file(*id),
+            Change::AddDeletion(deletion) => self.add_deletion(deletion),
+            Change::RemoveDeletion(id) => {
+                let live = self.present(statements::LIVE_DELETION, *id)?;
+                self.end(live, statements::END_DELETION, statements::DELETE_DELETION)
+            }
+            Change::AddTombstones(file) => self.add_tombstones(file),
+            Change::RemoveTombstones(id) => {
+                let live = self.present(statements::LIVE_TOMBSTONES, *id)?;
+                self.end(live, statements::END_TOMBSTONES, statements::DELETE_TOMBSTONES)
+            }
+            _ => Err(Error::unsupported("this metastore does not know the change")),
+        }
+    }
+
+    fn add_file(&mut self, new: &NewDataFile) -> Result<()> {
+        self.absent(statements::LIVE_FILE, new.file.id)?;
+        let file = DataFile { added_at: self.sequence, ..new.file.clone() };
+        let partition = PartitionValue::encode_all(&file.partition);
+        let digest = digest::of_file(self.table, &file, &partition);
+        let (path, inline) = columns_of(&file.location);
+        self.execute(
+            statements::INSERT_FILE,
+            params![
+                self.table.as_bytes(),
+                file.id.as_bytes(),
+                self.sequence.number().cast_signed(),
+                file.rows.cast_signed(),
+                file.bytes.cast_signed(),
+                file.hash.0.to_be_bytes(),
+                digest.to_be_bytes(),
+                path,
+                partition.as_ref(),
+                file.stats.as_bytes().as_ref(),
+                inline,
+            ],
+        )?;
+        self.manifest = self.manifest.wrapping_add(digest);
+        let key = self.connection.last_insert_rowid();
+        let checksums = new.blocks.encode();
+        let digest = load::digest_of_blocks(self.table, file.id, &checksums);
+        self.execute(statements::INSERT_BLOCKS, params![key, checksums, digest.to_be_bytes()])
+    }
+
+    fn remove_file(&mut self, id: FileId) -> Result<()> {
+        let file = self.present(statements::LIVE_FILE, id)?;
+        for deletion in self.deletions_of(file)? {
+            self.end(deletion, statements::END_DELETION, statements::DELETE_DELETION)?;
+        }
+        self.end(file, statements::END_FILE, statements::DELETE_FILE)
+    }
+
+    fn deletions_of(&self, file: Live) -> Result<Vec<Live>> {
+        let mut statement = self.connection.prepare_cached(statements::LIVE_DELETIONS_OF_FILE).or_failure()?;
+        let rows = statement.query_map(params![file.key], decode_live).or_failure()?;
+        rows.collect::<rusqlite::Result<_>>().or_failure()
+    }
+
+    fn add_deletion(&mut self, deletion: &DeletionFile) -> Result<()> {
+        let file = self.present(statements::LIVE_FILE, deletion.data_file)?;
+        self.absent(statements::LIVE_DELETION, deletion.id)?;
+        let deletion = DeletionFile { sequence: self.sequence, ..deletion.clone() };
+        let digest = digest::of_deletion(self.table, &deletion);
+        let (path, inline) = columns_of(&deletion.location);
+        self.execute(
+            statements::INSERT_DELETION,
+            params![
+                self.table.as_bytes(),
+                file.key,
+                deletion.id.as_bytes(),
+                self.sequence.number().cast_signed(),
+                deletion.rows.cast_signed(),
+                digest.to_be_bytes(),
+                path,
+                inline,
+            ],
+        )?;
+        self.manifest = self.manifest.wrapping_add(digest);
+        Ok(())
+    }
+
+    fn add_tombstones(&mut self, file: &TombstoneFile) -> Result<()> {
+        self.absent(statements::LIVE_TOMBSTONES, file.id)?;
+        let file = TombstoneFile { sequence: self.sequence, ..file.clone() };
+        let digest = digest::of_tombstones(self.table, &file);
+        let (path, inline) = columns_of(&file.location);
+        self.execute(
+            statements::INSERT_TOMBSTONES,
+            params![
+                self.table.as_bytes(),
+                file.id.as_bytes(),
+                self.sequence.number().cast_signed(),
+                file.keys.cast_signed(),
+                digest.to_be_bytes(),
+                path,
+                inline,
+            ],
+        )?;
+        self.manifest = self.manifest.wrapping_add(digest);
+        Ok(())
+    }
+
+    /// Ends a row with this commit. What this commit itself added was never part of a snapshot and leaves no trace.
+    fn end(&mut self, row: Live, end: &str, delete: &str) -> Result<()> {
+        let sequence = self.sequence.number().cast_signed();
+        if row.added_at == sequence {
+            self.execute(delete, params![row.key])?;
+        } else {
+            self.execute(end, params![row.key, sequence])?;
+        }
+        self.manifest = self.manifest.wrapping_sub(row.digest);
+        Ok(())
+    }
+
+    fn present(&self, sql: &str, id: FileId) -> Result<Live> {
+        live(self.connection, sql, self.table, id)?
+            .ok_or_else(|| Error::invalid("commit names a file that the table does not have").with("file", id))
+    }
+
+    fn absent(&self, sql: &str, id: FileId) -> Result<()> {
+        match live(self.connection, sql, self.table, id)? {
+            None => Ok(()),
+            Some(_) => Err(Error::invalid("commit adds a file that the table has already").with("file", id)),
+        }
+    }
+
+    fn execute(&self, sql: &str, values: impl Params) -> Result<()> {
+        self.connection.prepare_cached(sql).or_failure()?.execute(values).or_failure().map(|_| ())
+    }
+}
+
+fn live(connection: &Connection, sql: &str, table: TableId, id: FileId) -> Result<Option<Live>> {
+    let mut statement = connection.prepare_cached(sql).or_failure()?;
+    statement.query_row(params![table.as_bytes(), id.as_bytes()], decode_live).optional().or_failure()
+}
+
+fn decode_live(row: &rusqlite::Row<'_>) -> rusqlite::Result<Live> {
+    Ok(Live { key: row.get(0)?, added_at: row.get(1)?, digest: row.get(2).map(u128::from_be_bytes)? })
+}

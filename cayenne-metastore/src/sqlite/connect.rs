@@ -1,0 +1,103 @@
+//! Opening connections, and how each is set up before anything is read from it.
+
+use std::time::Duration;
+
+use cayenne_format::{Error, Result};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::failure::OrFailure;
+use super::place::Place;
+use super::settings::{SqliteSettings, Synchronous};
+
+/// More than there are statements, so that each is compiled once for each connection.
+const STATEMENTS_CACHED: usize = 64;
+
+/// How often, and how long after, the change to WAL mode is tried again while another process makes it.
+const WAL_TRIES: u32 = 100;
+const WAL_PAUSE: Duration = Duration::from_millis(20);
+
+/// Opens the file for writing, and makes it if it is not there. Nothing is written yet.
+pub(super) fn writable(place: &Place, settings: &SqliteSettings) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(place.path(), flags).or_failure()?;
+    protect(&connection, settings)?;
+    // SQLite opens a file that it may not write for reading, without a word.
+    if connection.is_readonly("main").or_failure()? {
+        let error = Error::invalid("the metastore file may not be written").code("no-permission");
+        return Err(error.help("give this process permission, or open the database read-only"));
+    }
+    set(&connection, "foreign_keys", "ON")?;
+    set(&connection, "synchronous", settings.synchronous.word())?;
+    // Only macOS knows it: there a plain flush leaves the bytes in the disk's own cache.
+    let full = if settings.synchronous == Synchronous::Full { "ON" } else { "OFF" };
+    set(&connection, "fullfsync", full)?;
+    Ok(connection)
+}
+
+/// Opens the file for reading, together with whoever writes it.
+pub(super) fn shared(place: &Place, settings: &SqliteSettings) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(place.path(), flags).or_failure()?;
+    protect(&connection, settings)?;
+    set(&connection, "query_only", "ON")?;
+    Ok(connection)
+}
+
+/// Opens the file for reading, while nobody writes it.
+pub(super) fn unshared(place: &Place, settings: &SqliteSettings) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let opened = Connection::open_with_flags(place.immutable_uri(), flags);
+    let connection = opened.or_failure()?;
+    protect(&connection, settings)?;
+    set(&connection, "query_only", "ON")?;
+    Ok(connection)
+}
+
+/// Changes the file to WAL mode.
+pub(super) fn enter_wal_mode(connection: &Connection) -> Result<()> {
+    let mut tries = 0;
+    loop {
+        let found = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
+        match found.or_failure() {
+            Ok(mode) if mode.eq_ignore_ascii_case("wal") => return Ok(()),
+            // Two processes that make the same file meet here, and SQLite does not wait for the other by itself.
+            Err(error) if error.stable_code() == "metastore-busy" && tries < WAL_TRIES => {
+                tries += 1;
+                std::thread::sleep(WAL_PAUSE);
+            }
+            Err(error) => return Err(error),
+            Ok(mode) => {
+                return Err(Error::unsupported("the file system of the metastore cannot do write-ahead logging")
+                    .with("journal_mode", mode)
+                    .help("keep the metadata folder on a local disk"));
+            }
+        }
+    }
+}
+
+/// Makes a connection safe to use on a file that may be damaged or made by somebody else.
+fn protect(connection: &Connection, settings: &SqliteSettings) -> Result<()> {
+    connection.busy_timeout(settings.busy_timeout).or_failure()?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    let switches = [
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+        (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
+        (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
+    ];
+    for (switch, on) in switches {
+        connection.set_db_config(switch, on).or_failure()?;
+    }
+    set(connection, "cell_size_check", "ON")?;
+    // A memory map would turn a file that somebody cuts short into a signal that ends the process.
+    set(connection, "mmap_size", "0")?;
+    // Undo information of large commits stays in memory: no file is made outside the folder of the metastore.
+    set(connection, "temp_store", "MEMORY")
+}
+
+fn set(connection: &Connection, pragma: &str, value: &str) -> Result<()> {
+    connection.pragma_update(None, pragma, value).or_failure()
+}

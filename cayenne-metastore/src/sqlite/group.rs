@@ -1,0 +1,298 @@
+//! Group commit: changes that wait together share one transaction and one flush.
+//!
+//! Each has a savepoint of its own, so that a refused one leaves no trace and its neighbours go through.
+
+use std::path::Path;
+
+use cayenne_format::{Error, Result, Step, Steps};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::failure::{OrFailure as _, applied_nothing, at, failure};
+use crate::sql::statements;
+
+/// A change that waits for the writer.
+pub(super) trait Job: Send {
+    /// Makes the change, in the transaction that is open. May be called again, after that transaction was lost.
+    fn run(&mut self, connection: &Connection, steps: &dyn Steps) -> Result<()>;
+
+    /// Tells the caller how it ended: what [`run`](Self::run) made if it is durable, else why it is not.
+    fn answer(self: Box<Self>, ended: Result<()>);
+}
+
+/// The one job there is, for each type of answer.
+pub(super) struct Request<T, F> {
+    work: F,
+    made: Option<T>,
+    caller: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> Request<T, F>
+where
+    F: Fn(&Connection, &dyn Steps) -> Result<T>,
+{
+    pub(super) fn new(work: F) -> (Self, oneshot::Receiver<Result<T>>) {
+        let (caller, answer) = oneshot::channel();
+        (Self { work, made: None, caller }, answer)
+    }
+}
+
+impl<T, F> Job for Request<T, F>
+where
+    T: Send,
+    F: Fn(&Connection, &dyn Steps) -> Result<T> + Send,
+{
+    fn run(&mut self, connection: &Connection, steps: &dyn Steps) -> Result<()> {
+        self.made = Some((self.work)(connection, steps)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, ended: Result<()>) {
+        let made = self.made.ok_or_else(|| Error::internal("a change ended before it was made"));
+        // A caller that has gone away does not want the answer.
+        let _gone = self.caller.send(ended.and(made));
+    }
+}
+
+/// How a transaction ended.
+enum Ended {
+    /// It is durable; each job has its own result.
+    Done { results: Vec<Result<()>>, committed: bool },
+    /// It left nothing behind, or that is not known, and all jobs get the error.
+    Failed(Error),
+    /// SQLite gave it up because of one of its jobs, and it left nothing behind.
+    Lost(Error),
+}
+
+/// Makes the changes of all jobs durable, and answers each. Returns the number of transactions that took.
+pub(super) fn run(connection: &Connection, steps: &dyn Steps, path: &Path, mut jobs: Vec<Box<dyn Job>>) -> u64 {
+    let alone = jobs.len() == 1;
+    match attempt(connection, steps, &mut jobs) {
+        Ended::Done { results, committed } => {
+            for (job, result) in jobs.into_iter().zip(results) {
+                job.answer(result.map_err(|error| at(path, error)));
+            }
+            u64::from(committed)
+        }
+        // A change that is too large for the disk takes its neighbours with it. Each gets a transaction of its own then.
+        Ended::Lost(_) if !alone => jobs.into_iter().map(|job| run(connection, steps, path, vec![job])).sum(),
+        Ended::Failed(error) | Ended::Lost(error) => {
+            let error = at(path, error);
+            for job in jobs {
+                job.answer(Err(error.clone()));
+            }
+            0
+        }
+    }
+}
+
+fn attempt(connection: &Connection, steps: &dyn Steps, jobs: &mut [Box<dyn Job>]) -> Ended {
+    let begun = steps.before(Step::BeginCommit).and_then(|()| execute(connection, statements::BEGIN_WRITE));
+    if let Err(error) = begun {
+        return Ended::Failed(error);
+    }
+    let mut results = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let result = in_savepoint(connection, steps, job.as_mut());
+        if connection.is_autocommit() {
+            return Ended::Lost(result.err().unwrap_or_else(|| Error::internal("a transaction ended by itself")));
+        }
+        results.push(result);
+    }
+    if results.iter().all(Result::is_err) {
+        return match roll_back(connection) {
+            Ok(()) => Ended::Done { results, committed: false },
+            Err(error) => Ended::Failed(error),
+        };
+    }
+    if let Err(error) = steps.before(Step::EndCommit) {
+        // The error of the step says more than one of the rollback could.
+        let _rolled_back = roll_back(connection);
+        return Ended::Failed(error);
+    }
+    match connection.execute_batch(statements::COMMIT) {
+        Ok(()) => Ended::Done { results, committed: true },
+        Err(error) => Ended::Failed(commit_failed(connection, error)),
+    }
+}
+
+fn in_savepoint(connection: &Connection, steps: &dyn Steps, job: &mut dyn Job) -> Result<()> {
+    execute(connection, statements::SAVE)?;
+    match job.run(connection, steps) {
+        Ok(()) => execute(connection, statements::KEEP_SAVED),
+        Err(error) if connection.is_autocommit() => Err(error),
+        Err(error) => execute(connection, statements::UNDO_SAVED).and(Err(error)),
+    }
+}
+
+/// Leaves the connection clean after a COMMIT that failed, and returns the error for those who wait.
+fn commit_failed(connection: &Connection, error: rusqlite::Error) -> Error {
+    let certain = !connection.is_autocommit() || applied_nothing(&error);
+    let error = failure(error);
+    if let Err(rollback) = roll_back(connection) {
+        return unknown(rollback);
+    }
+    if certain || settle(connection).is_ok() { error } else { unknown(error) }
+}
+
+/// Makes certain that the transaction before did not apply.
+///
+/// A COMMIT whose flush failed is not part of what connections see, but its frames may be on the disk, and recovery after
+/// a crash would find them whole. The next transaction is written over them: this one changes nothing but is durable.
+fn settle(connection: &Connection) -> Result<()> {
+    let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).or_failure()?;
+    execute(connection, statements::BEGIN_WRITE)?;
+    let written = connection.pragma_update(None, "user_version", version).or_failure();
+    let settled = written.and_then(|()| execute(connection, statements::COMMIT));
+    if settled.is_err() {
+        // The transaction before is in doubt, which is what the caller is told.
+        let _rolled_back = roll_back(connection);
+    }
+    settled
+}
+
+fn unknown(error: Error) -> Error {
+    Error::unavailable("the metastore failed while it made a commit durable")
+        .code("commit-unknown")
+        .help("look the commit up in the log of the table")
+        .because(error)
+}
+
+/// Ends whatever transaction is open.
+pub(super) fn roll_back(connection: &Connection) -> Result<()> {
+    if connection.is_autocommit() { Ok(()) } else { execute(connection, statements::ROLLBACK) }
+}
+
+fn execute(connection: &Connection, sql: &str) -> Result<()> {
+    connection.execute_batch(sql).or_failure()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use cayenne_format::{Change, ErrorKind, Location, NoSteps, Sequence, TableCommit, TableId, WriterEpoch};
+    use rusqlite::ffi;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::conformance::Samples;
+    use crate::sqlite::place::Place;
+    use crate::sqlite::settings::SqliteSettings;
+    use crate::sqlite::{change, connect, identity, load};
+
+    struct Scene {
+        folder: TempDir,
+        connection: Connection,
+        samples: Samples,
+        table: TableId,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let place = Place::find(&folder.path().join("a.db")).unwrap();
+            let connection = connect::writable(&place, &SqliteSettings::default()).unwrap();
+            connect::enter_wal_mode(&connection).unwrap();
+            identity::migrate(&connection).unwrap();
+            let samples = Samples::new(1);
+            let new = samples.table("t");
+            change::create_table(&connection, &NoSteps, &new).unwrap();
+            Self { folder, connection, samples, table: new.id }
+        }
+
+        fn append(&self, inline_bytes: usize) -> TableCommit {
+            let mut new = self.samples.data_file();
+            new.file.location = Location::Inline(vec![7; inline_bytes].into());
+            self.samples.commit(self.table, WriterEpoch::NONE, vec![Change::AddFile(Box::new(new))])
+        }
+
+        fn run(&self, commits: &[TableCommit]) -> (u64, Vec<Result<u64>>) {
+            let mut jobs: Vec<Box<dyn Job>> = Vec::new();
+            let mut answers = Vec::new();
+            for commit in commits {
+                let commit = commit.clone();
+                let work = move |connection: &Connection, steps: &dyn Steps| change::commit(connection, steps, &commit);
+                let (request, answer) = Request::new(work);
+                jobs.push(Box::new(request));
+                answers.push(answer);
+            }
+            let took = run(&self.connection, &NoSteps, self.folder.path(), jobs);
+            let answers = answers.into_iter().map(|mut answer| answer.try_recv().unwrap());
+            (took, answers.map(|answer| answer.map(Sequence::number)).collect())
+        }
+
+        /// Leaves room for this many pages more.
+        fn room_for(&self, pages: i64) {
+            let used: i64 = self.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+            self.connection.pragma_update(None, "max_page_count", used + pages).unwrap();
+        }
+
+        fn files(&self) -> usize {
+            load::snapshot(&self.connection, self.table, None).unwrap().files().len()
+        }
+    }
+
+    #[test]
+    fn neighbours_share_a_transaction_and_each_gets_its_own_answer() {
+        let scene = Scene::new();
+        // It is refused after it has changed something.
+        let mut refused = scene.append(10);
+        refused.changes.push(Change::RemoveFile(scene.samples.file_id()));
+        let (took, answers) = scene.run(&[scene.append(10), refused.clone(), scene.append(10)]);
+        assert_eq!(took, 1);
+        let kinds: Vec<_> = answers.into_iter().map(|answer| answer.map_err(|error| error.kind())).collect();
+        assert_eq!(kinds, [Ok(1), Err(ErrorKind::Invalid), Ok(2)]);
+        assert_eq!(scene.files(), 2);
+        let (took, _) = scene.run(&[refused]);
+        assert_eq!(took, 0, "nothing was changed");
+        assert!(scene.connection.is_autocommit());
+    }
+
+    #[test]
+    fn full_disk_fails_the_one_that_does_not_fit_and_is_over_when_there_is_room() {
+        let scene = Scene::new();
+        scene.room_for(60);
+        let large = scene.append(1 << 20);
+        let (_, answers) = scene.run(&[scene.append(10), large.clone(), scene.append(10)]);
+        let codes: Vec<_> = answers.into_iter().map(|answer| answer.map_err(|error| error.stable_code())).collect();
+        assert_eq!(codes, [Ok(1), Err("disk-full"), Ok(2)]);
+        let (took, answers) = scene.run(std::slice::from_ref(&large));
+        assert_eq!((took, answers[0].as_ref().unwrap_err().kind()), (0, ErrorKind::ResourceLimit));
+        assert!(scene.connection.is_autocommit());
+        assert_eq!(scene.files(), 2);
+        scene.room_for(1_000);
+        assert_eq!(scene.run(&[large]).1[0].as_ref().ok(), Some(&3));
+        assert_eq!(scene.files(), 3);
+    }
+
+    #[test]
+    fn commit_in_doubt_is_settled_by_writing_over_it() {
+        let scene = Scene::new();
+        let wal = scene.folder.path().join("a.db-wal");
+        let before = wal.metadata().unwrap().len();
+        let failed = || rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_FSYNC), None);
+        let error = commit_failed(&scene.connection, failed());
+        assert_eq!((error.kind(), error.stable_code()), (ErrorKind::Unavailable, "unavailable"));
+        assert!(wal.metadata().unwrap().len() > before, "nothing was written over the frames in doubt");
+        scene.connection.pragma_update(None, "query_only", "ON").unwrap();
+        let error = commit_failed(&scene.connection, failed());
+        assert_eq!((error.kind(), error.stable_code()), (ErrorKind::Unavailable, "commit-unknown"));
+        assert!(scene.connection.is_autocommit());
+    }
+
+    #[test]
+    fn caller_that_has_gone_does_not_matter() {
+        let scene = Scene::new();
+        let ran = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&ran);
+        let (request, answer) = Request::new(move |_: &Connection, _: &dyn Steps| {
+            seen.store(true, Ordering::Relaxed);
+            Ok(())
+        });
+        drop(answer);
+        run(&scene.connection, &NoSteps, scene.folder.path(), vec![Box::new(request)]);
+        assert!(ran.load(Ordering::Relaxed) && scene.connection.is_autocommit());
+    }
+}

@@ -1,0 +1,133 @@
+//! Reading snapshots: index scans over what was live at a sequence, each row verified, and then their sum.
+
+use cayenne_format::{
+    BlockChecksums, CommitRecord, ContentHash, DataFile, DeletionFile, Error, FileId, FileStats, PartitionValue,
+    Result, Sequence, Snapshot, TableId, TombstoneFile,
+};
+use rusqlite::{Connection, Row, params};
+
+use super::digest::{self, Columns};
+use super::failure::OrFailure;
+use super::row::Stored;
+use super::{log, tables};
+use crate::metastore::{no_commit, no_file};
+use crate::sql::statements;
+
+/// Returns the latest snapshot, or the one at a sequence. All of it is read in the transaction that is open.
+pub(super) fn snapshot(connection: &Connection, table: TableId, at: Option<Sequence>) -> Result<Snapshot> {
+    tables::writer(connection, table)?;
+    let latest = log::head(connection, table)?;
+    // The latest snapshot is all that is live. It is not asked for by its sequence: then a log that lost its end would
+    // turn the table back unseen.
+    let (sequence, manifest, at) = match at {
+        None => (latest.sequence, latest.manifest, Sequence::MAX),
+        Some(Sequence::ZERO) => (Sequence::ZERO, 0, Sequence::ZERO),
+        Some(sequence) => match log::at(connection, table, sequence)? {
+            Some(entry) => (sequence, entry.manifest, sequence),
+            None => return Err(no_commit(table, sequence, latest.sequence)),
+        },
+    };
+    let mut scan = Scan { connection, table, at, sum: 0 };
+    let files = scan.rows(statements::FILES_AT, Scan::file)?;
+    let deletions = scan.rows(statements::DELETIONS_AT, Scan::deletion)?;
+    let tombstones = scan.rows(statements::TOMBSTONES_AT, Scan::tombstones)?;
+    if scan.sum != manifest {
+        return Err(Error::corrupt("rows of the metastore are missing, or there when they should not be")
+            .with("metastore_table", "data_file, deletion, tombstone_file")
+            .with("table", table)
+            .with("sequence", sequence));
+    }
+    Ok(Snapshot::from_records(table, sequence, files, deletions, tombstones))
+}
+
+/// Returns the block checksums of a data file, also of one that is no longer live.
+pub(super) fn blocks(connection: &Connection, table: TableId, file: FileId) -> Result<BlockChecksums> {
+    tables::writer(connection, table)?;
+    let mut statement = connection.prepare_cached(statements::BLOCKS).or_failure()?;
+    let mut rows = statement.query(params![table.as_bytes(), file.as_bytes()]).or_failure()?;
+    let row = rows.next().or_failure()?.ok_or_else(|| no_file(table, file))?;
+    let row = Stored::new("data_file_blocks", row);
+    let checksums = row.bytes(0)?;
+    row.verify(row.digest(1)?, digest_of_blocks(table, file, &checksums)).map_err(|error| error.with("file", file))?;
+    BlockChecksums::decode(&checksums).map_err(|error| row.named(error).with("file", file))
+}
+
+/// Returns all commits of a table, earliest first.
+pub(super) fn commits(connection: &Connection, table: TableId) -> Result<Vec<CommitRecord>> {
+    tables::writer(connection, table)?;
+    log::all(connection, table)
+}
+
+/// Returns the digest of the row with the block checksums of a data file.
+pub(super) fn digest_of_blocks(table: TableId, file: FileId, checksums: &[u8]) -> u128 {
+    Columns::of("data_file_blocks", table).bytes(file.as_bytes()).bytes(checksums).digest()
+}
+
+struct Scan<'c> {
+    connection: &'c Connection,
+    table: TableId,
+    at: Sequence,
+    sum: u128,
+}
+
+impl Scan<'_> {
+    fn rows<T>(&mut self, sql: &str, decode: fn(&mut Self, &Row<'_>) -> Result<T>) -> Result<Vec<T>> {
+        let connection = self.connection;
+        let mut statement = connection.prepare_cached(sql).or_failure()?;
+        let key = params![self.table.as_bytes(), self.at.number().cast_signed()];
+        let mut rows = statement.query(key).or_failure()?;
+        let mut records = Vec::new();
+        while let Some(row) = rows.next().or_failure()? {
+            records.push(decode(self, row)?);
+        }
+        Ok(records)
+    }
+
+    fn file(&mut self, row: &Row<'_>) -> Result<DataFile> {
+        let row = Stored::new("data_file", row);
+        let partition = row.bytes(8)?;
+        let file = DataFile {
+            id: row.file_id(1)?,
+            added_at: row.sequence(2)?,
+            rows: row.count(3)?,
+            bytes: row.count(4)?,
+            hash: ContentHash(row.digest(5)?),
+            location: row.location(7, 10)?,
+            partition: PartitionValue::decode_all(&partition).map_err(|error| row.named(error))?,
+            stats: FileStats::from_bytes(row.bytes(9)?).map_err(|error| row.named(error))?,
+        };
+        self.count(&row, row.digest(6)?, digest::of_file(self.table, &file, &partition))?;
+        Ok(file)
+    }
+
+    fn deletion(&mut self, row: &Row<'_>) -> Result<DeletionFile> {
+        let row = Stored::new("deletion", row);
+        let deletion = DeletionFile {
+            id: row.file_id(1)?,
+            sequence: row.sequence(2)?,
+            rows: row.count(3)?,
+            location: row.location(5, 6)?,
+            data_file: row.file_id(7)?,
+        };
+        self.count(&row, row.digest(4)?, digest::of_deletion(self.table, &deletion))?;
+        Ok(deletion)
+    }
+
+    fn tombstones(&mut self, row: &Row<'_>) -> Result<TombstoneFile> {
+        let row = Stored::new("tombstone_file", row);
+        let file = TombstoneFile {
+            id: row.file_id(1)?,
+            sequence: row.sequence(2)?,
+            keys: row.count(3)?,
+            location: row.location(5, 6)?,
+        };
+        self.count(&row, row.digest(4)?, digest::of_tombstones(self.table, &file))?;
+        Ok(file)
+    }
+
+    fn count(&mut self, row: &Stored<'_, '_>, stored: u128, computed: u128) -> Result<()> {
+        row.verify(stored, computed)?;
+        self.sum = self.sum.wrapping_add(computed);
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! The commit log: which commits were applied, and what the manifest was after each.
+
+use cayenne_format::{CommitId, CommitRecord, Error, Result, Sequence, TableId, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
+
+use super::digest::Columns;
+use super::failure::OrFailure;
+use super::row::Stored;
+use crate::sql::statements;
+
+/// One row of the log.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) record: CommitRecord,
+    /// The sum of the digests of all rows that are live after the commit.
+    pub(super) manifest: u128,
+    /// The chain of the commit before it.
+    parent: u128,
+    /// The digest of this row, and through `parent` of all before it.
+    chain: u128,
+}
+
+impl Entry {
+    /// Returns the entry that follows `parent`, the chain of the commit before it.
+    pub(super) fn new(table: TableId, record: CommitRecord, manifest: u128, parent: u128) -> Self {
+        let mut entry = Self { record, manifest, parent, chain: 0 };
+        entry.chain = entry.digest(table);
+        entry
+    }
+
+    fn digest(&self, table: TableId) -> u128 {
+        let record = &self.record;
+        Columns::of("commit_log", table)
+            .number(record.sequence.number())
+            .bytes(record.id.as_bytes())
+            .bytes(record.operation.word().as_bytes())
+            .signed(record.made_at.0)
+            .number(record.files_added)
+            .number(record.files_removed)
+            .number(record.rows_added)
+            .number(record.rows_hidden)
+            .bytes(&self.manifest.to_be_bytes())
+            .bytes(&self.parent.to_be_bytes())
+            .digest()
+    }
+
+    fn decode(table: TableId, row: &Row<'_>) -> Result<Self> {
+        let row = Stored::new("commit_log", row);
+        let record = CommitRecord {
+            sequence: row.sequence(0)?,
+            id: CommitId::from_bytes(row.get(1)?),
+            operation: row.get::<String>(2)?.parse().map_err(|error| row.named(error))?,
+            made_at: Timestamp(row.get(3)?),
+            files_added: row.count(4)?,
+            files_removed: row.count(5)?,
+            rows_added: row.count(6)?,
+            rows_hidden: row.count(7)?,
+        };
+        let entry = Self { record, manifest: row.digest(8)?, parent: row.digest(9)?, chain: row.digest(10)? };
+        row.verify(entry.chain, entry.digest(table))?;
+        Ok(entry)
+    }
+}
+
+/// What the next commit of a table builds on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) sequence: Sequence,
+    pub(super) manifest: u128,
+    pub(super) chain: u128,
+}
+
+/// Returns what the next commit builds on; for a table without commits, the empty table.
+pub(super) fn head(connection: &Connection, table: TableId) -> Result<Head> {
+    let last = one(connection, statements::LAST_COMMIT, table, params![table.as_bytes()])?;
+    Ok(match last {
+        Some(entry) => Head { sequence: entry.record.sequence, manifest: entry.manifest, chain: entry.chain },
+        None => Head { sequence: Sequence::ZERO, manifest: 0, chain: 0 },
+    })
+}
+
+/// Returns the entry of the commit with this sequence.
+pub(super) fn at(connection: &Connection, table: TableId, sequence: Sequence) -> Result<Option<Entry>> {
+    let number = sequence.number().cast_signed();
+    one(connection, statements::COMMIT_AT, table, params![table.as_bytes(), number])
+}
+
+/// Returns the sequence of a commit, if it was applied.
+pub(super) fn sequence_of(connection: &Connection, table: TableId, commit: CommitId) -> Result<Option<Sequence>> {
+    let mut statement = connection.prepare_cached(statements::SEQUENCE_OF_COMMIT).or_failure()?;
+    let found = statement.query_row(params![table.as_bytes(), commit.as_bytes()], |row| row.get::<_, i64>(0));
+    found.optional().or_failure()?.map(|number| Sequence::new(number.cast_unsigned())).transpose()
+}
+
+/// Adds an entry.
+pub(super) fn insert(connection: &Connection, table: TableId, entry: &Entry) -> Result<()> {
+    let record = &entry.record;
+    let mut statement = connection.prepare_cached(statements::INSERT_COMMIT).or_failure()?;
+    let inserted = statement.execute(params![
+        table.as_bytes(),
+        record.sequence.number().cast_signed(),
+        record.id.as_bytes(),
+        record.operation.word(),
+        record.made_at.0,
+        record.files_added.cast_signed(),
+        record.files_removed.cast_signed(),
+        record.rows_added.cast_signed(),
+        record.rows_hidden.cast_signed(),
+        entry.manifest.to_be_bytes(),
+        entry.parent.to_be_bytes(),
+        entry.chain.to_be_bytes(),
+    ]);
+    inserted.or_failure().map(|_| ())
+}
+
+/// Returns all commits of a table, earliest first. No entry can be changed, lost or put elsewhere unseen.
+pub(super) fn all(connection: &Connection, table: TableId) -> Result<Vec<CommitRecord>> {
+    let mut statement = connection.prepare_cached(statements::COMMITS).or_failure()?;
+    let mut rows = statement.query(params![table.as_bytes()]).or_failure()?;
+    let mut records = Vec::new();
+    let mut before: Option<u128> = None;
+    while let Some(row) = rows.next().or_failure()? {
+        let entry = Entry::decode(table, row)?;
+        // The log may begin late, where earlier history has expired; from there on it is whole.
+        if before.is_some_and(|chain| chain != entry.parent) {
+            return Err(Error::corrupt("a commit is missing in the log")
+                .with("metastore_table", "commit_log")
+                .with("before", entry.record.sequence));
+        }
+        before = Some(entry.chain);
+        records.push(entry.record);
+    }
+    Ok(records)
+}
+
+fn one(connection: &Connection, sql: &str, table: TableId, key: impl Params) -> Result<Option<Entry>> {
+    let mut statement = connection.prepare_cached(sql).or_failure()?;
+    let mut rows = statement.query(key).or_failure()?;
+    rows.next().or_failure()?.map(|row| Entry::decode(table, row)).transpose()
+}

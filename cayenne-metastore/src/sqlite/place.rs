@@ -1,0 +1,103 @@
+//! Where the file of the metastore is, and what its folder says about it before SQLite is asked.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use cayenne_format::{Error, Result};
+
+/// No SQLite database is shorter than its smallest page.
+const PAGE_BYTES_MIN: u64 = 512;
+
+/// The place of a metastore file: absolute, so that no name has a special meaning to SQLite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    path: PathBuf,
+}
+
+/// What tells one state of a metastore file from another, as long as its WAL is missing or empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    bytes: Option<u64>,
+    modified: Option<SystemTime>,
+    /// `None` if there is no WAL, as when nobody has the file open.
+    pub(super) wal_bytes: Option<u64>,
+}
+
+impl Place {
+    /// Finds the file at `path`, which may not exist yet.
+    pub(super) fn find(path: &Path) -> Result<Self> {
+        let named = |message: &'static str| Error::invalid(message).with("metastore", path.display());
+        let absolute = path.canonicalize().or_else(|_| std::path::absolute(path));
+        let absolute = absolute.map_err(|error| named("the path of the metastore cannot be used").because(error))?;
+        if absolute.is_dir() {
+            return Err(named("the path of the metastore is a folder"));
+        }
+        match absolute.parent() {
+            Some(parent) if parent.is_dir() => Ok(Self { path: absolute }),
+            Some(parent) if parent.exists() => Err(named("the folder of the metastore is a file")),
+            _ => Err(Error::not_found("the folder of the metastore does not exist").with("metastore", path.display())),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Says whether there is nothing here yet.
+    ///
+    /// A file without bytes is nothing: SQLite leaves one behind when it ends before its first write. But if the WAL has
+    /// content, there was a database, and SQLite would throw the WAL away.
+    pub(super) fn is_new(&self) -> Result<bool> {
+        match length(&self.path).unwrap_or_default() {
+            0 => {}
+            // SQLite takes some of these for empty and would write over them.
+            1..PAGE_BYTES_MIN => {
+                return Err(Error::corrupt("the metastore file is too short").with("metastore", self.path.display()));
+            }
+            _ => return Ok(false),
+        }
+        if self.wal_bytes().unwrap_or_default() > 0 {
+            return Err(Error::corrupt("the metastore file is missing or empty, but its write-ahead log is not")
+                .with("metastore", self.path.display())
+                .help("put the file back beside its '-wal' file"));
+        }
+        Ok(true)
+    }
+
+    /// Returns the length of the WAL, or `None` if there is none. A file without a WAL is in use by nobody.
+    pub(super) fn wal_bytes(&self) -> Option<u64> {
+        let mut wal = self.path.clone().into_os_string();
+        wal.push("-wal");
+        length(Path::new(&wal))
+    }
+
+    /// Returns what tells this state of the file from another.
+    pub(super) fn stamp(&self) -> Stamp {
+        let found = self.path.metadata().ok();
+        let modified = found.as_ref().and_then(|found| found.modified().ok());
+        Stamp { bytes: found.map(|found| found.len()), modified, wal_bytes: self.wal_bytes() }
+    }
+
+    /// Returns the URI that opens the file as one that nobody changes: no lock is taken and no file made.
+    pub(super) fn immutable_uri(&self) -> String {
+        let mut uri = String::from("file:");
+        if !self.path.as_os_str().as_encoded_bytes().starts_with(b"/") {
+            uri.push('/');
+        }
+        for byte in self.path.as_os_str().as_encoded_bytes() {
+            if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'_' | b'-' | b':') {
+                uri.push(char::from(*byte));
+            } else {
+                // Writing to a String cannot fail.
+                let _infallible = write!(uri, "%{byte:02X}");
+            }
+        }
+        uri.push_str("?immutable=1");
+        uri
+    }
+}
+
+fn length(path: &Path) -> Option<u64> {
+    path.metadata().ok().map(|found| found.len())
+}

@@ -1,0 +1,151 @@
+//! A metastore with something in it, and steps that fail or wait.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+use cayenne_format::{
+    BlockChecksums, Change, CommitRecord, Error, FileId, NoSteps, Result, Sequence, Snapshot, Step, Steps, TableCommit,
+    TableId, WriterEpoch,
+};
+use cayenne_metastore::conformance::Samples;
+use cayenne_metastore::{Metastore, SqliteMetastore, SqliteSettings, Synchronous, TableRecord};
+
+/// The tests that end processes and cut power are elsewhere: here nothing needs a flush.
+pub(crate) fn settings() -> SqliteSettings {
+    SqliteSettings { synchronous: Synchronous::Normal, ..SqliteSettings::default() }
+}
+
+pub(crate) async fn open(path: impl AsRef<Path>) -> SqliteMetastore {
+    try_open(path).await.unwrap()
+}
+
+pub(crate) async fn try_open(path: impl AsRef<Path>) -> Result<SqliteMetastore> {
+    SqliteMetastore::open(path, settings(), Arc::new(NoSteps)).await
+}
+
+pub(crate) async fn open_with(path: impl AsRef<Path>, steps: Arc<dyn Steps>) -> SqliteMetastore {
+    SqliteMetastore::open(path, settings(), steps).await.unwrap()
+}
+
+pub(crate) async fn open_read_only(path: impl AsRef<Path>) -> Result<SqliteMetastore> {
+    SqliteMetastore::open_read_only(path, settings()).await
+}
+
+pub(crate) async fn table(metastore: &dyn Metastore, samples: &Samples, name: &str) -> (TableId, WriterEpoch) {
+    let record = metastore.create_table(&samples.table(name)).await.unwrap();
+    (record.id, metastore.begin_writer(record.id, &samples.writer()).await.unwrap())
+}
+
+/// A commit that adds one file.
+pub(crate) fn append(samples: &Samples, of: (TableId, WriterEpoch)) -> TableCommit {
+    samples.commit(of.0, of.1, vec![Change::AddFile(Box::new(samples.data_file()))])
+}
+
+/// Two tables with some history.
+pub(crate) async fn fill(metastore: &dyn Metastore, samples: &Samples) {
+    for name in ["one", "other"] {
+        let of = table(metastore, samples, name).await;
+        for round in 0..12 {
+            let base = metastore.load_snapshot(of.0, None).await.unwrap();
+            let mut changes = vec![Change::AddFile(Box::new(samples.data_file()))];
+            changes.extend(base.files().next().map(|file| Change::AddDeletion(samples.deletion(file.id))));
+            changes.push(Change::AddTombstones(samples.tombstones()));
+            if round % 3 == 2 {
+                changes.extend(base.files().next().map(|file| Change::RemoveFile(file.id)));
+                changes.extend(base.tombstones().next().map(|file| Change::RemoveTombstones(file.id)));
+            }
+            metastore.commit(&[samples.commit(of.0, of.1, changes)]).await.unwrap();
+        }
+    }
+}
+
+/// Everything a metastore says.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Contents {
+    pub(crate) tables: Vec<TableRecord>,
+    pub(crate) logs: Vec<Vec<CommitRecord>>,
+    pub(crate) snapshots: Vec<Snapshot>,
+    pub(crate) blocks: BTreeMap<FileId, BlockChecksums>,
+}
+
+pub(crate) async fn contents(metastore: &dyn Metastore) -> Result<Contents> {
+    let mut all = Contents {
+        tables: metastore.list_tables().await?,
+        logs: Vec::new(),
+        snapshots: Vec::new(),
+        blocks: BTreeMap::new(),
+    };
+    for table in &all.tables {
+        all.snapshots.push(metastore.load_snapshot(table.id, None).await?);
+        all.logs.push(metastore.load_log(table.id).await?);
+        for sequence in 0..=table.sequence.number() {
+            let snapshot = metastore.load_snapshot(table.id, Some(Sequence::new(sequence).unwrap())).await?;
+            for file in snapshot.files() {
+                all.blocks.insert(file.id, metastore.load_blocks(table.id, file.id).await?);
+            }
+            all.snapshots.push(snapshot);
+        }
+    }
+    Ok(all)
+}
+
+/// Fails at one step while armed.
+#[derive(Debug)]
+pub(crate) struct FailsAt {
+    pub(crate) step: Step,
+    pub(crate) armed: AtomicBool,
+}
+
+impl Steps for FailsAt {
+    fn before(&self, step: Step) -> Result<()> {
+        if step == self.step && self.armed.load(Ordering::SeqCst) {
+            return Err(Error::unavailable("failpoint").code("failpoint"));
+        }
+        Ok(())
+    }
+}
+
+/// Stops the writer before one step while shut.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    step: Step,
+    /// Whether it is shut, and whether somebody waits at it.
+    state: Mutex<(bool, bool)>,
+    changed: Condvar,
+}
+
+impl Gate {
+    pub(crate) fn open_at(step: Step) -> Arc<Self> {
+        Arc::new(Self { step, state: Mutex::new((false, false)), changed: Condvar::new() })
+    }
+
+    pub(crate) fn shut(&self) {
+        *self.state.lock().unwrap() = (true, false);
+    }
+
+    pub(crate) fn open(&self) {
+        self.state.lock().unwrap().0 = false;
+        self.changed.notify_all();
+    }
+
+    /// Waits until the writer waits.
+    pub(crate) fn wait_for_writer(&self) {
+        let state = self.state.lock().unwrap();
+        drop(self.changed.wait_while(state, |(_, waits)| !*waits).unwrap());
+    }
+}
+
+impl Steps for Gate {
+    fn before(&self, step: Step) -> Result<()> {
+        if step == self.step {
+            let mut state = self.state.lock().unwrap();
+            state.1 = true;
+            self.changed.notify_all();
+            drop(self.changed.wait_while(state, |(shut, _)| *shut).unwrap());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,12 @@
+//! What the backends promise, from outside.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test says what is wrong by panicking")]
+#![expect(clippy::disallowed_methods, reason = "tests damage files, start tasks and look at the clock themselves")]
+
+mod concurrent;
+mod conforms;
+mod damage;
+mod failpoint;
+mod fixture;
+mod identity;
+mod read_only;
+mod scale;

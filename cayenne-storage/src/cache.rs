@@ -1,0 +1,181 @@
+//! Verified bytes of data files, kept while there is room: what Vortex asked for, as it asked for it.
+
+use std::collections::{HashSet, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cayenne_format::FileId;
+use moka::sync::Cache;
+use parking_lot::RwLock;
+use vortex::buffer::ByteBuffer;
+
+/// What an entry costs besides its bytes, roughly.
+const ENTRY_BYTES: u64 = 128;
+
+/// How many removed files are remembered. A read that was under way when its file was removed ends long before as many
+/// more files have been removed.
+const REMOVED_MAX: usize = 65_536;
+
+/// A piece of a file: where it begins and how long it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SegmentKey {
+    pub(crate) file: FileId,
+    pub(crate) offset: u64,
+    pub(crate) length: usize,
+}
+
+/// How the segment cache has done since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheCounters {
+    /// Reads answered from memory.
+    pub hits: u64,
+    /// Reads that went to the disk.
+    pub misses: u64,
+    /// The bytes it holds now.
+    pub bytes: u64,
+    /// The bytes it may hold; 0 if it is off.
+    pub capacity_bytes: u64,
+    /// The number of segments it holds now.
+    pub entries: u64,
+}
+
+/// A cache bounded in bytes that admits what is asked for often.
+pub(crate) struct SegmentCache {
+    entries: Option<Cache<SegmentKey, ByteBuffer>>,
+    capacity_bytes: u64,
+    removed: RwLock<Removed>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+#[derive(Default)]
+struct Removed {
+    order: VecDeque<FileId>,
+    ids: HashSet<FileId>,
+}
+
+impl SegmentCache {
+    pub(crate) fn new(capacity_bytes: u64) -> Self {
+        let entries = (capacity_bytes > 0).then(|| {
+            Cache::builder()
+                .name("cayenne.segments")
+                .max_capacity(capacity_bytes)
+                .weigher(|_: &SegmentKey, bytes: &ByteBuffer| {
+                    u32::try_from(bytes.len() as u64 + ENTRY_BYTES).unwrap_or(u32::MAX)
+                })
+                .build()
+        });
+        Self { entries, capacity_bytes, removed: RwLock::default(), hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+    }
+
+    /// Says whether anything is ever kept.
+    pub(crate) fn is_on(&self) -> bool {
+        self.entries.is_some()
+    }
+
+    pub(crate) fn get(&self, key: &SegmentKey) -> Option<ByteBuffer> {
+        let found = self.entries.as_ref().and_then(|entries| entries.get(key));
+        let counter = if found.is_some() { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+
+    pub(crate) fn insert(&self, key: SegmentKey, bytes: ByteBuffer) {
+        let Some(entries) = &self.entries else { return };
+        // Held over the insertion, so that no bytes of a file enter after `evict` went through the entries.
+        let removed = self.removed.read();
+        if !removed.ids.contains(&key.file) {
+            entries.insert(key, bytes);
+        }
+    }
+
+    /// Forgets the bytes of files that were removed, for ever: ids are never used again.
+    pub(crate) fn evict(&self, files: &HashSet<FileId>) {
+        let Some(entries) = &self.entries else { return };
+        self.removed.write().add(files);
+        let keys: Vec<SegmentKey> =
+            entries.iter().map(|(key, _)| *key).filter(|key| files.contains(&key.file)).collect();
+        for key in keys {
+            entries.invalidate(&key);
+        }
+    }
+
+    pub(crate) fn counters(&self) -> CacheCounters {
+        let (bytes, count) = match &self.entries {
+            None => (0, 0),
+            Some(entries) => {
+                entries.run_pending_tasks();
+                (entries.weighted_size(), entries.entry_count())
+            }
+        };
+        CacheCounters {
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+            bytes,
+            capacity_bytes: self.capacity_bytes,
+            entries: count,
+        }
+    }
+}
+
+impl Removed {
+    fn add(&mut self, files: &HashSet<FileId>) {
+        for file in files {
+            if self.ids.insert(*file) {
+                self.order.push_back(*file);
+            }
+        }
+        while self.order.len() > REMOVED_MAX {
+            if let Some(oldest) = self.order.pop_front() {
+                self.ids.remove(&oldest);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for SegmentCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SegmentCache").field("counters", &self.counters()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(file: u8) -> SegmentKey {
+        SegmentKey { file: FileId::from_bytes([file; 16]), offset: 0, length: 100 }
+    }
+
+    #[test]
+    fn bytes_of_a_removed_file_leave_and_never_come_back() {
+        let cache = SegmentCache::new(1 << 20);
+        cache.insert(key(1), ByteBuffer::zeroed(100));
+        cache.insert(key(2), ByteBuffer::zeroed(100));
+        cache.evict(&HashSet::from([key(1).file]));
+        assert!(cache.get(&key(1)).is_none());
+        assert!(cache.get(&key(2)).is_some());
+        cache.insert(key(1), ByteBuffer::zeroed(100));
+        assert!(cache.get(&key(1)).is_none());
+        assert_eq!(cache.counters().entries, 1);
+    }
+
+    #[test]
+    fn what_is_held_stays_within_the_capacity() {
+        let cache = SegmentCache::new(10_000);
+        for file in 0..200 {
+            cache.insert(key(file), ByteBuffer::zeroed(1_000));
+        }
+        let counters = cache.counters();
+        assert!(counters.bytes <= counters.capacity_bytes, "{counters:?}");
+        assert!(counters.entries > 0, "{counters:?}");
+    }
+
+    #[test]
+    fn a_cache_of_no_bytes_keeps_nothing() {
+        let cache = SegmentCache::new(0);
+        cache.insert(key(1), ByteBuffer::zeroed(100));
+        assert!(cache.get(&key(1)).is_none());
+        assert_eq!(cache.counters(), CacheCounters { misses: 1, ..CacheCounters::default() });
+    }
+}

@@ -1,0 +1,300 @@
+//! The folder of a table: made, marked, looked through and removed. Nothing here decides what a table contains.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cayenne_format::{Environment, Error, ErrorKind, FileId, Result, Step, TableId, path};
+
+use crate::fs::{Entry, Fs};
+use crate::storage::{Storage, inside};
+use crate::task;
+
+/// The version of the layout of a table folder.
+const FORMAT_VERSION: u64 = 1;
+/// A marker is never longer.
+const MARKER_BYTES_MAX: u64 = 4096;
+/// Partition folders are never nested deeper than a table can have partition keys.
+const DEPTH_MAX: usize = 64;
+
+/// A data file that nobody names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orphan {
+    /// Its name, relative to the data location of the table.
+    pub name: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+impl Storage {
+    /// Makes the folder of a table and marks it; all of it, up to the root, is on the disk when this returns.
+    ///
+    /// Doing it again for the same table changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::AlreadyExists`] if the folder is another table's;
+    /// [`ErrorKind::Corrupt`] if its marker cannot be read; or what the disk said.
+    pub async fn create_table_folder(&self, location: &str, table: TableId) -> Result<()> {
+        let folder = self.folder(location)?;
+        let fs = Arc::clone(self.fs());
+        let environment = self.environment().clone();
+        task::blocking(move || create_folder(fs.as_ref(), &environment, &folder, table)).await?
+    }
+
+    /// Returns the data files of a data location that `named` does not hold, by their names relative to it.
+    ///
+    /// Only what has the name of a data file counts, in the folder itself and in its partition folders; other things
+    /// are left alone. A folder that does not exist has no orphan.
+    ///
+    /// # Errors
+    ///
+    /// What the disk said.
+    pub async fn orphans(&self, location: &str, named: &HashSet<String>) -> Result<Vec<Orphan>> {
+        let folder = self.folder(location)?;
+        let fs = Arc::clone(self.fs());
+        let found = task::blocking(move || find_data_files(fs.as_ref(), &folder)).await??;
+        Ok(found.files.into_iter().filter(|orphan| !named.contains(&orphan.name)).collect())
+    }
+
+    /// Removes files of a data location and returns how many were there. What is missing already is fine.
+    ///
+    /// Their bytes leave the caches for ever.
+    ///
+    /// # Errors
+    ///
+    /// What the disk said; files after the one it said it of are still there.
+    pub async fn remove_files(&self, location: &str, names: &[String]) -> Result<u64> {
+        let folder = self.folder(location)?;
+        let paths = names.iter().map(|name| Ok(folder.join(inside(name)?))).collect::<Result<Vec<PathBuf>>>()?;
+        self.forget(&names.iter().filter_map(|name| path::data_file_id(name)).collect());
+        let fs = Arc::clone(self.fs());
+        let environment = self.environment().clone();
+        task::blocking(move || {
+            environment.steps.before(Step::RemoveFiles)?;
+            let mut removed = 0;
+            for path in &paths {
+                removed += u64::from(remove_file(fs.as_ref(), path)?);
+            }
+            Ok(removed)
+        })
+        .await?
+    }
+
+    /// Removes the folder of a table, if its marker says that it is this table's.
+    ///
+    /// Only what Cayenne writes is removed: data files, partition folders, the marker, and the folder itself unless
+    /// something else is in it. A folder that does not exist is fine.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] if the folder is another table's or has no marker; or
+    /// what the disk said. The marker goes last, so that it can be done again.
+    pub async fn remove_table_folder(&self, location: &str, table: TableId) -> Result<()> {
+        let folder = self.folder(location)?;
+        let root = self.root().to_owned();
+        let fs = Arc::clone(self.fs());
+        let environment = self.environment().clone();
+        let removed = task::blocking(move || remove_folder(fs.as_ref(), &environment, &root, &folder, table)).await??;
+        self.forget(&removed);
+        Ok(())
+    }
+
+    /// Returns the table folders below the root, by the ids in their names.
+    ///
+    /// # Errors
+    ///
+    /// What the disk said.
+    pub async fn table_folders(&self) -> Result<Vec<(String, TableId)>> {
+        let root = self.root().to_owned();
+        let fs = Arc::clone(self.fs());
+        let entries = task::blocking(move || match fs.list(&root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            listed => listed.map_err(|error| Error::io("could not list the data folder", error)),
+        });
+        let folders = entries.await??.into_iter().filter(|entry| entry.is_dir);
+        Ok(folders.filter_map(|Entry { name, .. }| path::table_folder_id(&name).map(|id| (name, id))).collect())
+    }
+
+    fn forget(&self, files: &HashSet<FileId>) {
+        for file in files {
+            self.blocks().forget(*file);
+        }
+        self.segments().evict(files);
+    }
+}
+
+fn create_folder(fs: &dyn Fs, environment: &Environment, folder: &Path, table: TableId) -> Result<()> {
+    environment.steps.before(Step::CreateTableFolder)?;
+    let facts = |error: Error| error.with("folder", folder.display());
+    let missing =
+        missing_folders(fs, folder).map_err(|error| facts(Error::io("could not look for a folder", error)))?;
+    fs.create_dir_all(folder).map_err(|error| facts(Error::io("could not make the folder of a table", error)))?;
+    match read_marker(fs, folder)? {
+        Some(owner) if owner == table => {}
+        Some(owner) => {
+            return Err(facts(Error::already_exists("the folder belongs to another table"))
+                .with("table", table)
+                .with("owner", owner));
+        }
+        None => {
+            environment.steps.before(Step::WriteTableMarker)?;
+            write_marker(fs, folder, table)
+                .map_err(|error| facts(Error::io("could not mark the folder of a table", error)))?;
+        }
+    }
+    // The name of a folder is kept by the folder above it.
+    let above = missing.iter().filter_map(|made| made.parent());
+    for changed in std::iter::once(folder).chain(above) {
+        fs.sync_dir(changed).map_err(|error| {
+            Error::io("could not flush a folder to the disk", error).with("folder", changed.display())
+        })?;
+    }
+    Ok(())
+}
+
+/// Returns which of `folder` and the folders above it do not exist, the deepest first.
+fn missing_folders(fs: &dyn Fs, folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut missing = Vec::new();
+    for ancestor in folder.ancestors() {
+        // Of all that can be asked of a disk this is the cheapest that tells whether a folder is there.
+        match fs.sync_dir(ancestor) {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push(ancestor.to_owned()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(missing)
+}
+
+fn write_marker(fs: &dyn Fs, folder: &Path, table: TableId) -> io::Result<()> {
+    let text = serde_json::json!({ "format_version": FORMAT_VERSION, "table_id": table.to_string() }).to_string();
+    let mut file = fs.create_file(&folder.join(path::TABLE_MARKER))?;
+    file.write_all(text.as_bytes())?;
+    file.sync()
+}
+
+/// Returns whose folder this is, or `None` if it has no marker.
+fn read_marker(fs: &dyn Fs, folder: &Path) -> Result<Option<TableId>> {
+    let at = folder.join(path::TABLE_MARKER);
+    let damaged = || {
+        Error::corrupt("the marker of a table folder cannot be read").code("damaged-marker").with("file", at.display())
+    };
+    let file = match fs.open_file(&at) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(damaged().because(error)),
+    };
+    let length = file.len().map_err(|error| damaged().because(error))?;
+    let mut bytes = vec![0; usize::try_from(length.min(MARKER_BYTES_MAX)).unwrap_or_default()];
+    file.read_at(0, &mut bytes).map_err(|error| damaged().because(error))?;
+    let marker: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| damaged().because(error))?;
+    let version = marker.get("format_version").and_then(serde_json::Value::as_u64);
+    if version.is_some_and(|version| version > FORMAT_VERSION) {
+        return Err(Error::unsupported("the folder of a table was written by a newer Cayenne")
+            .with("file", at.display())
+            .with("format_version", version.unwrap_or_default()));
+    }
+    let owner = marker.get("table_id").and_then(serde_json::Value::as_str).ok_or_else(damaged)?;
+    owner.parse().map(Some).map_err(|error: Error| damaged().because(error))
+}
+
+/// What Cayenne has written into a table folder, besides the marker.
+#[derive(Default)]
+struct Found {
+    files: Vec<Orphan>,
+    /// Partition folders, each after those inside it.
+    folders: Vec<String>,
+}
+
+fn find_data_files(fs: &dyn Fs, folder: &Path) -> Result<Found> {
+    let mut found = Found::default();
+    find_below(fs, folder, None, DEPTH_MAX, &mut found)
+        .map_err(|error| Error::io("could not list the folder of a table", error).with("folder", folder.display()))?;
+    Ok(found)
+}
+
+/// Looks through `folder`, or through the folder `below` in it.
+fn find_below(fs: &dyn Fs, folder: &Path, below: Option<&str>, depth: usize, found: &mut Found) -> io::Result<()> {
+    // No empty part is joined: it would end the path in a slash, and a slash follows links.
+    let entries = match fs.list(&below.map_or_else(|| folder.to_owned(), |below| folder.join(below))) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        listed => listed?,
+    };
+    for Entry { name, is_dir, bytes } in entries {
+        let path = below.map_or_else(|| name.clone(), |below| format!("{below}/{name}"));
+        if !is_dir {
+            // A name that merely reads like an id, in capitals for one, is not one that Cayenne gives.
+            if path::data_file_id(&name).is_some_and(|id| path::data_file(id, &[]) == name) {
+                found.files.push(Orphan { name: path, bytes });
+            }
+        } else if name.contains('=') && depth > 0 {
+            find_below(fs, folder, Some(&path), depth - 1, found)?;
+            found.folders.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Removes what Cayenne has written, the marker last, and returns the ids of the data files.
+fn remove_folder(
+    fs: &dyn Fs,
+    environment: &Environment,
+    root: &Path,
+    folder: &Path,
+    table: TableId,
+) -> Result<HashSet<FileId>> {
+    let facts = |error: Error| error.with("folder", folder.display());
+    match read_marker(fs, folder) {
+        Ok(Some(owner)) if owner == table => {}
+        Ok(Some(owner)) => {
+            return Err(facts(Error::invalid("the folder belongs to another table")).with("owner", owner));
+        }
+        // A death while the marker was written leaves a part of it; then the name of the folder says whose it is.
+        Err(error) if error.kind() == ErrorKind::Corrupt && named_after(folder, table) => {}
+        Err(error) => return Err(error),
+        Ok(None) => return no_marker(fs, folder).map_err(facts).map(|()| HashSet::new()),
+    }
+    environment.steps.before(Step::RemoveFiles)?;
+    let found = find_data_files(fs, folder)?;
+    for file in &found.files {
+        remove_file(fs, &folder.join(&file.name))?;
+    }
+    for name in &found.folders {
+        remove_if_empty(fs, &folder.join(name))?;
+    }
+    remove_file(fs, &folder.join(path::TABLE_MARKER))?;
+    remove_if_empty(fs, folder)?;
+    fs.sync_dir(root).map_err(|error| facts(Error::io("could not flush a folder to the disk", error)))?;
+    Ok(found.files.iter().filter_map(|file| path::data_file_id(&file.name)).collect())
+}
+
+fn named_after(folder: &Path, table: TableId) -> bool {
+    folder.file_name().and_then(|name| path::table_folder_id(name.to_str()?)) == Some(table)
+}
+
+/// A folder without a marker is nobody's: it is removed if it is empty, as it is when its removal was cut short.
+fn no_marker(fs: &dyn Fs, folder: &Path) -> Result<()> {
+    match fs.remove_dir(folder) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::invalid("the folder has no marker that says whose it is").because(error)),
+    }
+}
+
+fn remove_file(fs: &dyn Fs, path: &Path) -> Result<bool> {
+    match fs.remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io("could not remove a file", error).with("file", path.display())),
+    }
+}
+
+fn remove_if_empty(fs: &dyn Fs, path: &Path) -> Result<()> {
+    match fs.remove_dir(path) {
+        Ok(()) => Ok(()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Ok(()),
+        Err(error) => Err(Error::io("could not remove a folder", error).with("folder", path.display())),
+    }
+}

@@ -1,0 +1,26 @@
+#![doc = include_str!("../README.md")]
+
+mod blocks;
+mod cache;
+mod error;
+mod folder;
+mod fs;
+mod local;
+mod normalise;
+mod read;
+mod reader;
+mod storage;
+pub mod task;
+mod text;
+mod write;
+
+pub use blocks::LoadBlocks;
+pub use cache::CacheCounters;
+pub use error::find_error;
+pub use folder::Orphan;
+pub use fs::{Entry, FileLock, Fs, ReadFile, WriteFile};
+pub use local::LocalFs;
+pub use normalise::normalise;
+pub use reader::{DataFileReader, ReadCounters, ReadRequest};
+pub use storage::{Storage, StorageSettings};
+pub use write::{RowStream, WriteRequest, file_schema};

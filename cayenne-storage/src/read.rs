@@ -1,0 +1,181 @@
+//! Whole data files as batches, and whole data files against their digest.
+
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray as _;
+use arrow_array::{Array as _, RecordBatch, RecordBatchOptions, StructArray, new_null_array};
+use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef};
+use cayenne_format::{DataFile, Error, FileDigest, FileDigester, FileId, Result, TableId};
+use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use futures::{FutureExt as _, Stream, StreamExt as _, future};
+use vortex::array::VortexSessionExecute as _;
+use vortex::arrow::ArrowSessionExt as _;
+use vortex::dtype::DType;
+use vortex::error::{VortexError, VortexResult, vortex_err};
+use vortex::file::{OpenOptionsSessionExt as _, VortexFile};
+use vortex::session::VortexSession;
+
+use crate::error::from_vortex;
+use crate::fs::ReadFile;
+use crate::reader::{ReadRequest, open_data_file};
+use crate::storage::Storage;
+use crate::task;
+use crate::write::{RowStream, batch_bytes, file_type, retype, wide_type};
+
+/// How many splits of a file are decoded ahead for each processor: rewriting needs throughput, but bounded memory more.
+const SPLITS_AHEAD: usize = 2;
+
+/// How much of a file is hashed at once.
+const VERIFY_BYTES: usize = 1024 * 1024;
+
+impl Storage {
+    /// Reads a whole data file as batches of `schema`, the stored schema of its table, in the order of its rows.
+    ///
+    /// Each batch is charged to the memory pool until the next one is asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) if a byte is not what was written;
+    /// [`ErrorKind::NotFound`](cayenne_format::ErrorKind::NotFound) with the code `missing-data-file`;
+    /// [`ErrorKind::ResourceLimit`](cayenne_format::ErrorKind::ResourceLimit) if the pool refuses memory; or what the
+    /// disk said. The stream ends with its first error.
+    pub async fn read(&self, request: ReadRequest, schema: SchemaRef) -> Result<RowStream> {
+        let of = Origin { table: request.table, file: request.file.id };
+        let open = self.session().open_options().with_file_size(request.file.bytes).open(self.reader(request));
+        let file = match AssertUnwindSafe(open).catch_unwind().await {
+            Ok(opened) => opened.map_err(|error| of.undecodable(error))?,
+            Err(payload) => return Err(of.facts(task::panicked(payload.as_ref()))),
+        };
+        let batches = scan(self.session(), &file, schema).map_err(|error| of.undecodable(error))?;
+        let memory = MemoryConsumer::new("cayenne.read").register(self.memory());
+        let batches = AssertUnwindSafe(batches).catch_unwind().map(move |batch| match batch {
+            Ok(Ok(batch)) => charge(&memory, &batch).map(|()| batch),
+            Ok(Err(error)) => Err(of.undecodable(error)),
+            Err(payload) => Err(of.facts(task::panicked(payload.as_ref()))),
+        });
+        Ok(until_error(batches).boxed())
+    }
+
+    /// Verifies the length and the hash of a data file, reading all of it from the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) with the code `damaged-file` if it differs from its
+    /// record; [`ErrorKind::NotFound`](cayenne_format::ErrorKind::NotFound) with the code `missing-data-file`; or what
+    /// the disk said.
+    pub async fn verify(&self, location: &str, file: &DataFile) -> Result<()> {
+        let path = self.file_path(location, &file.location)?;
+        let fs = Arc::clone(self.fs());
+        let (bytes, expected) = (file.bytes, file.hash);
+        task::blocking(move || {
+            let found = digest(open_data_file(fs.as_ref(), &path, bytes)?.as_ref(), bytes)
+                .map_err(|error| Error::io("could not read a data file", error).with("file", path.display()))?;
+            if found.hash == expected {
+                return Ok(());
+            }
+            Err(Error::corrupt("the checksum of a data file differs from the manifest")
+                .code("damaged-file")
+                .with("file", path.display())
+                .with("expected", expected)
+                .with("found", found.hash))
+        })
+        .await?
+    }
+}
+
+/// Which file rows come from, for messages.
+#[derive(Clone, Copy)]
+struct Origin {
+    table: TableId,
+    file: FileId,
+}
+
+impl Origin {
+    fn facts(self, error: Error) -> Error {
+        error.with("file", self.file).with("table", self.table)
+    }
+
+    /// Errors of the reader come back as they were. Anything else is not the fault of the bytes, which are verified.
+    fn undecodable(self, error: VortexError) -> Error {
+        from_vortex(error, || self.facts(Error::internal("Vortex could not decode a data file")))
+    }
+}
+
+/// Decodes all rows of a file, in order.
+fn scan(
+    session: &VortexSession,
+    file: &VortexFile,
+    schema: SchemaRef,
+) -> VortexResult<impl Stream<Item = VortexResult<RecordBatch>> + Send + 'static> {
+    let session = session.clone();
+    let in_file = Field::new_struct("", in_file(&session, file.dtype(), &schema)?, false);
+    file.scan()?
+        .with_concurrency(SPLITS_AHEAD)
+        .map(move |rows| {
+            let array = session.arrow().execute_arrow(rows, Some(&in_file), &mut session.create_execution_ctx())?;
+            Ok(declared(array.as_struct(), &schema)?)
+        })
+        .into_stream()
+}
+
+/// Returns the columns that a file has for those of the stored schema: see [`file_schema`](crate::file_schema).
+fn in_file(session: &VortexSession, dtype: &DType, stored: &Schema) -> VortexResult<Fields> {
+    let found = dtype.as_struct_fields_opt().filter(|found| found.nfields() == stored.fields().len());
+    let found = found.ok_or_else(|| vortex_err!("the file has other columns than the table"))?;
+    let fields = found.fields().zip(stored.fields()).map(|(found, field)| {
+        let ordinary = file_type(field.data_type());
+        let expected = session.arrow().from_arrow_datatype(&ordinary, found.nullability())?;
+        let data_type = if expected == found { ordinary } else { wide_type(&ordinary) };
+        Ok(Field::new(field.name(), data_type, field.is_nullable()))
+    });
+    fields.collect()
+}
+
+/// Gives the columns of a file their declared types.
+fn declared(rows: &StructArray, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let columns = rows.columns().iter().zip(schema.fields());
+    let columns = columns.map(|(column, field)| match column.data_type() {
+        found if found == field.data_type() => Ok(Arc::clone(column)),
+        DataType::Null => Ok(new_null_array(field.data_type(), column.len())),
+        _ => retype(column, field.data_type()),
+    });
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns.collect::<Result<Vec<_>, _>>()?, &options)
+}
+
+/// Charges the pool with the batch that is handed out, in place of the one before it.
+fn charge(memory: &MemoryReservation, batch: &RecordBatch) -> Result<()> {
+    let bytes = usize::try_from(batch_bytes(batch)).unwrap_or(usize::MAX);
+    memory.try_resize(bytes).map_err(|error| {
+        Error::resource_limit("the memory pool has no room for reading a file")
+            .code("out-of-memory")
+            .with("bytes", bytes)
+            .help("raise the memory limit")
+            .because(error)
+    })
+}
+
+/// Ends a stream after its first error.
+fn until_error<T>(stream: impl Stream<Item = Result<T>>) -> impl Stream<Item = Result<T>> {
+    stream.scan(false, |failed, item| {
+        let ended = *failed;
+        *failed |= item.is_err();
+        future::ready((!ended).then_some(item))
+    })
+}
+
+fn digest(file: &dyn ReadFile, bytes: u64) -> io::Result<FileDigest> {
+    let mut digester = FileDigester::default();
+    let mut chunk = vec![0; VERIFY_BYTES];
+    let mut offset = 0;
+    while offset < bytes {
+        let length = usize::try_from(bytes - offset).unwrap_or(usize::MAX).min(VERIFY_BYTES);
+        let (now, _) = chunk.split_at_mut(length);
+        file.read_at(offset, now)?;
+        digester.feed(now);
+        offset += length as u64;
+    }
+    Ok(digester.finish())
+}

@@ -1,0 +1,261 @@
+//! The one way from the disk to Vortex: bytes are verified against their block checksums before anybody sees them.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use cayenne_format::{BLOCK_BYTES, BlockChecksums, DataFile, Error, Result, TableId};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, future};
+use tokio::sync::OnceCell;
+use vortex::array::buffer::BufferHandle;
+use vortex::buffer::{Alignment, ByteBuffer, ByteBufferMut};
+use vortex::error::VortexResult;
+use vortex::io::{CoalesceConfig, VortexReadAt};
+
+use crate::blocks::{BlockCache, LoadBlocks};
+use crate::cache::{SegmentCache, SegmentKey};
+use crate::error::into_vortex;
+use crate::fs::{Fs, ReadFile};
+use crate::task;
+
+/// How many reads of one file may be under way. Local reads mostly copy from the page cache, so more would only queue.
+const CONCURRENCY: usize = 8;
+
+/// Which file to read, and who knows its checksums.
+#[derive(Clone, Debug)]
+pub struct ReadRequest {
+    /// The data location of the table: a folder below the root of the storage.
+    pub location: String,
+    /// The table, for messages and for loading checksums.
+    pub table: TableId,
+    /// The file.
+    pub file: Arc<DataFile>,
+    /// Knows its block checksums.
+    pub blocks: Arc<dyn LoadBlocks>,
+    /// Counts what is read.
+    pub counters: Arc<ReadCounters>,
+}
+
+/// What was read, for one scan.
+#[derive(Debug, Default)]
+pub struct ReadCounters {
+    /// Reads that Vortex asked for.
+    pub requests: AtomicU64,
+    /// The bytes it asked for.
+    pub bytes_requested: AtomicU64,
+    /// The bytes that came from the disk: whole blocks.
+    pub bytes_read: AtomicU64,
+    /// Reads answered from the segment cache.
+    pub cache_hits: AtomicU64,
+    /// Reads that went to the disk.
+    pub cache_misses: AtomicU64,
+    failure: OnceLock<Error>,
+}
+
+impl ReadCounters {
+    /// Returns the first error of a reader that counts here.
+    ///
+    /// Layers above that turn an error into text lose its kind; here it is kept whole.
+    #[must_use]
+    pub fn failure(&self) -> Option<Error> {
+        self.failure.get().cloned()
+    }
+}
+
+/// Reads one data file for Vortex.
+///
+/// A read is answered from the segment cache, or from the disk in whole blocks, each of which is verified. The file is
+/// opened, and its checksums are loaded, by the first read that the cache cannot answer.
+#[derive(Clone)]
+pub struct DataFileReader(Arc<Inner>);
+
+struct Inner {
+    request: ReadRequest,
+    /// The path, or why there is none.
+    path: Result<PathBuf>,
+    uri: Arc<str>,
+    fs: Arc<dyn Fs>,
+    segments: Arc<SegmentCache>,
+    blocks: Arc<BlockCache>,
+    open: OnceCell<Arc<Open>>,
+}
+
+struct Open {
+    file: Arc<dyn ReadFile>,
+    path: PathBuf,
+    bytes: u64,
+    table: TableId,
+    blocks: Arc<BlockChecksums>,
+}
+
+impl DataFileReader {
+    pub(crate) fn new(
+        request: ReadRequest,
+        path: Result<PathBuf>,
+        fs: Arc<dyn Fs>,
+        segments: Arc<SegmentCache>,
+        blocks: Arc<BlockCache>,
+    ) -> Self {
+        let uri = path.as_ref().map_or_else(|_| String::new(), |path| path.display().to_string()).into();
+        Self(Arc::new(Inner { request, path, uri, fs, segments, blocks, open: OnceCell::new() }))
+    }
+}
+
+impl fmt::Debug for DataFileReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataFileReader").field("file", &self.0.uri).finish_non_exhaustive()
+    }
+}
+
+impl VortexReadAt for DataFileReader {
+    fn uri(&self) -> Option<&Arc<str>> {
+        Some(&self.0.uri)
+    }
+
+    /// Reads are not merged: each is one segment, and the cache keeps segments.
+    fn coalesce_config(&self) -> Option<CoalesceConfig> {
+        None
+    }
+
+    fn concurrency(&self) -> usize {
+        CONCURRENCY
+    }
+
+    fn size(&self) -> BoxFuture<'static, VortexResult<u64>> {
+        future::ready(Ok(self.0.request.file.bytes)).boxed()
+    }
+
+    fn read_at(
+        &self,
+        offset: u64,
+        length: usize,
+        alignment: Alignment,
+    ) -> BoxFuture<'static, VortexResult<BufferHandle>> {
+        let counters = &self.0.request.counters;
+        counters.requests.fetch_add(1, Ordering::Relaxed);
+        counters.bytes_requested.fetch_add(length as u64, Ordering::Relaxed);
+        let key = SegmentKey { file: self.0.request.file.id, offset, length };
+        if let Some(bytes) = self.0.segments.get(&key) {
+            counters.cache_hits.fetch_add(1, Ordering::Relaxed);
+            return future::ready(Ok(BufferHandle::new_host(bytes.aligned(alignment)))).boxed();
+        }
+        counters.cache_misses.fetch_add(1, Ordering::Relaxed);
+        let inner = Arc::clone(&self.0);
+        async move {
+            match inner.fetch(key, alignment).await {
+                Ok(bytes) => Ok(BufferHandle::new_host(bytes)),
+                Err(error) => {
+                    // Only the first one is kept: those after it usually follow from it.
+                    let _kept = inner.request.counters.failure.set(error.clone());
+                    Err(into_vortex(error))
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Inner {
+    async fn fetch(self: &Arc<Self>, key: SegmentKey, alignment: Alignment) -> Result<ByteBuffer> {
+        let open = Arc::clone(self.open.get_or_try_init(|| self.open()).await?);
+        let inner = Arc::clone(self);
+        task::blocking(move || {
+            let bytes = open.read(key.offset, key.length, alignment, &inner.request.counters)?;
+            if inner.segments.is_on() {
+                inner.segments.insert(key, bytes.clone());
+            }
+            Ok(bytes)
+        })
+        .await?
+    }
+
+    async fn open(self: &Arc<Self>) -> Result<Arc<Open>> {
+        let path = self.path.clone()?;
+        let request = &self.request;
+        let blocks = self.blocks.load(request.blocks.as_ref(), request.table, request.file.id).await?;
+        let inner = Arc::clone(self);
+        task::blocking(move || {
+            let ReadRequest { table, file, .. } = &inner.request;
+            let opened =
+                open_data_file(inner.fs.as_ref(), &path, file.bytes).map_err(|error| error.with("table", table))?;
+            if blocks.len() as u64 != file.bytes.div_ceil(BLOCK_BYTES) {
+                return Err(Error::corrupt("the block checksums do not belong to a file of this length")
+                    .code("damaged-file")
+                    .with("file", path.display())
+                    .with("table", table)
+                    .with("blocks", blocks.len()));
+            }
+            Ok(Arc::new(Open { file: opened, path, bytes: file.bytes, table: *table, blocks }))
+        })
+        .await?
+    }
+}
+
+/// Opens a data file that has to be there and to have this length.
+pub(crate) fn open_data_file(fs: &dyn Fs, path: &Path, bytes: u64) -> Result<Arc<dyn ReadFile>> {
+    let opened = fs.open_file(path).map_err(|error| {
+        let made = match error.kind() {
+            io::ErrorKind::NotFound => Error::not_found("a data file of the table is missing")
+                .code("missing-data-file")
+                .because(error)
+                .help("restore the file from a copy; 'check' lists everything that is missing"),
+            io::ErrorKind::InvalidInput => {
+                Error::corrupt("something else is where a data file should be").code("damaged-file").because(error)
+            }
+            _ => Error::io("could not open a data file", error),
+        };
+        made.with("file", path.display())
+    })?;
+    let found = opened
+        .len()
+        .map_err(|error| Error::io("could not read the length of a data file", error).with("file", path.display()))?;
+    if found == bytes {
+        return Ok(opened);
+    }
+    Err(Error::corrupt("the length of a data file differs from the manifest")
+        .code("damaged-file")
+        .with("file", path.display())
+        .with("expected", bytes)
+        .with("found", found))
+}
+
+impl Open {
+    /// Reads whole blocks around the range, verifies them and cuts the range out.
+    fn read(&self, offset: u64, length: usize, alignment: Alignment, counters: &ReadCounters) -> Result<ByteBuffer> {
+        let end = offset.checked_add(length as u64).filter(|end| *end <= self.bytes).ok_or_else(|| {
+            self.facts(Error::corrupt("a read goes beyond the end of a data file").code("damaged-file"))
+                .with("offset", offset)
+                .with("length", length)
+        })?;
+        let first_block = offset / BLOCK_BYTES;
+        let from = first_block * BLOCK_BYTES;
+        let to = end.next_multiple_of(BLOCK_BYTES).min(self.bytes);
+        // Offsets of segments are multiples of their alignment, and so are block borders: the cut is aligned too.
+        let room = alignment.max(Alignment::DEFAULT_ALIGNMENT);
+        let mut blocks = ByteBufferMut::zeroed_aligned(self.memory_bytes(to - from)?, room);
+        self.file.read_at(from, blocks.as_mut_slice()).map_err(|error| {
+            self.facts(Error::io("could not read a data file", error)).with("offset", from).with("length", to - from)
+        })?;
+        counters.bytes_read.fetch_add(to - from, Ordering::Relaxed);
+        self.blocks.verify(first_block, blocks.as_slice()).map_err(|error| self.facts(error))?;
+        let begin = self.memory_bytes(offset - from)?;
+        let cut = blocks.freeze().slice_unaligned(begin..begin + length);
+        Ok(if 2 * (length as u64) < to - from {
+            // A small piece would keep all the blocks in memory.
+            ByteBuffer::copy_from_aligned(cut.as_slice(), room)
+        } else {
+            cut.aligned(alignment)
+        })
+    }
+
+    fn memory_bytes(&self, bytes: u64) -> Result<usize> {
+        usize::try_from(bytes).map_err(|error| self.facts(Error::resource_limit("a read is too long").because(error)))
+    }
+
+    fn facts(&self, error: Error) -> Error {
+        error.with("file", self.path.display()).with("table", self.table)
+    }
+}

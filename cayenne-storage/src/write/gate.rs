@@ -1,0 +1,92 @@
+//! Lets the blocking threads of one write through until it is over, and knows what they have made.
+//!
+//! A write that fails removes its files. It must not overlook one that a thread is just creating, so it closes the gate
+//! first: whoever is inside ends, and nobody enters any more. A write that is dropped closes the gate without waiting.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cayenne_format::{Environment, Error, Result, Step};
+use parking_lot::{Mutex, RwLock};
+
+use crate::fs::{Fs, WriteFile};
+
+#[derive(Debug)]
+pub(crate) struct Gate {
+    fs: Arc<dyn Fs>,
+    environment: Environment,
+    is_closed: AtomicBool,
+    inside: RwLock<()>,
+    created: Mutex<Vec<PathBuf>>,
+}
+
+impl Gate {
+    pub(crate) fn new(fs: Arc<dyn Fs>, environment: Environment) -> Self {
+        Self {
+            fs,
+            environment,
+            is_closed: AtomicBool::new(false),
+            inside: RwLock::default(),
+            created: Mutex::default(),
+        }
+    }
+
+    /// Does `work` unless the write is over.
+    pub(crate) fn pass<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let _inside = self.inside.read();
+        work()
+    }
+
+    /// Tells of a step before it is taken; no step is taken any more once the gate is closed.
+    pub(crate) fn before(&self, step: Step) -> Result<()> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(Error::unavailable("the write was given up"));
+        }
+        self.environment.steps.before(step)
+    }
+
+    pub(crate) fn create_file(&self, path: &Path) -> Result<Box<dyn WriteFile>> {
+        self.before(Step::CreateDataFile)?;
+        // Noted first: after an error nobody knows whether the name is there.
+        self.created.lock().push(path.to_owned());
+        self.fs.create_file(path).map_err(|error| {
+            let made = match error.kind() {
+                // Ids are never used twice, so this file is not one of ours to remove.
+                std::io::ErrorKind::AlreadyExists => {
+                    self.created.lock().retain(|created| created != path);
+                    Error::already_exists("a file is where a new data file should be").because(error)
+                }
+                _ => Error::io("could not create a data file", error),
+            };
+            made.with("file", path.display())
+        })
+    }
+
+    /// Lets nobody take another step.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+    }
+
+    /// Closes the gate, waits for those inside, and removes what they made as well as it can.
+    pub(crate) fn close_and_remove(&self) {
+        self.close();
+        let _nobody_inside = self.inside.write();
+        for path in self.created.lock().drain(..) {
+            if let Err(error) = self.fs.remove_file(&path)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!(file = %path.display(), %error, "could not remove a file of a failed write");
+            }
+        }
+    }
+}
+
+/// Closes a gate when the write it belongs to is dropped.
+pub(crate) struct CloseOnDrop(pub(crate) Arc<Gate>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}

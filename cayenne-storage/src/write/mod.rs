@@ -1,0 +1,164 @@
+//! Rows in, durable data files out.
+//!
+//! Each stream of rows is written by a task of its own and becomes one or more files in which its order is kept. A
+//! file is complete, digested and flushed before its record is handed out; nothing names it until somebody commits it.
+
+mod encode;
+mod file;
+mod gate;
+mod sink;
+mod sizing;
+mod stats;
+mod text_compressor;
+mod weight;
+mod wide;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use cayenne_format::{Error, NewDataFile, Result, Step, TableOptions};
+use datafusion_execution::memory_pool::MemoryPool;
+use futures::StreamExt as _;
+use futures::stream::{BoxStream, FuturesUnordered};
+use vortex::session::VortexSession;
+
+pub use encode::file_schema;
+pub(crate) use encode::file_type;
+pub(crate) use weight::batch_bytes;
+pub(crate) use wide::{retype, wide_type};
+
+use crate::fs::Fs;
+use crate::storage::Storage;
+use crate::task::{self, Task};
+use file::Rows;
+use gate::{CloseOnDrop, Gate};
+use sizing::LastRatio;
+
+/// Rows as they come, batch by batch.
+pub type RowStream = BoxStream<'static, Result<arrow_array::RecordBatch>>;
+
+/// What to write, and where to.
+pub struct WriteRequest {
+    /// The data location of the table: a folder below the root of the storage, which exists.
+    pub location: String,
+    /// The stored schema of the table.
+    pub schema: SchemaRef,
+    /// The options of the table: how large files become and how they are compressed.
+    pub options: TableOptions,
+    /// The rows. Each stream has files of its own, in its order; at most
+    /// [`write_concurrency`](crate::StorageSettings::write_concurrency) are read at once.
+    pub rows: Vec<RowStream>,
+}
+
+/// What the streams of one write share.
+struct Write {
+    session: VortexSession,
+    memory: Arc<dyn MemoryPool>,
+    ids: Arc<dyn cayenne_format::Ids>,
+    folder: PathBuf,
+    gate: Arc<Gate>,
+    schema: SchemaRef,
+    always_wide: Vec<bool>,
+    options: TableOptions,
+    ratio: LastRatio,
+}
+
+impl Storage {
+    /// Writes rows as data files of about the target size.
+    ///
+    /// The files and the names of the files are on the disk when this returns. Without a row there is no file. Memory is
+    /// bounded by the streams that are written at once, and charged to the pool. After an error the files are removed
+    /// again; if the future is dropped they are left behind, named by nobody.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](cayenne_format::ErrorKind::Invalid) for rows that do not fit the schema;
+    /// [`ErrorKind::ResourceLimit`](cayenne_format::ErrorKind::ResourceLimit) if the disk is full or the pool refuses
+    /// memory; what a stream of rows ends with; or what the disk said.
+    pub async fn write(&self, request: WriteRequest) -> Result<Vec<NewDataFile>> {
+        let gate = Arc::new(Gate::new(Arc::clone(self.fs()), self.environment().clone()));
+        let _open = CloseOnDrop(Arc::clone(&gate));
+        let written = self.write_streams(Arc::clone(&gate), request).await;
+        match written {
+            Ok(files) => {
+                for new in &files {
+                    self.blocks().insert(new.file.id, new.blocks.clone());
+                }
+                Ok(files)
+            }
+            Err(error) => {
+                task::blocking(move || gate.close_and_remove()).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn write_streams(&self, gate: Arc<Gate>, request: WriteRequest) -> Result<Vec<NewDataFile>> {
+        let WriteRequest { location, schema, options, rows } = request;
+        let folder = self.folder(&location)?;
+        let write = Arc::new(Write {
+            session: self.session().clone(),
+            memory: Arc::clone(self.memory()),
+            ids: Arc::clone(&self.environment().ids),
+            folder: folder.clone(),
+            gate: Arc::clone(&gate),
+            always_wide: wide::always_wide(self.session(), &schema),
+            schema,
+            options,
+            ratio: LastRatio::default(),
+        });
+        let files = write_each(&write, rows, self.settings().write_concurrency).await?;
+        if files.is_empty() {
+            return Ok(files);
+        }
+        let fs = Arc::clone(self.fs());
+        task::blocking(move || gate.pass(|| sync_folder(fs.as_ref(), &gate, &folder))).await??;
+        Ok(files)
+    }
+}
+
+/// Writes each stream in a task of its own, `at_once` of them at a time, and returns the files in the order of the
+/// streams.
+async fn write_each(write: &Arc<Write>, rows: Vec<RowStream>, at_once: NonZeroUsize) -> Result<Vec<NewDataFile>> {
+    let mut waiting = rows.into_iter().enumerate();
+    let mut running = FuturesUnordered::new();
+    let mut written = BTreeMap::new();
+    loop {
+        while running.len() < at_once.get()
+            && let Some((place, rows)) = waiting.next()
+        {
+            running.push(task::spawn(write_stream(Arc::clone(write), place, rows)));
+        }
+        match running.next().await {
+            None => return Ok(written.into_values().flatten().collect()),
+            Some(Ok(Ok((place, files)))) => {
+                written.insert(place, files);
+            }
+            Some(Ok(Err(error)) | Err(error)) => {
+                // The others hold memory and files: they are gone before the error is told.
+                running.iter().for_each(Task::stop);
+                while running.next().await.is_some() {}
+                return Err(error);
+            }
+        }
+    }
+}
+
+async fn write_stream(write: Arc<Write>, place: usize, rows: RowStream) -> Result<(usize, Vec<NewDataFile>)> {
+    let mut rows = Rows::new(&write, rows);
+    let mut files = Vec::new();
+    while let Some(first) = rows.next().await? {
+        files.push(write.file(first, &mut rows).await?);
+    }
+    Ok((place, files))
+}
+
+/// Flushes the names of the new files.
+fn sync_folder(fs: &dyn Fs, gate: &Gate, folder: &Path) -> Result<()> {
+    gate.before(Step::SyncFolder)?;
+    fs.sync_dir(folder)
+        .map_err(|error| Error::io("could not flush a folder to the disk", error).with("folder", folder.display()))
+}

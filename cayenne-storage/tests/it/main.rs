@@ -1,0 +1,16 @@
+//! The behaviour of the crate through its public interface, on a real disk.
+#![expect(clippy::disallowed_methods, reason = "tests look at files and start tasks themselves")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+mod caching;
+mod cancelling;
+mod damage;
+mod disk;
+mod failing;
+mod fault_fs;
+mod folders;
+mod memory;
+mod normalising;
+mod round_trip;
+mod sizes;
+mod statistics;

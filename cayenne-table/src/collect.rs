@@ -1,0 +1,120 @@
+//! Removes what no kept snapshot names: left-overs of writes that did not come to a commit.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use cayenne_format::{ErrorKind, Result, path};
+
+use crate::{Access, Database, Table};
+
+/// What a collection found, and removed unless it was only to look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Files that nobody names, relative to the data folder.
+    pub files: Vec<String>,
+    /// Their length, in bytes.
+    pub bytes: u64,
+    /// Folders of tables that the metastore does not know.
+    pub folders: Vec<String>,
+    /// Tables that were passed over because another process writes them.
+    pub busy: Vec<String>,
+}
+
+impl Database {
+    /// Finds files that no kept snapshot names; removes them if `remove`.
+    ///
+    /// A table that another process writes is passed over: its writer may be about to name them.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` (code `read-only`) if the database is open read-only; what the file system or the metastore returns.
+    pub async fn collect(&self, remove: bool) -> Result<Collected> {
+        if remove || self.access() == Access::ReadOnly {
+            self.shared.writable()?;
+        }
+        let mut collected = Collected::default();
+        for record in self.tables().await? {
+            self.open_table(record).await?.collect(remove, &mut collected).await?;
+        }
+        self.collect_folders(remove, &mut collected).await?;
+        Ok(collected)
+    }
+
+    async fn collect_folders(&self, remove: bool, collected: &mut Collected) -> Result<()> {
+        for (location, id) in self.shared.storage.table_folders().await? {
+            // The lock comes before the look: a table that is being made is locked until the metastore knows it.
+            let Some(lock) = self.shared.lock(id)? else {
+                if !self.knows(id).await? {
+                    collected.busy.push(location);
+                }
+                continue;
+            };
+            if self.knows(id).await? {
+                continue;
+            }
+            if self.tables.lock().is_still_read(id) {
+                collected.busy.push(location);
+                continue;
+            }
+            if remove {
+                self.shared.forget_folder(&location, id).await;
+            }
+            drop(lock);
+            collected.folders.push(location);
+        }
+        Ok(())
+    }
+
+    async fn knows(&self, id: cayenne_format::TableId) -> Result<bool> {
+        Ok(self.tables().await?.iter().any(|record| record.id == id))
+    }
+}
+
+impl Table {
+    async fn collect(self: Arc<Self>, remove: bool, collected: &mut Collected) -> Result<()> {
+        let _alone = self.unnamed_files.write().await;
+        let was_writer = self.is_writer.load(Ordering::Acquire);
+        match self.writer().await {
+            Ok(writer) => drop(writer),
+            Err(error) if error.stable_code() == "table-locked" => {
+                collected.busy.push(self.name().to_string());
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+        let looked = self.collect_as_writer(remove, collected).await;
+        if !was_writer {
+            // Looking for left-overs is no reason to keep other processes from writing.
+            self.release().await;
+        }
+        looked
+    }
+
+    async fn collect_as_writer(&self, remove: bool, collected: &mut Collected) -> Result<()> {
+        let mut names = Vec::new();
+        for orphan in self.shared.storage.orphans(&self.record.location, &self.live_names()).await? {
+            if self.is_kept(&orphan.name).await? {
+                continue;
+            }
+            collected.bytes += orphan.bytes;
+            collected.files.push(format!("{}/{}", self.record.location, orphan.name));
+            names.push(orphan.name);
+        }
+        if remove && !names.is_empty() {
+            self.shared.storage.remove_files(&self.record.location, &names).await?;
+        }
+        Ok(())
+    }
+
+    /// Says whether an earlier snapshot names this file.
+    async fn is_kept(&self, name: &str) -> Result<bool> {
+        let Some(id) = path::data_file_id(name) else {
+            return Ok(true);
+        };
+        match self.shared.metastore.load_blocks(self.id(), id).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Making and dropping tables.
+
+use std::sync::Arc;
+
+use arrow_schema::Schema;
+use cayenne_format::{
+    Change, CommitId, Error, ErrorKind, NewDataFile, Operation, Result, Step, TableCommit, TableId, TableName,
+    TableOptions, WriterEpoch, path, stored_schema,
+};
+use cayenne_metastore::{NewTable, TableRecord};
+use cayenne_storage::{FileLock, RowStream, WriteRequest};
+
+use crate::shared::Shared;
+use crate::{Database, Table, task};
+
+impl Database {
+    /// Makes an empty table.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if the name is taken; `Unsupported` or `Invalid` for a schema that cannot be stored.
+    pub async fn create_table(&self, name: &TableName, schema: &Schema, options: TableOptions) -> Result<Arc<Table>> {
+        self.create_table_with(name, schema, options, Vec::new()).await
+    }
+
+    /// Makes a table with rows in it. The table and all of its rows become visible together, or neither.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_table`](Self::create_table), and what a stream returns. Nothing is left of the table then.
+    pub async fn create_table_with(
+        &self,
+        name: &TableName,
+        schema: &Schema,
+        options: TableOptions,
+        rows: Vec<RowStream>,
+    ) -> Result<Arc<Table>> {
+        self.shared.writable()?;
+        if self.find_record(name).await?.is_some() {
+            return Err(name_taken(name));
+        }
+        let schema = stored_schema(schema, options.unsupported_type_action)?;
+        let id = TableId::draw(self.shared.environment.ids.as_ref());
+        let made_at = self.shared.environment.clock.now();
+        let location = path::table_folder(name, id);
+        let new =
+            NewTable { id, name: name.clone(), location: location.clone(), schema, options, made_at, first: None };
+        // Held while the folder belongs to no known table, so that no other process takes it for a left-over.
+        let lock = self.shared.lock(id)?;
+        match self.fill_and_create(new, rows, lock).await {
+            Ok(record) => self.open_table(record).await,
+            Err(error) => self.settle_failure(error, &location, id).await,
+        }
+    }
+
+    /// After a failure, asks what became of the table: the answer to the commit may have been lost.
+    async fn settle_failure(&self, error: Error, location: &str, id: TableId) -> Result<Arc<Table>> {
+        let Ok(records) = self.tables().await else {
+            // Nobody can tell; whatever is left over, collect finds.
+            return Err(error);
+        };
+        if let Some(record) = records.into_iter().find(|record| record.id == id) {
+            return self.open_table(record).await;
+        }
+        if was_not_applied(&error) {
+            self.shared.forget_folder(location, id).await;
+        }
+        Err(error)
+    }
+
+    async fn fill_and_create(
+        &self,
+        mut new: NewTable,
+        rows: Vec<RowStream>,
+        lock: Option<FileLock>,
+    ) -> Result<TableRecord> {
+        self.shared.storage.create_table_folder(&new.location, new.id).await?;
+        let request = WriteRequest {
+            location: new.location.clone(),
+            schema: Arc::clone(&new.schema),
+            options: new.options.clone(),
+            rows,
+        };
+        let files = self.shared.storage.write(request).await?;
+        new.first = (!files.is_empty()).then(|| self.first_commit(new.id, files));
+        self.shared.environment.steps.before(Step::HandCommit)?;
+        let shared = Arc::clone(&self.shared);
+        let commit = async move {
+            let created = shared.metastore.create_table(&new).await;
+            // Held by the task and not by the caller, who may have gone: until here nobody may collect the folder.
+            drop(lock);
+            created
+        };
+        task::to_the_end(commit).await
+    }
+
+    fn first_commit(&self, table: TableId, files: Vec<NewDataFile>) -> TableCommit {
+        TableCommit {
+            id: CommitId::draw(self.shared.environment.ids.as_ref()),
+            table,
+            epoch: WriterEpoch::NONE,
+            operation: Operation::Append,
+            made_at: self.shared.environment.clock.now(),
+            requires: Vec::new(),
+            changes: files.into_iter().map(|file| Change::AddFile(Box::new(file))).collect(),
+        }
+    }
+
+    /// Forgets a table and removes its files, as soon as nobody reads them.
+    ///
+    /// Returns false if there is no such table.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` (code `table-locked`) if another process writes the table.
+    pub async fn drop_table(&self, name: &TableName) -> Result<bool> {
+        self.shared.writable()?;
+        let Some(table) = self.table(name).await? else {
+            return Ok(false);
+        };
+        // Whoever writes into it now is waited for; what is written later finds no table.
+        let alone = Arc::clone(&table.unnamed_files).write_owned().await;
+        let epoch = table.writer().await?.epoch;
+        let (shared, tables) = (Arc::clone(&self.shared), Arc::clone(&self.tables));
+        task::to_the_end(async move {
+            shared.metastore.drop_table(table.id(), epoch).await?;
+            tables.lock().forget(&table);
+            if table.pins.close() {
+                shared.forget_folder(&table.record().location, table.id()).await;
+            }
+            table.release().await;
+            drop(alone);
+            Ok(true)
+        })
+        .await
+    }
+}
+
+impl Shared {
+    /// Removes the folder of a table that the metastore does not know. What stays, collect finds.
+    pub(crate) async fn forget_folder(&self, location: &str, id: TableId) {
+        let removed = self.storage.remove_table_folder(location, id).await;
+        removed.inspect_err(|error| tracing::warn!(%error, location, "the folder of a table was left")).ok();
+        // The lock file goes last; a missing one is as good.
+        self.fs.remove_file(&self.lock_path(id)).ok();
+    }
+}
+
+/// Says whether an error proves that a commit was not applied, so that its files are nobody's.
+///
+/// After an answer that was lost, and after a bug, they may be named yet: then collect decides.
+pub(crate) fn was_not_applied(error: &Error) -> bool {
+    error.kind() != ErrorKind::Internal && !matches!(error.stable_code(), "commit-unknown" | "commit-lost")
+}
+
+pub(crate) fn name_taken(name: &TableName) -> Error {
+    Error::already_exists("a table of this name exists").code("table-exists").with("table", name)
+}

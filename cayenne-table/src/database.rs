@@ -1,0 +1,311 @@
+//! A database: a folder with a metastore and the tables that the metastore names.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cayenne_format::{Environment, Error, Result, TableId, TableName, path};
+use cayenne_metastore::{Metastore, SqliteMetastore, SqliteSettings, TableRecord};
+use cayenne_storage::{Fs, LocalFs, Storage, StorageSettings};
+use datafusion_execution::memory_pool::{MemoryPool, UnboundedMemoryPool};
+use parking_lot::Mutex;
+
+use crate::shared::Shared;
+use crate::{Table, View};
+
+/// What a process may do with a database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Read everything, and become the writer of a table with the first write to it.
+    #[default]
+    ReadWrite,
+    /// Read, and see what other processes commit. No file is made.
+    ReadOnly,
+}
+
+/// Numbers of a process that uses a database.
+#[derive(Clone, Debug)]
+pub struct DatabaseSettings {
+    /// Of the metastore.
+    pub metastore: SqliteSettings,
+    /// Of the files.
+    pub storage: StorageSettings,
+    /// How long a view may be used before the metastore is asked for a newer one, in a process that does not write the
+    /// table. Default one second.
+    pub poll_interval: Duration,
+}
+
+impl Default for DatabaseSettings {
+    fn default() -> Self {
+        Self {
+            metastore: SqliteSettings::default(),
+            storage: StorageSettings::default(),
+            poll_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Gathers what a database works with.
+pub struct DatabaseBuilder {
+    root: PathBuf,
+    access: Access,
+    settings: DatabaseSettings,
+    environment: Environment,
+    fs: Arc<dyn Fs>,
+    memory: Arc<dyn MemoryPool>,
+    metastore: Option<Arc<dyn Metastore>>,
+}
+
+impl DatabaseBuilder {
+    /// Sets what this process may do. Default [`Access::ReadWrite`].
+    #[must_use]
+    pub fn access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// Sets the numbers.
+    #[must_use]
+    pub fn settings(mut self, settings: DatabaseSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Sets the clock, the ids and the steps.
+    #[must_use]
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
+        self
+    }
+
+    /// Sets the file system.
+    #[must_use]
+    pub fn fs(mut self, fs: Arc<dyn Fs>) -> Self {
+        self.fs = fs;
+        self
+    }
+
+    /// Sets the pool that buffers of writes and reads are charged to. Default: without a limit.
+    #[must_use]
+    pub fn memory(mut self, memory: Arc<dyn MemoryPool>) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// Sets a metastore other than the SQLite file of the database.
+    #[must_use]
+    pub fn metastore(mut self, metastore: Arc<dyn Metastore>) -> Self {
+        self.metastore = Some(metastore);
+        self
+    }
+
+    /// Opens the database, and makes it first if there is none and this process may.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is none and it is opened read-only; `Invalid` if the path is a file or may not be written;
+    /// `Unsupported` (code `newer-metastore`) if a newer version made it; `Corrupt` if its metastore is damaged.
+    pub async fn open(self) -> Result<Arc<Database>> {
+        self.prepare_folders().map_err(|error| error.with("database", self.root.display()))?;
+        let metastore = match &self.metastore {
+            Some(metastore) => Arc::clone(metastore),
+            None => self.open_metastore().await?,
+        };
+        let storage = Storage::new(
+            self.root.join(path::DATA_FOLDER),
+            Arc::clone(&self.fs),
+            self.environment.clone(),
+            self.memory,
+            self.settings.storage.clone(),
+        );
+        let shared = Shared {
+            root: self.root,
+            access: self.access,
+            metastore,
+            storage,
+            fs: self.fs,
+            environment: self.environment,
+            settings: self.settings,
+        };
+        Ok(Arc::new(Database { shared: Arc::new(shared), tables: Arc::default() }))
+    }
+
+    fn prepare_folders(&self) -> Result<()> {
+        let metadata = self.root.join(path::METADATA_FOLDER);
+        if self.access == Access::ReadOnly {
+            return match self.fs.list(&metadata) {
+                Ok(_) => Ok(()),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    Err(Error::not_found("there is no database here").code("no-database"))
+                }
+                Err(error) => Err(cannot_open(error)),
+            };
+        }
+        for folder in [&metadata, &self.root.join(path::DATA_FOLDER)] {
+            self.fs.create_dir_all(folder).map_err(cannot_open)?;
+        }
+        self.fs.sync_dir(&self.root).map_err(cannot_open)?;
+        // The name of a new root is kept by the folder above it.
+        let above = self.root.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        self.fs.sync_dir(above).map_err(cannot_open)
+    }
+
+    async fn open_metastore(&self) -> Result<Arc<dyn Metastore>> {
+        let path = self.root.join(path::METADATA_FOLDER).join(path::METASTORE_FILE);
+        let steps = Arc::clone(&self.environment.steps);
+        let settings = self.settings.metastore.clone();
+        let metastore = match self.access {
+            Access::ReadWrite => SqliteMetastore::open(&path, settings, steps).await?,
+            Access::ReadOnly => SqliteMetastore::open_read_only(&path, settings).await?,
+        };
+        Ok(Arc::new(metastore))
+    }
+}
+
+fn cannot_open(error: std::io::Error) -> Error {
+    let is_file = matches!(error.kind(), std::io::ErrorKind::NotADirectory | std::io::ErrorKind::AlreadyExists);
+    let made = Error::io("cannot open the database", error);
+    if is_file { made.help("the path, or a part of it, is a file: a database is a folder") } else { made }
+}
+
+/// A database. Handles of its tables are shared.
+pub struct Database {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) tables: Arc<Mutex<Handles>>,
+}
+
+/// The handles that a database has given out.
+#[derive(Default)]
+pub(crate) struct Handles {
+    open: HashMap<TableId, Arc<Table>>,
+    /// Tables that were dropped while somebody read them; their files stay as long.
+    dropped: HashMap<TableId, Arc<Table>>,
+}
+
+impl Handles {
+    /// A dropped table is not given out again.
+    pub(crate) fn forget(&mut self, table: &Arc<Table>) {
+        self.open.remove(&table.id());
+        self.dropped.insert(table.id(), Arc::clone(table));
+    }
+
+    /// Says whether a dropped table is still read, and lets go of it if not.
+    pub(crate) fn is_still_read(&mut self, id: TableId) -> bool {
+        let read = self.dropped.get(&id).is_some_and(|table| !table.pins.close());
+        if !read {
+            self.dropped.remove(&id);
+        }
+        read
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shared { root, access, .. } = self.shared.as_ref();
+        f.debug_struct("Database").field("root", root).field("access", access).finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// Begins to open the database in the folder `root`.
+    #[must_use]
+    pub fn builder(root: impl Into<PathBuf>) -> DatabaseBuilder {
+        DatabaseBuilder {
+            root: root.into(),
+            access: Access::default(),
+            settings: DatabaseSettings::default(),
+            environment: Environment::default(),
+            fs: Arc::new(LocalFs),
+            memory: Arc::new(UnboundedMemoryPool::default()),
+            metastore: None,
+        }
+    }
+
+    /// Returns the folder of the database.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.shared.root
+    }
+
+    /// Returns what this process may do.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.shared.access
+    }
+
+    /// Returns where the bytes are kept.
+    #[must_use]
+    pub fn storage(&self) -> &Storage {
+        &self.shared.storage
+    }
+
+    /// Returns the settings.
+    #[must_use]
+    pub fn settings(&self) -> &DatabaseSettings {
+        &self.shared.settings
+    }
+
+    /// Returns the records of all tables, ordered by name.
+    ///
+    /// # Errors
+    ///
+    /// What the metastore returns.
+    pub async fn tables(&self) -> Result<Vec<TableRecord>> {
+        self.shared.metastore.list_tables().await
+    }
+
+    /// Returns the handle of a table, or `None` if there is no table of this name.
+    ///
+    /// # Errors
+    ///
+    /// What the metastore returns.
+    pub async fn table(&self, name: &TableName) -> Result<Option<Arc<Table>>> {
+        if let Some(table) = self.known_writer(name) {
+            return Ok(Some(table));
+        }
+        match self.find_record(name).await? {
+            Some(record) => Ok(Some(self.open_table(record).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The tables this process writes cannot be dropped or renamed by another, so their handles need no second look.
+    fn known_writer(&self, name: &TableName) -> Option<Arc<Table>> {
+        let tables = self.tables.lock();
+        tables
+            .open
+            .values()
+            .find(|table| table.name() == name && table.is_writer.load(std::sync::atomic::Ordering::Acquire))
+            .cloned()
+    }
+
+    pub(crate) async fn find_record(&self, name: &TableName) -> Result<Option<TableRecord>> {
+        Ok(self.tables().await?.into_iter().find(|record| record.name == *name))
+    }
+
+    pub(crate) async fn open_table(&self, record: TableRecord) -> Result<Arc<Table>> {
+        if let Some(table) = self.tables.lock().open.get(&record.id) {
+            return Ok(Arc::clone(table));
+        }
+        let snapshot = self.shared.metastore.load_snapshot(record.id, None).await?;
+        let view = View::new(snapshot, Arc::clone(&record.schema));
+        let table = Arc::new(Table::new(record, Arc::clone(&self.shared), view));
+        // Two callers may have got here; the first handle is the one that all share.
+        Ok(Arc::clone(self.tables.lock().open.entry(table.id()).or_insert(table)))
+    }
+
+    /// Finishes what is under way, gives up the right to write, and closes the metastore.
+    ///
+    /// # Errors
+    ///
+    /// What the metastore returns.
+    pub async fn close(&self) -> Result<()> {
+        let tables: Vec<_> = self.tables.lock().open.drain().map(|(_, table)| table).collect();
+        for table in tables {
+            table.release().await;
+        }
+        self.shared.metastore.close().await
+    }
+}

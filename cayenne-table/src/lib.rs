@@ -1,0 +1,22 @@
+#![doc = include_str!("../README.md")]
+
+mod check;
+mod collect;
+mod create;
+mod database;
+mod pin;
+mod publish;
+mod shared;
+mod table;
+mod task;
+mod view;
+mod write;
+mod writer;
+
+pub use check::{CheckDepth, CheckReport, Problem};
+pub use collect::Collected;
+pub use database::{Access, Database, DatabaseBuilder, DatabaseSettings};
+pub use pin::Pin;
+pub use table::Table;
+pub use view::{PinnedView, View};
+pub use write::Written;

@@ -1,0 +1,50 @@
+//! What all tables of one database share: the components that do work.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cayenne_format::{BlockChecksums, Environment, Error, FileId, Result, TableId, path};
+use cayenne_metastore::Metastore;
+use cayenne_storage::{Fs, LoadBlocks, Storage};
+
+use crate::{Access, DatabaseSettings};
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) root: PathBuf,
+    pub(crate) access: Access,
+    pub(crate) metastore: Arc<dyn Metastore>,
+    pub(crate) storage: Storage,
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) environment: Environment,
+    pub(crate) settings: DatabaseSettings,
+}
+
+impl Shared {
+    /// Returns an error if the database was opened only for reading.
+    pub(crate) fn writable(&self) -> Result<()> {
+        match self.access {
+            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => Err(Error::invalid("the database is open read-only")
+                .code("read-only")
+                .with("database", self.root.display())
+                .help("open it for writing")),
+        }
+    }
+
+    pub(crate) fn lock_path(&self, table: TableId) -> PathBuf {
+        self.root.join(path::METADATA_FOLDER).join(path::lock_file(table))
+    }
+}
+
+/// Block checksums come from the metastore, when a file is first touched.
+#[derive(Debug)]
+pub(crate) struct BlocksOf(pub(crate) Arc<Shared>);
+
+#[async_trait]
+impl LoadBlocks for BlocksOf {
+    async fn load_blocks(&self, table: TableId, file: FileId) -> Result<BlockChecksums> {
+        self.0.metastore.load_blocks(table, file).await
+    }
+}

@@ -1,0 +1,220 @@
+//! The handle of a table.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use arrow_schema::SchemaRef;
+use cayenne_format::{CommitRecord, DataFile, Error, Result, Sequence, TableId, TableName, TableOptions};
+use cayenne_metastore::TableRecord;
+use cayenne_storage::{DataFileReader, LoadBlocks, ReadCounters, ReadRequest, RowStream, Storage};
+use tokio::sync::{Mutex, RwLock};
+
+use crate::pin::Pins;
+use crate::shared::{BlocksOf, Shared};
+use crate::writer::WriterState;
+use crate::{PinnedView, View};
+
+/// A table: reads through one immutable view, changes through one commit at a time.
+///
+/// Handles are shared: a database hands out one per table, and every method takes `&self`.
+pub struct Table {
+    pub(crate) record: TableRecord,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) view: ArcSwap<View>,
+    pub(crate) writer: Mutex<Option<WriterState>>,
+    /// Whether this process is the writer: then the view is the truth, and no one needs to ask the metastore.
+    pub(crate) is_writer: AtomicBool,
+    /// Writes hold it shared while their files have no commit yet; whoever removes files holds it alone.
+    pub(crate) unnamed_files: Arc<RwLock<()>>,
+    pub(crate) pins: Pins,
+    checked_at_ms: AtomicU64,
+    refresh: Mutex<()>,
+    blocks: Arc<dyn LoadBlocks>,
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("name", &self.record.name).field("id", &self.record.id).finish_non_exhaustive()
+    }
+}
+
+impl Table {
+    pub(crate) fn new(record: TableRecord, shared: Arc<Shared>, view: View) -> Self {
+        let blocks = Arc::new(BlocksOf(Arc::clone(&shared)));
+        let table = Self {
+            record,
+            shared,
+            view: ArcSwap::from_pointee(view),
+            writer: Mutex::new(None),
+            is_writer: AtomicBool::new(false),
+            unnamed_files: Arc::default(),
+            pins: Pins::default(),
+            checked_at_ms: AtomicU64::new(0),
+            refresh: Mutex::new(()),
+            blocks,
+        };
+        table.mark_checked();
+        table
+    }
+
+    /// Returns the id of the table.
+    #[must_use]
+    pub fn id(&self) -> TableId {
+        self.record.id
+    }
+
+    /// Returns the name of the table.
+    #[must_use]
+    pub fn name(&self) -> &TableName {
+        &self.record.name
+    }
+
+    /// Returns the schema of the table.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        &self.record.schema
+    }
+
+    /// Returns the options of the table.
+    #[must_use]
+    pub fn options(&self) -> &TableOptions {
+        &self.record.options
+    }
+
+    /// Returns the record of the table as it was when the table was opened.
+    #[must_use]
+    pub fn record(&self) -> &TableRecord {
+        &self.record
+    }
+
+    /// Returns where the bytes of the table are kept.
+    #[must_use]
+    pub fn storage(&self) -> &Storage {
+        &self.shared.storage
+    }
+
+    /// Returns the current view and keeps its files alive.
+    ///
+    /// Costs nothing but an atomic load in the process that writes the table. Other processes ask the metastore at
+    /// most once per [`poll_interval`](crate::DatabaseSettings::poll_interval).
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if the table was dropped; what the metastore returns.
+    pub async fn view(&self) -> Result<PinnedView> {
+        if !self.is_writer.load(Ordering::Acquire) && self.is_due() {
+            let _one_at_a_time = self.refresh.lock().await;
+            if self.is_due() {
+                self.reload_if_changed().await?;
+            }
+        }
+        let pinned = self.pins.pin(|| {
+            let view = self.view.load_full();
+            (view.sequence(), view)
+        });
+        let (pin, view) = pinned.ok_or_else(|| self.was_dropped())?;
+        Ok(PinnedView::new(view, pin))
+    }
+
+    fn was_dropped(&self) -> Error {
+        Error::not_found("the table was dropped").code("table-dropped").with("table", self.name())
+    }
+
+    /// Returns the view as it was after the commit with this sequence, and keeps its files alive.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if no such snapshot is kept.
+    pub async fn view_at(&self, sequence: Sequence) -> Result<PinnedView> {
+        let snapshot = self
+            .shared
+            .metastore
+            .load_snapshot(self.id(), Some(sequence))
+            .await
+            .map_err(|error| error.with("table", self.name()))?;
+        let view = Arc::new(View::new(snapshot, Arc::clone(self.schema())));
+        let (pin, ()) = self.pins.pin(|| (sequence, ())).ok_or_else(|| self.was_dropped())?;
+        Ok(PinnedView::new(view, pin))
+    }
+
+    /// Returns the commits of the table, earliest first.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if the table was dropped.
+    pub async fn log(&self) -> Result<Vec<CommitRecord>> {
+        self.shared.metastore.load_log(self.id()).await
+    }
+
+    /// Returns a reader of the bytes of a data file, each block of which it verifies.
+    #[must_use]
+    pub fn reader(&self, file: &Arc<DataFile>, counters: &Arc<ReadCounters>) -> Arc<DataFileReader> {
+        self.shared.storage.reader(self.read_request(file, counters))
+    }
+
+    /// Returns the rows of a data file, hidden ones included, as batches of the schema of the table.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt` if the file is not what was written; `NotFound` if it is missing.
+    pub async fn read(&self, file: &Arc<DataFile>) -> Result<RowStream> {
+        let request = self.read_request(file, &Arc::default());
+        self.shared.storage.read(request, Arc::clone(self.schema())).await
+    }
+
+    fn read_request(&self, file: &Arc<DataFile>, counters: &Arc<ReadCounters>) -> ReadRequest {
+        ReadRequest {
+            location: self.record.location.clone(),
+            table: self.id(),
+            file: Arc::clone(file),
+            blocks: Arc::clone(&self.blocks),
+            counters: Arc::clone(counters),
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        let since = self.now().saturating_sub(self.checked_at_ms.load(Ordering::Acquire));
+        Duration::from_millis(since) >= self.shared.settings.poll_interval
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.shared.environment.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn mark_checked(&self) {
+        self.checked_at_ms.store(self.now(), Ordering::Release);
+    }
+
+    async fn reload_if_changed(&self) -> Result<()> {
+        let tables = self.shared.metastore.list_tables().await?;
+        let Some(record) = tables.iter().find(|record| record.id == self.id()) else {
+            return Err(self.was_dropped());
+        };
+        if record.sequence > self.view.load().sequence() {
+            self.reload().await?;
+        }
+        self.mark_checked();
+        Ok(())
+    }
+
+    /// Replaces the view by the latest snapshot of the metastore, unless it is later already.
+    pub(crate) async fn reload(&self) -> Result<()> {
+        let snapshot = self.shared.metastore.load_snapshot(self.id(), None).await?;
+        let view = Arc::new(View::new(snapshot, Arc::clone(self.schema())));
+        self.view.rcu(
+            |current| {
+                if current.sequence() > view.sequence() { Arc::clone(current) } else { Arc::clone(&view) }
+            },
+        );
+        Ok(())
+    }
+
+    /// Returns the names of the objects that the current snapshot names.
+    pub(crate) fn live_names(&self) -> HashSet<String> {
+        self.view.load().files().filter_map(|file| crate::view::object_name(file)).map(str::to_owned).collect()
+    }
+}

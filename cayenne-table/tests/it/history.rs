@@ -1,0 +1,140 @@
+//! Random histories on a table and on a model of it; after each step both say the same.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use cayenne_format::Sequence;
+use cayenne_table::{CheckDepth, Database, Table};
+use cayenne_testkit::{numbers, stream_of};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+use crate::fixture::{database, existing, files_on_disk, open, read, read_view, table};
+
+#[derive(Clone, Debug)]
+enum Action {
+    Append(Vec<Range<i64>>),
+    Overwrite(Vec<Range<i64>>),
+    Truncate,
+    Reopen { cleanly: bool },
+    Collect,
+    LookBack(prop::sample::Index),
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let range = (-50_i64..50, 0_i64..40).prop_map(|(begin, length)| begin..begin + length);
+    let ranges = prop::collection::vec(range, 0..3);
+    prop_oneof![
+        4 => ranges.clone().prop_map(Action::Append),
+        2 => ranges.prop_map(Action::Overwrite),
+        1 => Just(Action::Truncate),
+        2 => any::<bool>().prop_map(|cleanly| Action::Reopen { cleanly }),
+        1 => Just(Action::Collect),
+        2 => any::<prop::sample::Index>().prop_map(Action::LookBack),
+    ]
+}
+
+/// What the table contained after each commit: the number of rows and the sum of their ids.
+type Model = Vec<(usize, i64)>;
+
+fn total(ranges: &[Range<i64>]) -> (usize, i64) {
+    ranges.iter().fold((0, 0), |(count, sum), range| (count + range.clone().count(), sum + range.clone().sum::<i64>()))
+}
+
+fn streams(ranges: &[Range<i64>]) -> Vec<cayenne_storage::RowStream> {
+    ranges.iter().map(|range| stream_of(vec![numbers(range.clone())])).collect()
+}
+
+struct Run {
+    folder: tempfile::TempDir,
+    database: Arc<Database>,
+    table: Arc<Table>,
+    model: Model,
+}
+
+impl Run {
+    async fn begin() -> Self {
+        let (folder, database) = database().await;
+        let table = table(&database, "t").await;
+        Self { folder, database, table, model: vec![(0, 0)] }
+    }
+
+    fn latest(&self) -> (usize, i64) {
+        *self.model.last().unwrap()
+    }
+
+    async fn take(&mut self, action: Action) {
+        match action {
+            Action::Append(ranges) => {
+                let (count, sum) = total(&ranges);
+                let written = self.table.append(streams(&ranges)).await.unwrap();
+                assert_eq!(written.rows, count as u64);
+                if count > 0 {
+                    let latest = self.latest();
+                    self.model.push((latest.0 + count, latest.1 + sum));
+                }
+            }
+            Action::Overwrite(ranges) => {
+                let before = self.latest();
+                let written = self.table.overwrite(streams(&ranges)).await.unwrap();
+                assert_eq!(written.rows_removed, before.0 as u64);
+                if total(&ranges).0 > 0 || before.0 > 0 {
+                    self.model.push(total(&ranges));
+                }
+            }
+            Action::Truncate => {
+                self.table.truncate().await.unwrap();
+                if self.latest().0 > 0 {
+                    self.model.push((0, 0));
+                }
+            }
+            Action::Reopen { cleanly } => self.reopen(cleanly).await,
+            Action::Collect => {
+                assert!(self.database.collect(true).await.unwrap().files.is_empty(), "no write failed");
+            }
+            Action::LookBack(at) => {
+                let at = at.index(self.model.len());
+                let view = self.table.view_at(Sequence::new(at as u64).unwrap()).await.unwrap();
+                assert_eq!(read_view(&self.table, &view).await.unwrap(), self.model[at]);
+            }
+        }
+    }
+
+    async fn reopen(&mut self, cleanly: bool) {
+        if cleanly {
+            self.database.close().await.unwrap();
+        }
+        // The new handles are opened only after the old ones are gone, and their locks with them.
+        let elsewhere = tempfile::tempdir().unwrap();
+        self.database = open(elsewhere.path()).await;
+        self.table = table(&self.database, "t").await;
+        self.database = open(self.folder.path()).await;
+        self.table = existing(&self.database, "t").await;
+    }
+}
+
+/// Invariants I1, I2, I5, I6 and I8 of the engine: what was acknowledged is there after any reopen, earlier snapshots
+/// stay what they were, no file is left over, and the exact counts equal a scan.
+#[test]
+fn random_histories_equal_the_model() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let cases = std::env::var("CAYENNE_HISTORIES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24);
+    let mut runner = TestRunner::new(ProptestConfig { cases, max_shrink_iters: 200, ..ProptestConfig::default() });
+    runner
+        .run(&prop::collection::vec(action(), 1..16), |actions| {
+            runtime.block_on(async {
+                let mut run = Run::begin().await;
+                for action in actions {
+                    run.take(action).await;
+                    assert_eq!(read(&run.table).await, run.latest());
+                    assert_eq!(run.table.view().await.unwrap().sequence().number(), run.model.len() as u64 - 1);
+                }
+                let report = run.database.check(CheckDepth::Deep).await.unwrap();
+                assert!(report.problems.is_empty(), "{report:?}");
+                let named = run.table.log().await.unwrap().iter().map(|record| record.files_added).sum::<u64>();
+                assert_eq!(files_on_disk(run.folder.path()).len() as u64, named);
+            });
+            Ok(())
+        })
+        .unwrap();
+}

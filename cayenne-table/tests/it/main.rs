@@ -1,0 +1,20 @@
+//! Behaviour of the engine as its users see it.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests reach files directly, and a panic is how a test fails"
+)]
+
+mod cancel;
+mod collect;
+mod cost;
+mod failure;
+mod fixture;
+mod history;
+mod life;
+mod processes;
+mod readers;

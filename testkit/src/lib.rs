@@ -1,0 +1,9 @@
+#![doc = include_str!("../README.md")]
+
+mod counting;
+mod rows;
+mod steps;
+
+pub use counting::{CountingFs, CountingMetastore};
+pub use rows::{numbers, numbers_schema, stream_of, sum_of};
+pub use steps::{FailingStep, SeenSteps, StoppingStep};

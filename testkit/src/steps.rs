@@ -1,0 +1,99 @@
+//! Steps that are counted, that fail, or that are never passed.
+
+use std::collections::BTreeMap;
+
+use cayenne_format::{Error, Result, Step, Steps};
+use parking_lot::{Condvar, Mutex};
+
+/// Counts how often each step was reached.
+#[derive(Debug, Default)]
+pub struct SeenSteps(Mutex<BTreeMap<Step, usize>>);
+
+impl SeenSteps {
+    /// Returns how often `step` was reached.
+    #[must_use]
+    pub fn count(&self, step: Step) -> usize {
+        self.0.lock().get(&step).copied().unwrap_or_default()
+    }
+}
+
+impl Steps for SeenSteps {
+    fn before(&self, step: Step) -> Result<()> {
+        *self.0.lock().entry(step).or_default() += 1;
+        Ok(())
+    }
+}
+
+/// Makes one step fail while it is armed.
+#[derive(Debug, Default)]
+pub struct FailingStep(Mutex<Option<Step>>);
+
+impl FailingStep {
+    /// Makes `step` fail from now on.
+    pub fn arm(&self, step: Step) {
+        *self.0.lock() = Some(step);
+    }
+
+    /// Lets every step pass again, and returns whether the armed one was reached.
+    pub fn disarm(&self) -> bool {
+        self.0.lock().take().is_none()
+    }
+}
+
+impl Steps for FailingStep {
+    fn before(&self, step: Step) -> Result<()> {
+        let mut armed = self.0.lock();
+        if *armed != Some(step) {
+            return Ok(());
+        }
+        // Once only: cleaning up after the failure takes steps of its own.
+        *armed = None;
+        Err(Error::unavailable("step made to fail by a test").with("step", step))
+    }
+}
+
+/// Stops whoever reaches one step until it is let go.
+#[derive(Debug)]
+pub struct StoppingStep {
+    step: Step,
+    state: Mutex<Stop>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Stop {
+    reached: bool,
+    open: bool,
+}
+
+impl StoppingStep {
+    /// Stops whoever reaches `step`.
+    #[must_use]
+    pub fn at(step: Step) -> Self {
+        Self { step, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Waits until somebody is stopped. Blocks.
+    pub fn wait_until_reached(&self) {
+        let mut state = self.state.lock();
+        self.changed.wait_while(&mut state, |state| !state.reached);
+    }
+
+    /// Lets everybody pass.
+    pub fn open(&self) {
+        self.state.lock().open = true;
+        self.changed.notify_all();
+    }
+}
+
+impl Steps for StoppingStep {
+    fn before(&self, step: Step) -> Result<()> {
+        if step == self.step {
+            let mut state = self.state.lock();
+            state.reached = true;
+            self.changed.notify_all();
+            self.changed.wait_while(&mut state, |state| !state.open);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,80 @@
+//! The house rules that no compiler checks.
+//!
+//! Every check is a function of the [`Tree`], which is read once; it returns what it found and never stops the others.
+//! A new check is a function, a line in [`CHECKS`], and two tests: one case it must find and one it must leave alone.
+
+mod files;
+mod format_hash;
+mod readme;
+mod seams;
+mod source;
+mod tree;
+mod unfinished;
+mod words;
+
+use std::fmt;
+
+use crate::cargo::Cargo;
+use crate::failure::{Failure, Result};
+use crate::layers;
+
+pub(crate) use self::source::Source;
+pub(crate) use self::tree::{Crate, Need, Tree};
+
+/// One check of the whole tree.
+type Check = fn(&Tree) -> Vec<Finding>;
+
+const CHECKS: &[Check] = &[
+    layers::check,
+    files::walls,
+    files::module_docs,
+    files::banned_names,
+    files::undeclared,
+    words::rejected,
+    unfinished::leftovers,
+    seams::sql,
+    seams::spawns,
+    readme::check,
+    format_hash::check,
+];
+
+/// One place that breaks a rule.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Finding {
+    file: String,
+    line: usize,
+    message: String,
+}
+
+impl Finding {
+    /// `file` is a path from the root of the workspace; lines count from one.
+    pub(crate) fn new(file: &str, line: usize, message: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), line, message: message.into() }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}: {}", self.file, self.line, self.message)
+    }
+}
+
+/// Runs every check and prints every finding.
+///
+/// # Errors
+///
+/// A [`Failure`] with their number, if there are any.
+pub(crate) fn run(cargo: &Cargo) -> Result<()> {
+    let tree = Tree::load(cargo.root(), cargo.metadata())?;
+    let mut findings: Vec<_> = CHECKS.iter().flat_map(|check| check(&tree)).collect();
+    findings.sort();
+    for finding in &findings {
+        println!("{finding}");
+    }
+    if findings.is_empty() {
+        let files: usize = tree.crates.iter().map(|member| member.sources.len()).sum();
+        println!("tidy: {} checks, {files} Rust files, nothing to mend", CHECKS.len());
+        return Ok(());
+    }
+    Err(Failure::new(format!("tidy found {} places to mend", findings.len())))
+}
