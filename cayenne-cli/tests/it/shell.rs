@@ -21,7 +21,11 @@ impl Typist {
         // `exec`, because a shell left in between would end of the Ctrl-C that ours survives (dash does).
         let shell = format!("exec {} --db {} sql", env!("CARGO_BIN_EXE_cayenne"), database.root().display());
         let mut command = Command::new("script");
-        command.args(["-qec", &shell, "/dev/null"]).env("SHELL", "/bin/sh").env("XDG_DATA_HOME", database.path("share")).env("TERM", "xterm");
+        command
+            .args(["-qec", &shell, "/dev/null"])
+            .env("SHELL", "/bin/sh")
+            .env("XDG_DATA_HOME", database.path("share"))
+            .env("TERM", "xterm");
         let Ok(mut child) = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn() else {
             println!("SKIPPED: there is no `script` to provide a terminal");
             return None;
