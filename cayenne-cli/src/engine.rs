@@ -7,7 +7,7 @@ use cayenne_format::{Error, path};
 use cayenne_table::{Access, Database};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::prelude::SessionContext;
 use tokio::runtime::Runtime;
 
 use crate::args::Globals;
@@ -15,8 +15,6 @@ use crate::exit::Failure;
 use crate::fault::caught;
 use crate::signals::Signals;
 
-/// Rows per batch: large enough that the cost per batch vanishes, small enough for a processor cache.
-const BATCH_ROWS: usize = 32_768;
 /// How many users of memory an error about the limit names.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 
@@ -76,7 +74,7 @@ async fn open(globals: &Globals, access: Access) -> Result<Engine, Failure> {
     let pool = memory_pool(globals.memory_limit);
     let database = Database::builder(&globals.db).access(access).memory(Arc::clone(&pool)).open().await?;
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
-    let config = SessionConfig::new().with_target_partitions(threads(globals).get()).with_batch_size(BATCH_ROWS);
+    let config = cayenne_datafusion::recommended_config(threads(globals));
     let session = cayenne_datafusion::session(config, runtime, &database)?;
     Ok(Engine { database, session })
 }

@@ -11,7 +11,10 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, InListExpr, Literal};
 use datafusion::physical_expr::projection::ProjectionExprs;
 use vortex::expr::Expression;
+use vortex::session::VortexSession;
 use vortex_datafusion::convert::{DefaultExpressionConverter, ExpressionConverter, ProcessedProjection};
+
+use crate::dynamic_filter::{self, DynamicFilterCounts};
 
 /// Converts as Vortex's own converter does, except where the two differ in the answer.
 ///
@@ -20,13 +23,24 @@ use vortex_datafusion::convert::{DefaultExpressionConverter, ExpressionConverter
 /// - Vortex tells −0.0 from 0.0 where SQL does not.
 /// - A point in time near the end of the year 9999, or in a zone it does not know, makes Vortex panic.
 /// - Integer arithmetic of Vortex fails on overflow where DataFusion wraps around.
-#[derive(Default)]
+///
+/// A filter that changes while the query runs goes down by way of [`dynamic_filter`].
 pub(crate) struct SameAnswers {
     inner: DefaultExpressionConverter,
+    counts: DynamicFilterCounts,
+}
+
+impl SameAnswers {
+    pub(crate) fn new(session: VortexSession, counts: DynamicFilterCounts) -> Self {
+        Self { inner: DefaultExpressionConverter::new(session), counts }
+    }
 }
 
 impl ExpressionConverter for SameAnswers {
     fn try_convert(&self, expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Option<Expression>> {
+        if dynamic_filter::is_dynamic(expr) {
+            return dynamic_filter::convert(expr, schema, self, &self.counts);
+        }
         if !membership_only_decides(expr)? || differs(expr, schema)? {
             return Ok(None);
         }

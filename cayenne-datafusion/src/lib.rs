@@ -3,6 +3,7 @@
 mod blocking;
 mod catalog;
 mod converter;
+mod dynamic_filter;
 mod error;
 mod factory;
 mod guard;
@@ -21,6 +22,6 @@ mod write_plan;
 pub use catalog::CayenneCatalog;
 pub use error::error_of;
 pub use provider::CayenneTable;
-pub use session::{CATALOG, SCHEMA, SessionStateBuilderExt, session};
+pub use session::{CATALOG, SCHEMA, SessionStateBuilderExt, recommended_config, session};
 pub use sql::{execute, sql, statements};
 pub use write_plan::{NewColumns, WriteTarget, write_plan};

@@ -5,12 +5,13 @@ use std::sync::{Arc, Weak};
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use cayenne_format::{DataFile, Error};
+use cayenne_storage::SPLITS_AHEAD;
 use cayenne_table::{PinnedView, Table};
 use datafusion::catalog::{ScanArgs, ScanResult, Session, TableProvider};
 use datafusion::common::DFSchemaRef;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
@@ -22,6 +23,7 @@ use parking_lot::Mutex;
 use vortex_datafusion::VortexSource;
 
 use crate::converter::SameAnswers;
+use crate::dynamic_filter::{self, DynamicFilterCounts};
 use crate::error::external;
 use crate::prune::prune;
 use crate::reader::{FirstError, Readers, ScannedFile};
@@ -128,6 +130,7 @@ impl CayenneTable {
             files_kept: files.len(),
             files_total,
             failure: FirstError::default(),
+            memory: Arc::clone(&state.runtime_env().memory_pool),
             _view: view,
         };
         let source = self.source(state, scanned, &metrics);
@@ -142,11 +145,14 @@ impl CayenneTable {
 
     fn source(&self, state: &dyn Session, scanned: Scanned, pruned: &PrunedCounts<'_>) -> CayenneSource {
         let session = self.table.storage().session().clone();
-        let source = VortexSource::new(TableSchema::from(Arc::clone(self.table.schema())), session)
+        dynamic_filter::register(&session);
+        let source = VortexSource::new(TableSchema::from(Arc::clone(self.table.schema())), session.clone())
             .with_projection_pushdown(true)
-            .with_expression_converter(Arc::new(SameAnswers::default()))
+            .with_scan_concurrency(SPLITS_AHEAD)
             .with_file_metadata_cache(state.runtime_env().cache_manager.get_file_metadata_cache());
-        let metrics = datafusion::datasource::physical_plan::FileSource::metrics(&source).clone();
+        let metrics = FileSource::metrics(&source).clone();
+        let converter = SameAnswers::new(session, DynamicFilterCounts::new(&metrics));
+        let source = source.with_expression_converter(Arc::new(converter));
         pruned.show(&metrics);
         let readers = Readers::new(Arc::clone(&self.table), &metrics, &scanned.failure);
         CayenneSource::new(Arc::new(source.with_vortex_reader_factory(Arc::new(readers))), scanned)

@@ -2,10 +2,13 @@
 //!
 //! It is the seam behind which a source of our own can take the place of Vortex's.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use arrow_schema::Schema;
 use cayenne_format::Sequence;
+use cayenne_storage::{DecodeMemory, row_bytes};
 use cayenne_table::PinnedView;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -13,7 +16,9 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileOpenFuture, FileOpener, FileScanConfig, FileSource};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result;
+use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::filter_pushdown::FilterPushdownPropagation;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
@@ -21,7 +26,8 @@ use datafusion::physical_plan::{DisplayFormatType, SortOrderPushdownResult};
 use futures::{FutureExt, StreamExt};
 use object_store::ObjectStore;
 
-use crate::reader::FirstError;
+use crate::error::external;
+use crate::reader::{FirstError, ScannedFile};
 
 /// What a scan reads, decided once.
 #[derive(Debug)]
@@ -31,6 +37,8 @@ pub(crate) struct Scanned {
     pub(crate) files_kept: usize,
     pub(crate) files_total: usize,
     pub(crate) failure: FirstError,
+    /// What decoding is charged to.
+    pub(crate) memory: Arc<dyn MemoryPool>,
     /// Held, not read: it keeps the files of the scan alive.
     pub(crate) _view: Arc<PinnedView>,
 }
@@ -47,6 +55,18 @@ impl CayenneSource {
         Self { inner, scanned: Arc::new(scanned) }
     }
 
+    /// Returns the columns that a scan decodes: those it gives and those it filters by.
+    fn decoded_columns(&self) -> Result<Schema> {
+        let schema = self.inner.table_schema().table_schema();
+        let projected = self.inner.projection().into_iter().flat_map(|exprs| exprs.iter().map(|expr| &expr.expr));
+        let filter = self.inner.filter();
+        let used: BTreeSet<usize> = projected
+            .chain(&filter)
+            .flat_map(|expr| collect_columns(expr).into_iter().map(|column| column.index()))
+            .collect();
+        Ok(schema.project(&used.into_iter().collect::<Vec<_>>())?)
+    }
+
     fn around(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
         Arc::new(Self { inner, scanned: Arc::clone(&self.scanned) })
     }
@@ -60,7 +80,8 @@ impl FileSource for CayenneSource {
         partition: usize,
     ) -> Result<Arc<dyn FileOpener>> {
         let inner = self.inner.create_file_opener(object_store, base_config, partition)?;
-        Ok(Arc::new(CayenneOpener { inner, failure: self.scanned.failure.clone() }))
+        let columns = Arc::new(self.decoded_columns()?);
+        Ok(Arc::new(CayenneOpener { inner, scanned: Arc::clone(&self.scanned), columns }))
     }
 
     fn table_schema(&self) -> &TableSchema {
@@ -148,20 +169,43 @@ impl FileSource for CayenneSource {
     }
 }
 
-/// Opens files through Vortex, and gives errors back as they were before they became text.
+/// Opens files through Vortex, charges what they decode, and gives errors back as they were before they became text.
 struct CayenneOpener {
     inner: Arc<dyn FileOpener>,
-    failure: FirstError,
+    scanned: Arc<Scanned>,
+    columns: Arc<Schema>,
 }
 
 impl FileOpener for CayenneOpener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
+        let rows = rows_of(&file);
         let opened = self.inner.open(file)?;
-        let failure = self.failure.clone();
+        let (scanned, columns) = (Arc::clone(&self.scanned), Arc::clone(&self.columns));
         Ok(async move {
-            let stream = opened.await.map_err(|error| failure.or(error))?;
-            Ok(stream.map(move |batch| batch.map_err(|error| failure.or(error))).boxed())
+            let consumer = format!("cayenne.scan {}", scanned.table);
+            let bytes = rows.saturating_mul(row_bytes(&columns));
+            let memory = DecodeMemory::take(&scanned.memory, &consumer, columns.fields().len(), bytes);
+            let mut memory = memory.map_err(external)?;
+            let stream = opened.await.map_err(|error| scanned.failure.or(error))?;
+            let charged = stream.map(move |batch| {
+                let batch = batch.map_err(|error| scanned.failure.or(error))?;
+                memory.note(&batch).map_err(external)?;
+                Ok(batch)
+            });
+            Ok(charged.boxed())
         }
         .boxed())
     }
+}
+
+/// Returns how many rows of a file are about to be read: all, or those of a range of bytes.
+fn rows_of(file: &PartitionedFile) -> u64 {
+    let Some(ScannedFile(whole)) = file.extension() else {
+        return 0;
+    };
+    let Some(range) = &file.range else {
+        return whole.rows;
+    };
+    let share = u128::from(range.end.abs_diff(range.start)) * u128::from(whole.rows) / u128::from(whole.bytes.max(1));
+    u64::try_from(share).unwrap_or(whole.rows)
 }

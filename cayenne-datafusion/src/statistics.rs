@@ -2,6 +2,7 @@
 
 use arrow_schema::{DataType, SchemaRef};
 use cayenne_format::{Bound, ColumnStats, DataFile, Value};
+use cayenne_storage::row_bytes;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use datafusion::error::Result;
@@ -32,21 +33,16 @@ pub(crate) fn of_files<'a>(
         }
     }
     let mut statistics = Statistics::new_unknown(schema);
-    let count = usize::try_from(rows).unwrap_or(usize::MAX);
-    statistics.num_rows = Precision::Exact(count);
-    statistics.total_byte_size = Precision::Inexact(count.saturating_mul(row_bytes(schema)));
+    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    statistics.num_rows = Precision::Exact(count(rows));
+    // An estimate, for the choice of join sides.
+    statistics.total_byte_size = Precision::Inexact(count(rows.saturating_mul(row_bytes(schema))));
     for (merged, column) in merged.into_iter().zip(columns) {
         let Some(slot) = statistics.column_statistics.get_mut(*column) else { continue };
         let merged = merged.unwrap_or_else(Merged::of_nothing);
         *slot = merged.into_datafusion(schema.field(*column).data_type())?;
     }
     Ok(statistics)
-}
-
-/// An estimate of the width of a row in memory, for the choice of join sides.
-fn row_bytes(schema: &SchemaRef) -> usize {
-    const TEXT_BYTES: usize = 24;
-    schema.fields().iter().map(|field| field.data_type().primitive_width().unwrap_or(TEXT_BYTES)).sum()
 }
 
 /// Column statistics of one or several files.

@@ -43,6 +43,19 @@ impl Storage {
         task::blocking(move || create_folder(fs.as_ref(), &environment, &folder, table)).await?
     }
 
+    /// Says whether the folder of a table is marked as this table's.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] with the code `foreign-table-folder` if it is another table's;
+    /// [`ErrorKind::NotFound`] if it has no marker; [`ErrorKind::Corrupt`] if its marker cannot be read;
+    /// [`ErrorKind::Unsupported`] if a newer Cayenne has written it.
+    pub async fn check_table_folder(&self, location: &str, table: TableId) -> Result<()> {
+        let folder = self.folder(location)?;
+        let fs = Arc::clone(self.fs());
+        task::blocking(move || check_folder(fs.as_ref(), &folder, table)).await?
+    }
+
     /// Returns the data files of a data location that `named` does not hold, by their names relative to it.
     ///
     /// Only what has the name of a data file counts, in the folder itself and in its partition folders; other things
@@ -154,6 +167,23 @@ fn create_folder(fs: &dyn Fs, environment: &Environment, folder: &Path, table: T
     Ok(())
 }
 
+fn check_folder(fs: &dyn Fs, folder: &Path, table: TableId) -> Result<()> {
+    match read_marker(fs, folder)? {
+        Some(owner) if owner == table => Ok(()),
+        Some(owner) => Err(foreign(table, owner).with("folder", folder.display())),
+        None => Err(Error::not_found("the folder of a table has no marker that says whose it is")
+            .code("missing-marker")
+            .with("folder", folder.display())),
+    }
+}
+
+fn foreign(table: TableId, owner: TableId) -> Error {
+    Error::invalid("the folder belongs to another table")
+        .code("foreign-table-folder")
+        .with("table", table)
+        .with("owner", owner)
+}
+
 /// Returns which of `folder` and the folders above it do not exist, the deepest first.
 fn missing_folders(fs: &dyn Fs, folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut missing = Vec::new();
@@ -249,7 +279,7 @@ fn remove_folder(
     match read_marker(fs, folder) {
         Ok(Some(owner)) if owner == table => {}
         Ok(Some(owner)) => {
-            return Err(facts(Error::invalid("the folder belongs to another table")).with("owner", owner));
+            return Err(facts(foreign(table, owner)));
         }
         // A death while the marker was written leaves a part of it; then the name of the folder says whose it is.
         Err(error) if error.kind() == ErrorKind::Corrupt && named_after(folder, table) => {}

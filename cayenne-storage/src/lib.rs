@@ -2,6 +2,7 @@
 
 mod blocks;
 mod cache;
+mod decode_memory;
 mod error;
 mod folder;
 mod fs;
@@ -16,6 +17,7 @@ mod write;
 
 pub use blocks::LoadBlocks;
 pub use cache::CacheCounters;
+pub use decode_memory::{DecodeMemory, SPLITS_AHEAD, row_bytes};
 pub use error::find_error;
 pub use folder::Orphan;
 pub use fs::{Entry, FileLock, Fs, ReadFile, WriteFile};

@@ -8,7 +8,6 @@ use arrow_array::cast::AsArray as _;
 use arrow_array::{Array as _, RecordBatch, RecordBatchOptions, StructArray, new_null_array};
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef};
 use cayenne_format::{DataFile, Error, FileDigest, FileDigester, FileId, Result, TableId};
-use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use futures::{FutureExt as _, Stream, StreamExt as _, future};
 use vortex::array::VortexSessionExecute as _;
 use vortex::arrow::ArrowSessionExt as _;
@@ -17,15 +16,13 @@ use vortex::error::{VortexError, VortexResult, vortex_err};
 use vortex::file::{OpenOptionsSessionExt as _, VortexFile};
 use vortex::session::VortexSession;
 
+use crate::decode_memory::{DecodeMemory, SPLITS_AHEAD, row_bytes};
 use crate::error::from_vortex;
 use crate::fs::ReadFile;
 use crate::reader::{ReadRequest, open_data_file};
 use crate::storage::Storage;
 use crate::task;
-use crate::write::{RowStream, batch_bytes, file_type, retype, wide_type};
-
-/// How many splits of a file are decoded ahead for each processor: rewriting needs throughput, but bounded memory more.
-const SPLITS_AHEAD: usize = 2;
+use crate::write::{RowStream, file_type, retype, wide_type};
 
 /// How much of a file is hashed at once.
 const VERIFY_BYTES: usize = 1024 * 1024;
@@ -33,7 +30,7 @@ const VERIFY_BYTES: usize = 1024 * 1024;
 impl Storage {
     /// Reads a whole data file as batches of `schema`, the stored schema of its table, in the order of its rows.
     ///
-    /// Each batch is charged to the memory pool until the next one is asked for.
+    /// What is decoded ahead is charged to the memory pool, as is the batch handed out until the next one is asked for.
     ///
     /// # Errors
     ///
@@ -48,10 +45,11 @@ impl Storage {
             Ok(opened) => opened.map_err(|error| of.undecodable(error))?,
             Err(payload) => return Err(of.facts(task::panicked(payload.as_ref()))),
         };
+        let bytes = file.row_count().saturating_mul(row_bytes(&schema));
+        let mut memory = DecodeMemory::take(self.memory(), "cayenne.read", schema.fields().len(), bytes)?;
         let batches = scan(self.session(), &file, schema).map_err(|error| of.undecodable(error))?;
-        let memory = MemoryConsumer::new("cayenne.read").register(self.memory());
         let batches = AssertUnwindSafe(batches).catch_unwind().map(move |batch| match batch {
-            Ok(Ok(batch)) => charge(&memory, &batch).map(|()| batch),
+            Ok(Ok(batch)) => memory.note(&batch).map(|()| batch),
             Ok(Err(error)) => Err(of.undecodable(error)),
             Err(payload) => Err(of.facts(task::panicked(payload.as_ref()))),
         });
@@ -143,18 +141,6 @@ fn declared(rows: &StructArray, schema: &SchemaRef) -> Result<RecordBatch, Arrow
     });
     let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
     RecordBatch::try_new_with_options(Arc::clone(schema), columns.collect::<Result<Vec<_>, _>>()?, &options)
-}
-
-/// Charges the pool with the batch that is handed out, in place of the one before it.
-fn charge(memory: &MemoryReservation, batch: &RecordBatch) -> Result<()> {
-    let bytes = usize::try_from(batch_bytes(batch)).unwrap_or(usize::MAX);
-    memory.try_resize(bytes).map_err(|error| {
-        Error::resource_limit("the memory pool has no room for reading a file")
-            .code("out-of-memory")
-            .with("bytes", bytes)
-            .help("raise the memory limit")
-            .because(error)
-    })
 }
 
 /// Ends a stream after its first error.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use cayenne_format::{DataFile, Error, Result, TableName};
+use cayenne_metastore::TableRecord;
 
 use crate::{Database, Table};
 
@@ -57,11 +58,23 @@ impl Database {
     pub async fn check(&self, depth: CheckDepth) -> Result<CheckReport> {
         let mut report = CheckReport::default();
         for record in self.tables().await? {
-            let table = self.open_table(record).await?;
             report.tables += 1;
-            table.check(depth, &mut report).await?;
+            self.check_marker(&record, &mut report).await;
+            match self.open_table(record).await {
+                Ok(table) => table.check(depth, &mut report).await?,
+                // Then the folder is not this table's, and its files say nothing; the marker has been reported.
+                Err(error) if error.stable_code() == "foreign-table-folder" => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(report)
+    }
+
+    async fn check_marker(&self, record: &TableRecord, report: &mut CheckReport) {
+        if let Err(error) = self.shared.storage.check_table_folder(&record.location, record.id).await {
+            let remedy = "bring `_table.json` back from a copy of the folder";
+            report.problems.push(Problem { table: record.name.clone(), error, remedy });
+        }
     }
 }
 

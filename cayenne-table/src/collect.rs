@@ -91,6 +91,8 @@ impl Table {
     }
 
     async fn collect_as_writer(&self, remove: bool, collected: &mut Collected) -> Result<()> {
+        // What is not marked as this table's may be somebody else's.
+        self.shared.storage.check_table_folder(&self.record.location, self.id()).await?;
         let mut names = Vec::new();
         for orphan in self.shared.storage.orphans(&self.record.location, &self.live_names()).await? {
             if self.is_kept(&orphan.name).await? {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cayenne_format::{Environment, Error, Result, TableId, TableName, path};
+use cayenne_format::{Environment, Error, ErrorKind, Result, TableId, TableName, path};
 use cayenne_metastore::{Metastore, SqliteMetastore, SqliteSettings, TableRecord};
 use cayenne_storage::{Fs, LocalFs, Storage, StorageSettings};
 use datafusion_execution::memory_pool::{MemoryPool, UnboundedMemoryPool};
@@ -289,11 +289,22 @@ impl Database {
         if let Some(table) = self.tables.lock().open.get(&record.id) {
             return Ok(Arc::clone(table));
         }
+        self.refuse_foreign_folder(&record).await?;
         let snapshot = self.shared.metastore.load_snapshot(record.id, None).await?;
         let view = View::new(snapshot, Arc::clone(&record.schema));
         let table = Arc::new(Table::new(record, Arc::clone(&self.shared), view));
         // Two callers may have got here; the first handle is the one that all share.
         Ok(Arc::clone(self.tables.lock().open.entry(table.id()).or_insert(table)))
+    }
+
+    /// Two tables never share a folder. Without a readable marker the rows can still be read: `check` reports it.
+    async fn refuse_foreign_folder(&self, record: &TableRecord) -> Result<()> {
+        match self.shared.storage.check_table_folder(&record.location, record.id).await {
+            Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Unsupported) => {
+                Err(error.with("name", &record.name))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Finishes what is under way, gives up the right to write, and closes the metastore.

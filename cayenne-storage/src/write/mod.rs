@@ -27,6 +27,7 @@ use vortex::session::VortexSession;
 
 pub use encode::file_schema;
 pub(crate) use encode::file_type;
+pub(crate) use sizing::BLOCK_BYTES;
 pub(crate) use weight::batch_bytes;
 pub(crate) use wide::{retype, wide_type};
 

@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use vortex::layout::BufferedBytesTracker;
 
-/// What the encoder holds back for each column before it is compressed: a block of a megabyte that is being filled, and
-/// one that is being compressed.
-const HELD_COLUMN_BYTES: u64 = 2 * 1024 * 1024;
+/// How much of a column Vortex compresses at once, before compression.
+pub(crate) const BLOCK_BYTES: u64 = 1024 * 1024;
+/// What the encoder holds back for each column before it is compressed: a block that is being filled, and one that is
+/// being compressed.
+const HELD_COLUMN_BYTES: u64 = 2 * BLOCK_BYTES;
 /// What the encoder may hold in memory for each column: the block being filled, those being compressed, and their copies.
-const BUSY_COLUMN_BYTES: u64 = 6 * 1024 * 1024;
+const BUSY_COLUMN_BYTES: u64 = 6 * BLOCK_BYTES;
 /// Below this, what came out is no measure.
 const MEASURED_BYTES: u64 = 4 * 1024 * 1024;
 /// The ratio of a file of which nothing is known.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use cayenne_format::ErrorKind;
 use futures::{StreamExt, stream};
 
-use crate::disk::{Disk, With, request};
+use crate::disk::{Disk, With, read_request, request};
 use crate::sizes::noise;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -48,5 +48,22 @@ async fn what_a_file_holds_does_not_grow_with_its_length() {
     let peak = peak.load(Ordering::Relaxed);
     // 105 MB of rows pass through.
     assert!((1 << 20..48 << 20).contains(&peak), "{peak}");
+    assert_eq!(disk.pool.reserved(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_read_holds_does_not_grow_with_its_length() {
+    let disk = Disk::new().await;
+    let batches = stream::iter(0..400).map(|batch| Ok(noise(batch * 8192, 8192)));
+    let files = disk.storage.write(request(noise(0, 0).schema(), vec![batches.boxed()])).await.unwrap();
+    let mut rows = disk.storage.read(read_request(&files[0], Arc::default()), noise(0, 0).schema()).await.unwrap();
+    let mut peak = 0;
+    while let Some(batch) = rows.next().await {
+        batch.unwrap();
+        peak = peak.max(disk.pool.reserved());
+    }
+    drop(rows);
+    // 52 MB of rows pass through; what is decoded ahead is charged as well as what is handed out.
+    assert!((1 << 20..32 << 20).contains(&peak), "{peak}");
     assert_eq!(disk.pool.reserved(), 0);
 }

@@ -16,5 +16,6 @@ mod failure;
 mod fixture;
 mod history;
 mod life;
+mod marker;
 mod processes;
 mod readers;

@@ -1,0 +1,240 @@
+//! A filter of DataFusion, as a function that Vortex evaluates.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, OnceLock};
+
+use arrow_array::{BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow_schema::SchemaRef;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, Literal};
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
+use parking_lot::Mutex;
+use vortex::array::arrays::{BoolArray, ConstantArray};
+use vortex::array::validity::Validity;
+use vortex::array::{ArrayRef, ExecutionCtx, IntoArray as _};
+use vortex::arrow::ArrowSessionExt as _;
+use vortex::dtype::{DType, Nullability};
+use vortex::error::{VortexResult, vortex_err};
+use vortex::scalar_fn::{Arity, ChildName, ExecutionArgs, ScalarFnId, ScalarFnVTable};
+use vortex::session::registry::CachedId;
+
+use super::check;
+use super::domain::{Domain, Range};
+use super::runs::once_per_run;
+
+/// After how many rows it is known whether asking pays.
+const SAMPLE_ROWS: u64 = 64 * 1024;
+/// Asking does not pay where more of the rows than this pass.
+const PASSING_PERCENT: u64 = 80;
+/// Where asking does not pay, every so many batches it is tried again: rows further on may differ.
+const RETRY_BATCHES: u64 = 16;
+
+/// How many rows the dynamic filters of a scan have seen and dropped, for `EXPLAIN ANALYZE`.
+#[derive(Clone, Debug)]
+pub(crate) struct DynamicFilterCounts {
+    checked: Count,
+    dropped: Count,
+}
+
+impl DynamicFilterCounts {
+    pub(crate) fn new(metrics: &ExecutionPlanMetricsSet) -> Self {
+        let counter = |name| MetricBuilder::new(metrics).global_counter(name);
+        Self { checked: counter("dynamic_filter_rows_checked"), dropped: counter("dynamic_filter_rows_dropped") }
+    }
+}
+
+/// True of the rows that pass the filter in its options. Its arguments are the columns of the filter.
+#[derive(Clone, Debug)]
+pub(super) struct DynamicFilter;
+
+/// The filter, and what has been learnt about it. Two are equal if they are the same one.
+#[derive(Clone)]
+pub(super) struct RowFilter(Arc<Inner>);
+
+struct Inner {
+    filter: Arc<dyn PhysicalExpr>,
+    columns: SchemaRef,
+    learnt: Mutex<Learnt>,
+    domain: OnceLock<Option<Domain>>,
+    counts: DynamicFilterCounts,
+}
+
+/// What came of asking so far; old rows count less and less.
+#[derive(Default)]
+struct Learnt {
+    rows: u64,
+    passed: u64,
+    rows_in_all: u64,
+    skipped_batches: u64,
+}
+
+impl RowFilter {
+    /// `filter` refers to columns by their place in `columns`.
+    pub(super) fn new(filter: Arc<dyn PhysicalExpr>, columns: SchemaRef, counts: DynamicFilterCounts) -> Self {
+        Self(Arc::new(Inner { filter, columns, learnt: Mutex::default(), domain: OnceLock::new(), counts }))
+    }
+
+    /// Returns the filter as it stands now, unless all rows pass or so many that asking does not pay.
+    fn current(&self) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+        let Some(dynamic) = self.0.filter.downcast_ref::<DynamicFilterPhysicalExpr>() else {
+            return Ok(None);
+        };
+        let now = dynamic.current()?;
+        let settled = now.downcast_ref::<Literal>().is_some_and(|literal| literal.value() == &true.into());
+        Ok((!settled && self.0.learnt.lock().pays()).then_some(now))
+    }
+
+    fn passing(&self, filter: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<BooleanArray> {
+        let looked_up = match (self.domain(filter)?, batch.columns()) {
+            (Some(domain), [column]) => domain.passing(column),
+            _ => None,
+        };
+        let passing = match looked_up {
+            Some(passing) => passing,
+            None if check::has_members(filter) => once_per_run(batch, |rows| check::passing(filter, rows))?,
+            None => check::passing(filter, batch)?,
+        };
+        self.note(batch.num_rows(), passing.true_count());
+        Ok(passing)
+    }
+
+    /// Returns the answers for all integers that can pass, once as many rows were asked about as there are such integers:
+    /// then asking about each integer has cost no more than the rows did.
+    fn domain(&self, filter: &Arc<dyn PhysicalExpr>) -> Result<Option<&Domain>> {
+        if let Some(domain) = self.0.domain.get() {
+            return Ok(domain.as_ref());
+        }
+        let asked = self.0.learnt.lock().rows_in_all;
+        // Bounds alone are compared as fast as they are looked up, and those of a top-k change.
+        let range = Range::of(filter, &self.0.columns).filter(|_| check::has_members(filter));
+        match range {
+            Some(range) if range.rows() > asked => Ok(None),
+            Some(range) => {
+                let domain = Domain::ask(filter, &self.0.columns, range)?;
+                Ok(self.0.domain.get_or_init(|| domain).as_ref())
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn note(&self, rows: usize, passed: usize) {
+        self.0.counts.checked.add(rows);
+        self.0.counts.dropped.add(rows - passed);
+        self.0.learnt.lock().learn(rows as u64, passed as u64);
+    }
+}
+
+impl Learnt {
+    fn pays(&mut self) -> bool {
+        if self.rows < SAMPLE_ROWS || self.passed * 100 <= self.rows * PASSING_PERCENT {
+            return true;
+        }
+        self.skipped_batches += 1;
+        self.skipped_batches.is_multiple_of(RETRY_BATCHES)
+    }
+
+    fn learn(&mut self, rows: u64, passed: u64) {
+        self.rows_in_all += rows;
+        self.rows += rows;
+        self.passed += passed;
+        if self.rows >= 2 * SAMPLE_ROWS {
+            self.rows /= 2;
+            self.passed /= 2;
+        }
+    }
+}
+
+impl ScalarFnVTable for DynamicFilter {
+    type Options = RowFilter;
+
+    fn id(&self) -> ScalarFnId {
+        static ID: CachedId = CachedId::new("cayenne.dynamic_filter");
+        *ID
+    }
+
+    fn arity(&self, filter: &RowFilter) -> Arity {
+        Arity::Exact(filter.0.columns.fields().len())
+    }
+
+    fn child_name(&self, filter: &RowFilter, index: usize) -> ChildName {
+        let name = filter.0.columns.fields().get(index).map_or_else(String::new, |field| field.name().clone());
+        ChildName::from(Arc::<str>::from(name))
+    }
+
+    fn return_dtype(&self, _: &RowFilter, _: &[DType]) -> VortexResult<DType> {
+        Ok(DType::Bool(Nullability::NonNullable))
+    }
+
+    fn execute(&self, filter: &RowFilter, args: &dyn ExecutionArgs, ctx: &mut ExecutionCtx) -> VortexResult<ArrayRef> {
+        let rows = args.row_count();
+        let Some(now) = filter.current().map_err(|error| failed(&error))? else {
+            return Ok(ConstantArray::new(true, rows).into_array());
+        };
+        let session = ctx.session().clone();
+        let fields = filter.0.columns.fields().iter().enumerate();
+        let columns = fields.map(|(at, field)| session.arrow().execute_arrow(args.get(at)?, Some(field.as_ref()), ctx));
+        let columns = columns.collect::<VortexResult<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&filter.0.columns), columns, &options);
+        let batch = batch.map_err(|error| failed(&error.into()))?;
+        let (passing, _) = filter.passing(&now, &batch).map_err(|error| failed(&error))?.into_parts();
+        Ok(BoolArray::new(passing.into(), Validity::NonNullable).into_array())
+    }
+
+    /// Values that no row refers to may be asked about too.
+    fn is_infallible(&self, _: &RowFilter) -> bool {
+        true
+    }
+}
+
+fn failed(error: &DataFusionError) -> vortex::error::VortexError {
+    vortex_err!("a dynamic filter failed: {error}")
+}
+
+impl PartialEq for RowFilter {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for RowFilter {}
+
+impl Hash for RowFilter {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
+
+impl fmt::Debug for RowFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RowFilter").field(&self.0.filter).finish()
+    }
+}
+
+impl fmt::Display for RowFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0.filter, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asking_stops_where_nearly_all_rows_pass_and_is_tried_again() {
+        let mut learnt = Learnt::default();
+        assert!(learnt.pays());
+        learnt.learn(SAMPLE_ROWS, SAMPLE_ROWS);
+        let asked: Vec<u64> = (1..=RETRY_BATCHES).filter(|_| learnt.pays()).collect();
+        assert_eq!(asked, [RETRY_BATCHES]);
+        // Further on hardly a row passes: a few retries, and it pays again.
+        let retries = (1..100).find(|_| {
+            learnt.learn(SAMPLE_ROWS / 2, 0);
+            learnt.pays()
+        });
+        assert!(retries.is_some_and(|retries| retries < 4), "{retries:?}");
+    }
+}

@@ -1,0 +1,101 @@
+//! Filters that arise while a query runs reach the rows of a file, and change no answer.
+
+use crate::explain::metric;
+use crate::fixture::{Fixture, fixture};
+
+/// Columns to join by: of each kind of value, with nulls, with NaN, with two zeros.
+const KEYS: [&str; 8] = ["k", "sparse", "nullable", "text", "amount", "x", "day", "id"];
+
+/// Every kind of join, an aggregation and a top-k above one, and lists that hold NULL.
+const QUERIES: [&str; 13] = [
+    "SELECT p.id, b.tag FROM probe p JOIN build b ON p.KEY = b.KEY",
+    "SELECT p.id, b.tag FROM build b LEFT JOIN probe p ON p.KEY = b.KEY",
+    "SELECT p.id, b.tag FROM build b RIGHT JOIN probe p ON p.KEY = b.KEY WHERE p.id % 100 < 3",
+    "SELECT p.id, b.tag FROM build b FULL JOIN probe p ON p.KEY = b.KEY AND p.id % 100 < 3",
+    "SELECT p.id FROM probe p WHERE p.KEY IN (SELECT KEY FROM build)",
+    "SELECT count(*), sum(p.id) FROM probe p WHERE p.KEY NOT IN (SELECT KEY FROM build)",
+    "SELECT count(*), sum(p.id) FROM probe p WHERE NOT EXISTS (SELECT 1 FROM build b WHERE b.KEY = p.KEY)",
+    "SELECT b.tag FROM build b WHERE EXISTS (SELECT 1 FROM probe p WHERE b.KEY = p.KEY AND p.id > 1000)",
+    "SELECT p.id, b.tag FROM probe p JOIN build b ON p.KEY IS NOT DISTINCT FROM b.KEY",
+    "SELECT p.id, b.tag FROM probe p JOIN build b ON p.KEY = b.KEY AND p.k = b.k",
+    "SELECT t.n, b.tag FROM build b JOIN (SELECT KEY AS g, count(*) AS n FROM probe GROUP BY KEY) t ON t.g = b.KEY",
+    "SELECT id, k FROM probe ORDER BY KEY DESC NULLS LAST, id LIMIT 7",
+    "SELECT p.id, b.tag FROM probe p JOIN build b ON p.KEY = b.KEY WHERE b.tag < 0",
+];
+
+async fn tables() -> Fixture {
+    let f = fixture().await;
+    let columns = "value AS id, value % 997 AS k, value * 1000 AS sparse, \
+         CASE WHEN value % 11 = 0 THEN NULL ELSE value % 1009 END AS nullable, \
+         CASE WHEN value % 17 = 0 THEN NULL ELSE 'key ' || (value % 503) END AS text, \
+         (value % 701)::DECIMAL(12, 2) AS amount, \
+         CASE value % 13 WHEN 0 THEN 'NaN'::DOUBLE WHEN 1 THEN -0.0 WHEN 2 THEN NULL ELSE (value % 91)::DOUBLE END AS x, \
+         DATE '1990-01-01' + (value % 3000)::INT AS day";
+    f.run(&format!("CREATE TABLE probe AS SELECT {columns} FROM generate_series(1, 20000)")).await;
+    f.run(&format!("INSERT INTO probe SELECT {columns} FROM generate_series(20001, 30000)")).await;
+    let few = "FROM generate_series(1, 30000) WHERE value % 1543 IN (7, 8)";
+    f.run(&format!("CREATE TABLE build AS SELECT {columns}, value % 10 AS tag {few}")).await;
+    f.run("INSERT INTO build VALUES (NULL, NULL, NULL, NULL, NULL, NULL, 0.0, NULL, 77)").await;
+    f
+}
+
+async fn set(f: &Fixture, option: &str, value: impl std::fmt::Display) {
+    f.run(&format!("SET datafusion.optimizer.{option} = {value}")).await;
+}
+
+async fn sorted(f: &Fixture, text: &str) -> Vec<String> {
+    let mut rows = f.rows(text).await;
+    rows.sort();
+    rows
+}
+
+/// Invariant: a query answers the same with dynamic filters and without, however its joins are carried out.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_the_same_without_them() {
+    let f = tables().await;
+    // As lists and as lookups in the hash table; with one table for all partitions and with one for each.
+    let ways = [("1048576", "1048576"), ("0", "1048576"), ("1048576", "0"), ("0", "0")];
+    for query in QUERIES {
+        for key in KEYS {
+            let text = query.replace("KEY", key);
+            set(&f, "enable_dynamic_filter_pushdown", false).await;
+            let expected = sorted(&f, &text).await;
+            set(&f, "enable_dynamic_filter_pushdown", true).await;
+            for (list_bytes, collected_bytes) in ways {
+                set(&f, "hash_join_inlist_pushdown_max_size", list_bytes).await;
+                set(&f, "hash_join_single_partition_threshold", collected_bytes).await;
+                set(&f, "hash_join_single_partition_threshold_rows", collected_bytes).await;
+                assert_eq!(sorted(&f, &text).await, expected, "{text} with {list_bytes} and {collected_bytes}");
+            }
+        }
+    }
+}
+
+/// The metric of the scan of `table` in an executed plan.
+async fn of_scan(f: &Fixture, table: &str, query: &str, name: &str) -> f64 {
+    let plan = f.plan(&format!("EXPLAIN ANALYZE {query}")).await;
+    let line = plan.lines().find(|line| line.contains(&format!("table={table},")));
+    metric(line.unwrap_or_else(|| panic!("no scan of {table} in {plan}")), name)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_dropped_before_the_join() {
+    let f = tables().await;
+    let query = "SELECT sum(p.sparse) FROM probe p JOIN build b ON p.nullable = b.nullable WHERE b.tag = 1";
+    let dropped = of_scan(&f, "probe", query, "dynamic_filter_rows_dropped").await;
+    let given = of_scan(&f, "probe", query, "output_rows").await;
+    assert!(dropped > 29_000.0 && given < 1_000.0, "{dropped} rows were dropped and {given} given");
+}
+
+/// Invariant: a zone in which no key of the build side can lie is not decoded, even if its file has some.
+#[tokio::test(flavor = "multi_thread")]
+async fn zones_without_a_key_are_not_decoded() {
+    let f = fixture().await;
+    f.run("CREATE TABLE sorted AS SELECT value AS id, value % 7 AS v FROM generate_series(1, 100000)").await;
+    f.run("CREATE TABLE keys AS VALUES (100), (99900)").await;
+    let query = "SELECT sum(v) FROM sorted JOIN keys ON id = column1";
+    assert_eq!(f.rows(query).await, [((100 % 7) + (99_900 % 7)).to_string()]);
+    let checked = of_scan(&f, "sorted", query, "dynamic_filter_rows_checked").await;
+    // A split is looked at as a whole if a fifth of it is left, which makes more than two zones of 8,192 rows.
+    assert!((1.0..60_000.0).contains(&checked), "{checked} of 100,000 rows were looked at for two keys");
+}
