@@ -50,6 +50,16 @@ pub(crate) fn forget_pages(_file: &File) -> std::io::Result<()> {
     Err(std::io::Error::from(std::io::ErrorKind::Unsupported))
 }
 
+/// Gives up huge pages for this process, as the `cayenne` command does: both Rust engines load faster and hold less.
+#[cfg(target_os = "linux")]
+pub(crate) fn use_small_pages() {
+    // A kernel that refuses leaves things as they are.
+    nix::sys::prctl::set_thp_disable(true).ok();
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn use_small_pages() {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 //! It parses, prints and counts; everything that a program using the libraries would want lives in the libraries.
 
 mod acknowledge;
+mod allocator;
 mod args;
 mod check;
 mod collect;
@@ -31,17 +32,14 @@ mod terminal;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use mimalloc::MiMalloc;
 
 use crate::args::{Cli, Command, Globals};
 use crate::engine::{Interrupts, with_engine};
 use crate::exit::Failure;
 use crate::terminal::Terminal;
 
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
-
 fn main() -> ExitCode {
+    allocator::use_small_pages();
     let Cli { globals, command } = Cli::parse();
     terminal::log_to_stderr(globals.verbosity());
     fault::log_panics();

@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cayenne_format::FileId;
@@ -39,9 +40,16 @@ pub struct CacheCounters {
     pub entries: u64,
 }
 
-/// A cache bounded in bytes that admits what is asked for often.
+/// How many pieces the cache knows to have been asked for once; 8 bytes each.
+const ASKED_ONCE: usize = 64 * 1024;
+
+/// A cache bounded in bytes that admits what is asked for again.
+///
+/// A table that is scanned once, by a command that ends or beside the queries that come back, takes no memory here and
+/// drives nothing out.
 pub(crate) struct SegmentCache {
     entries: Option<Cache<SegmentKey, ByteBuffer>>,
+    asked: AskedOnce,
     capacity_bytes: u64,
     removed: RwLock<Removed>,
     hits: AtomicU64,
@@ -65,12 +73,19 @@ impl SegmentCache {
                 })
                 .build()
         });
-        Self { entries, capacity_bytes, removed: RwLock::default(), hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+        Self {
+            asked: AskedOnce::new(if entries.is_some() { ASKED_ONCE } else { 0 }),
+            entries,
+            capacity_bytes,
+            removed: RwLock::default(),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }
     }
 
-    /// Says whether anything is ever kept.
-    pub(crate) fn is_on(&self) -> bool {
-        self.entries.is_some()
+    /// Says whether a piece that was just read is worth keeping: it is if it was asked for before, not long ago.
+    pub(crate) fn admits(&self, key: &SegmentKey) -> bool {
+        self.asked.again(key)
     }
 
     pub(crate) fn get(&self, key: &SegmentKey) -> Option<ByteBuffer> {
@@ -115,6 +130,27 @@ impl SegmentCache {
             capacity_bytes: self.capacity_bytes,
             entries: count,
         }
+    }
+}
+
+/// The pieces that were asked for lately, as far as one hash for each place of a table remembers them.
+///
+/// Two pieces with one place push each other out, which costs no more than another read.
+struct AskedOnce {
+    hashes: Box<[AtomicU64]>,
+    hasher: RandomState,
+}
+
+impl AskedOnce {
+    fn new(places: usize) -> Self {
+        Self { hashes: (0..places).map(|_| AtomicU64::new(0)).collect(), hasher: RandomState::new() }
+    }
+
+    /// Notes that a piece is asked for and says whether it was the last one at its place.
+    fn again(&self, key: &SegmentKey) -> bool {
+        let hash = self.hasher.hash_one(key);
+        let place = usize::try_from(hash % self.hashes.len().max(1) as u64).unwrap_or_default();
+        self.hashes.get(place).is_some_and(|known| known.swap(hash, Ordering::Relaxed) == hash)
     }
 }
 
@@ -169,6 +205,17 @@ mod tests {
         let counters = cache.counters();
         assert!(counters.bytes <= counters.capacity_bytes, "{counters:?}");
         assert!(counters.entries > 0, "{counters:?}");
+    }
+
+    #[test]
+    fn only_what_is_asked_for_again_is_admitted() {
+        let cache = SegmentCache::new(10_000);
+        assert_eq!([1, 2, 1, 2, 1].map(|file| cache.admits(&key(file))), [false, false, true, true, true]);
+        let many = (0..100_000_u64).map(|offset| SegmentKey { offset, ..key(3) });
+        assert!(!many.clone().any(|key| cache.admits(&key)), "nothing was asked for twice");
+        let known = many.filter(|key| cache.admits(key)).count();
+        assert!((1..ASKED_ONCE).contains(&known), "a scan of more pieces than are remembered is forgotten: {known}");
+        assert!(!SegmentCache::new(0).admits(&key(1)));
     }
 
     #[test]

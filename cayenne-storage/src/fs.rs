@@ -1,7 +1,7 @@
 //! The seam to the local disk: every byte outside SQLite goes through [`Fs`].
 //!
 //! The trait says what is asked of a disk and nothing else, so that a test can put a disk there that counts, fails or
-//! forgets what was not flushed. The real one is [`LocalFs`](crate::LocalFs). All of it blocks.
+//! forgets what was not flushed. The real one is [`LocalFs`](crate::LocalFs). All of it blocks, except where it says not.
 
 use std::fmt;
 use std::io;
@@ -93,6 +93,14 @@ pub trait ReadFile: Send + Sync {
     ///
     /// [`io::ErrorKind::UnexpectedEof`] if the file ends before, or what the system said.
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
+
+    /// Fills `bytes` from `offset` on if that does not wait for the disk, and says whether it did.
+    ///
+    /// If not, `bytes` holds nothing of use, and [`read_at`](Self::read_at) fills it or says why it cannot.
+    fn read_cached_at(&self, offset: u64, bytes: &mut [u8]) -> bool {
+        let _ = (offset, bytes);
+        false
+    }
 
     /// Returns the length of the file, in bytes.
     ///

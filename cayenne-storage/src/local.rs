@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+#[cfg(target_os = "linux")]
+use rustix::io::ReadWriteFlags;
 
 use crate::fs::{Entry, FileLock, Fs, ReadFile, WriteFile};
 
@@ -121,6 +123,14 @@ struct LocalReadFile(File);
 impl ReadFile for LocalReadFile {
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
         self.0.read_exact_at(bytes, offset)
+    }
+
+    /// Asks for what the page cache holds. Systems and file systems that do not know the question answer no.
+    #[cfg(target_os = "linux")]
+    fn read_cached_at(&self, offset: u64, bytes: &mut [u8]) -> bool {
+        let wanted = bytes.len();
+        let read = rustix::io::preadv2(&self.0, &mut [io::IoSliceMut::new(bytes)], offset, ReadWriteFlags::NOWAIT);
+        read == Ok(wanted)
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -161,15 +161,20 @@ impl VortexReadAt for DataFileReader {
 impl Inner {
     async fn fetch(self: &Arc<Self>, key: SegmentKey, alignment: Alignment) -> Result<ByteBuffer> {
         let open = Arc::clone(self.open.get_or_try_init(|| self.open()).await?);
-        let inner = Arc::clone(self);
-        task::blocking(move || {
-            let bytes = open.read(key.offset, key.length, alignment, &inner.request.counters)?;
-            if inner.segments.is_on() {
-                inner.segments.insert(key, bytes.clone());
-            }
-            Ok(bytes)
-        })
-        .await?
+        let span = open.span(&key)?;
+        let mut blocks = span.room(alignment);
+        // Copying what the system has in memory takes less time than handing it to another thread; only what waits for
+        // the disk goes to one that may wait.
+        if !open.file.read_cached_at(span.from, blocks.as_mut_slice()) {
+            let open = Arc::clone(&open);
+            blocks = task::blocking(move || open.fill(&span, blocks)).await??;
+        }
+        self.request.counters.bytes_read.fetch_add(blocks.len() as u64, Ordering::Relaxed);
+        let bytes = open.verified(&span, blocks, alignment)?;
+        if self.segments.admits(&key) {
+            self.segments.insert(key, bytes.clone());
+        }
+        Ok(bytes)
     }
 
     async fn open(self: &Arc<Self>) -> Result<Arc<Open>> {
@@ -222,9 +227,29 @@ pub(crate) fn open_data_file(fs: &dyn Fs, path: &Path, bytes: u64) -> Result<Arc
         .with("found", found))
 }
 
+/// A piece of a file, and the whole blocks around it.
+#[derive(Clone, Copy)]
+struct Span {
+    first_block: u64,
+    /// Where the first block begins in the file.
+    from: u64,
+    /// The length of the blocks.
+    blocks_length: usize,
+    /// Where the piece begins in the blocks.
+    begin: usize,
+    length: usize,
+}
+
+impl Span {
+    fn room(&self, alignment: Alignment) -> ByteBufferMut {
+        // Offsets of segments are multiples of their alignment, and so are block borders: the cut is aligned too.
+        ByteBufferMut::zeroed_aligned(self.blocks_length, alignment.max(Alignment::DEFAULT_ALIGNMENT))
+    }
+}
+
 impl Open {
-    /// Reads whole blocks around the range, verifies them and cuts the range out.
-    fn read(&self, offset: u64, length: usize, alignment: Alignment, counters: &ReadCounters) -> Result<ByteBuffer> {
+    fn span(&self, key: &SegmentKey) -> Result<Span> {
+        let SegmentKey { offset, length, .. } = *key;
         let end = offset.checked_add(length as u64).filter(|end| *end <= self.bytes).ok_or_else(|| {
             self.facts(Error::corrupt("a read goes beyond the end of a data file").code("damaged-file"))
                 .with("offset", offset)
@@ -233,26 +258,33 @@ impl Open {
         let first_block = offset / BLOCK_BYTES;
         let from = first_block * BLOCK_BYTES;
         let to = end.next_multiple_of(BLOCK_BYTES).min(self.bytes);
-        // Offsets of segments are multiples of their alignment, and so are block borders: the cut is aligned too.
-        let room = alignment.max(Alignment::DEFAULT_ALIGNMENT);
-        let mut blocks = ByteBufferMut::zeroed_aligned(self.memory_bytes(to - from)?, room);
-        self.file.read_at(from, blocks.as_mut_slice()).map_err(|error| {
-            self.facts(Error::io("could not read a data file", error)).with("offset", from).with("length", to - from)
+        let in_memory = |bytes: u64| {
+            let too_long = |error| self.facts(Error::resource_limit("a read is too long").because(error));
+            usize::try_from(bytes).map_err(too_long)
+        };
+        Ok(Span { first_block, from, blocks_length: in_memory(to - from)?, begin: in_memory(offset - from)?, length })
+    }
+
+    /// Reads the blocks, waiting for the disk.
+    fn fill(&self, span: &Span, mut blocks: ByteBufferMut) -> Result<ByteBufferMut> {
+        self.file.read_at(span.from, blocks.as_mut_slice()).map_err(|error| {
+            self.facts(Error::io("could not read a data file", error))
+                .with("offset", span.from)
+                .with("length", span.blocks_length)
         })?;
-        counters.bytes_read.fetch_add(to - from, Ordering::Relaxed);
-        self.blocks.verify(first_block, blocks.as_slice()).map_err(|error| self.facts(error))?;
-        let begin = self.memory_bytes(offset - from)?;
-        let cut = blocks.freeze().slice_unaligned(begin..begin + length);
-        Ok(if 2 * (length as u64) < to - from {
+        Ok(blocks)
+    }
+
+    /// Verifies the blocks and cuts the piece out.
+    fn verified(&self, span: &Span, blocks: ByteBufferMut, alignment: Alignment) -> Result<ByteBuffer> {
+        self.blocks.verify(span.first_block, blocks.as_slice()).map_err(|error| self.facts(error))?;
+        let cut = blocks.freeze().slice_unaligned(span.begin..span.begin + span.length);
+        Ok(if 2 * span.length < span.blocks_length {
             // A small piece would keep all the blocks in memory.
-            ByteBuffer::copy_from_aligned(cut.as_slice(), room)
+            ByteBuffer::copy_from_aligned(cut.as_slice(), alignment.max(Alignment::DEFAULT_ALIGNMENT))
         } else {
             cut.aligned(alignment)
         })
-    }
-
-    fn memory_bytes(&self, bytes: u64) -> Result<usize> {
-        usize::try_from(bytes).map_err(|error| self.facts(Error::resource_limit("a read is too long").because(error)))
     }
 
     fn facts(&self, error: Error) -> Error {

@@ -42,6 +42,7 @@ trait Engine: Send + Sync + 'static {
 
 /// Serves the engine of that name over stdin and stdout until `close` or the end of input.
 pub(crate) fn serve(name: EngineName) -> Result<()> {
+    os::use_small_pages();
     match name {
         EngineName::Cayenne => serve_engine::<Cayenne>(),
         EngineName::Parquet => serve_engine::<Parquet>(),

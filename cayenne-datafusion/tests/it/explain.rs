@@ -26,7 +26,8 @@ async fn a_plan_names_the_table_the_sequence_and_the_files_kept() {
     let pruned = ["files_total", "files_pruned", "rows_pruned"].map(|name| metric(&cold, name).to_string());
     assert_eq!(pruned, ["4", "3", "3000"]);
     assert!(metric(&cold, "segment_cache_misses") > 0.0 && metric(&cold, "bytes_scanned") > 0.0, "{cold}");
-    // The first footer read of a small file brings its segments along; from then on they are cached.
+    // The first footer read of a small file brings its segments along; what is read twice after that is kept.
+    f.plan(text).await;
     f.plan(text).await;
     let warm = f.plan(text).await;
     assert!(metric(&warm, "segment_cache_misses") < 0.5 && metric(&warm, "bytes_scanned") < 0.5, "{warm}");

@@ -28,7 +28,10 @@ async fn a_small_append_flushes_thrice_and_a_warm_view_asks_nobody() {
     assert_eq!(fs.syncs() - flushed, 2);
     assert_eq!(metastore.calls() - asked, 1);
 
-    assert_eq!(read(&t).await, sum(0..2_000));
+    // What is read twice is kept.
+    for _ in 0..2 {
+        assert_eq!(read(&t).await, sum(0..2_000));
+    }
     let (asked, listed, reads) = (metastore.calls(), fs.lists(), fs.reads());
     let view = t.view().await.unwrap();
     assert_eq!(view.files().len(), 2);
