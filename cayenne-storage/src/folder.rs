@@ -182,6 +182,7 @@ fn foreign(table: TableId, owner: TableId) -> Error {
         .code("foreign-table-folder")
         .with("table", table)
         .with("owner", owner)
+        .help("each table has a folder of its own; bring `_table.json` back from a copy of this one")
 }
 
 /// Returns which of `folder` and the folders above it do not exist, the deepest first.

@@ -3,42 +3,129 @@
 use std::sync::Arc;
 
 use cayenne_format::{
-    Change, CommitId, Error, NewDataFile, Operation, Requirement, Result, Sequence, Step, TableCommit, WriterEpoch,
+    Change, CommitId, Error, NewDataFile, Operation, Requirement, Result, Sequence, Snapshot, Step, TableCommit,
+    WriterEpoch,
 };
 
+use crate::shared::Shared;
+use crate::writer::WriterGuard;
 use crate::{Table, View};
 
-impl Table {
-    /// Adds files to the table, in place of all others if `operation` replaces them, as one commit.
+/// Files that become part of a table, in place of all others if `operation` replaces them.
+pub(crate) struct Publication<'a> {
+    pub(crate) table: &'a Table,
+    pub(crate) operation: Operation,
+    pub(crate) files: Vec<NewDataFile>,
+}
+
+/// What a commit did.
+pub(crate) struct Published {
+    pub(crate) sequence: Sequence,
+    pub(crate) rows_removed: u64,
+}
+
+/// A table whose turn it is to commit, and what it will be afterwards; `None` if it stays as it is.
+struct Turn<'a> {
+    table: &'a Table,
+    base: Arc<View>,
+    next: Option<Snapshot>,
+    replaces: bool,
+    _writer: WriterGuard<'a>,
+}
+
+impl Shared {
+    /// Publishes all of it as one commit: everything becomes durable and visible, or nothing.
     ///
-    /// Returns the sequence and the number of rows that are no longer visible. An append of nothing, and the emptying of
-    /// an empty table, leave everything as it is.
-    pub(crate) async fn publish(&self, operation: Operation, files: Vec<NewDataFile>) -> Result<Published> {
-        let writer = self.writer().await?;
-        let base = self.view.load_full();
-        let replaced = if operation == Operation::Append { 0 } else { base.files().len() };
-        if files.is_empty() && replaced == 0 {
-            return Ok(Published { sequence: base.sequence(), rows_removed: 0 });
+    /// Returns, for each, its sequence and the number of rows that are no longer visible. An append of nothing, and the
+    /// emptying of an empty table, leave their table as it is. Each table comes once, in the order of the ids: so two
+    /// callers never wait for each other.
+    pub(crate) async fn publish(&self, publications: Vec<Publication<'_>>) -> Result<Vec<Published>> {
+        let mut turns = Vec::with_capacity(publications.len());
+        let mut commits = Vec::with_capacity(publications.len());
+        for publication in publications {
+            let (turn, commit) = publication.take_turn().await?;
+            turns.push(turn);
+            commits.extend(commit);
         }
-        let commit = self.compose(operation, &base, files, writer.epoch);
-        let next = commit.apply(base.snapshot())?;
-        let sequence = self.hand_over(&commit).await?;
-        if let Err(error) = self.shared.environment.steps.before(Step::SwapView) {
+        let handed_over = if commits.is_empty() { Ok(vec![]) } else { self.hand_over(&commits).await };
+        let mut sequences = match turns.as_slice() {
+            [only] => handed_over.map_err(|error| error.with("table", only.table.name()))?,
+            _ => handed_over?,
+        }
+        .into_iter();
+        if let Err(error) = self.environment.steps.before(Step::SwapView) {
             // The commit is done; an error here could only deny it.
             tracing::warn!(%error, "step refused after the commit");
         }
+        let mut published = Vec::with_capacity(turns.len());
+        for turn in turns {
+            published.push(turn.finish(&mut sequences).await?);
+        }
+        Ok(published)
+    }
+
+    async fn hand_over(&self, commits: &[TableCommit]) -> Result<Vec<Sequence>> {
+        self.environment.steps.before(Step::HandCommit)?;
+        match self.metastore.commit(commits).await {
+            Ok(sequences) if sequences.len() == commits.len() => Ok(sequences),
+            Ok(_) => Err(Error::internal("the metastore gave no sequence for a commit")),
+            Err(error) if error.stable_code() == "commit-unknown" => self.look_up(commits, error).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// An answer was lost: the logs tell whether the commits were applied, all of them or none.
+    async fn look_up(&self, commits: &[TableCommit], lost: Error) -> Result<Vec<Sequence>> {
+        let mut sequences = Vec::with_capacity(commits.len());
+        for commit in commits {
+            let Ok(log) = self.metastore.load_log(commit.table).await else {
+                return Err(lost.with("commit", commit.id));
+            };
+            match log.iter().rev().find(|record| record.id == commit.id) {
+                Some(record) => sequences.push(record.sequence),
+                None => {
+                    return Err(Error::unavailable("the commit is not in the log").code("commit-lost").because(lost));
+                }
+            }
+        }
+        Ok(sequences)
+    }
+}
+
+impl<'a> Publication<'a> {
+    /// Waits until the table may commit, and composes what it commits.
+    async fn take_turn(self) -> Result<(Turn<'a>, Option<TableCommit>)> {
+        let Self { table, operation, files } = self;
+        let writer = table.writer().await?;
+        let base = table.view.load_full();
+        let replaces = operation != Operation::Append && base.files().len() > 0;
+        let commit = (!files.is_empty() || replaces).then(|| table.compose(operation, &base, files, writer.epoch));
+        let next = commit.as_ref().map(|commit| commit.apply(base.snapshot())).transpose();
+        let next = next.map_err(|error| error.with("table", table.name()))?;
+        Ok((Turn { table, base, next, replaces, _writer: writer }, commit))
+    }
+}
+
+impl Turn<'_> {
+    /// Shows what was committed.
+    async fn finish(self, sequences: &mut impl Iterator<Item = Sequence>) -> Result<Published> {
+        let Some(next) = self.next else {
+            return Ok(Published { sequence: self.base.sequence(), rows_removed: 0 });
+        };
+        let sequence = sequences.next().ok_or_else(|| Error::internal("a commit has no sequence"))?;
         if sequence == next.sequence() {
-            self.view.store(Arc::new(View::new(next, Arc::clone(self.schema()))));
+            self.table.view.store(Arc::new(View::new(next, Arc::clone(self.table.schema()))));
         } else {
             // The pure function and the metastore disagree, which no writer can bring about; the metastore is right.
             tracing::error!(%sequence, expected = %next.sequence(), "a commit got another sequence than expected");
-            self.reload().await?;
+            self.table.reload().await?;
         }
-        drop(writer);
-        let rows_removed = if replaced == 0 { 0 } else { base.snapshot().visible_rows().unwrap_or_default() };
+        let rows_removed = if self.replaces { self.base.snapshot().visible_rows().unwrap_or_default() } else { 0 };
         Ok(Published { sequence, rows_removed })
     }
+}
 
+impl Table {
     fn compose(&self, operation: Operation, base: &View, files: Vec<NewDataFile>, epoch: WriterEpoch) -> TableCommit {
         let mut requires = Vec::new();
         let mut changes = Vec::new();
@@ -57,35 +144,4 @@ impl Table {
             changes,
         }
     }
-
-    async fn hand_over(&self, commit: &TableCommit) -> Result<Sequence> {
-        self.shared.environment.steps.before(Step::HandCommit)?;
-        match self.shared.metastore.commit(std::slice::from_ref(commit)).await {
-            Ok(sequences) => {
-                sequences.first().copied().ok_or_else(|| Error::internal("the metastore gave no sequence for a commit"))
-            }
-            Err(error) if error.stable_code() == "commit-unknown" => self.look_up(commit.id, error).await,
-            Err(error) => Err(error.with("table", self.name())),
-        }
-    }
-
-    /// An answer was lost: the log tells whether the commit was applied.
-    async fn look_up(&self, id: CommitId, lost: Error) -> Result<Sequence> {
-        let Ok(log) = self.log().await else {
-            return Err(lost.with("table", self.name()).with("commit", id));
-        };
-        match log.iter().rev().find(|record| record.id == id) {
-            Some(record) => Ok(record.sequence),
-            None => Err(Error::unavailable("the commit is not in the log")
-                .code("commit-lost")
-                .with("table", self.name())
-                .because(lost)),
-        }
-    }
-}
-
-/// What a commit did.
-pub(crate) struct Published {
-    pub(crate) sequence: Sequence,
-    pub(crate) rows_removed: u64,
 }

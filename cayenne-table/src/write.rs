@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use cayenne_format::{Location, NewDataFile, Operation, Result, Sequence};
-use cayenne_storage::{RowStream, WriteRequest};
-use tokio::sync::OwnedRwLockReadGuard;
+use cayenne_format::{Error, Operation, Result, Sequence};
+use cayenne_storage::RowStream;
 
-use crate::create::was_not_applied;
-use crate::publish::Published;
-use crate::{Table, task};
+use crate::Table;
+use crate::together::{TableWrite, write_together};
 
 /// What a write did. It is durable and visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,52 +51,8 @@ impl Table {
     }
 
     async fn write(self: &Arc<Self>, operation: Operation, rows: Vec<RowStream>) -> Result<Written> {
-        // Becoming the writer first tells of another one before any work is done.
-        drop(self.writer().await?);
-        let no_commit_yet = Arc::clone(&self.unnamed_files).read_owned().await;
-        let request = WriteRequest {
-            location: self.record.location.clone(),
-            schema: Arc::clone(self.schema()),
-            options: self.record.options.clone(),
-            rows,
-        };
-        let files = self.shared.storage.write(request).await?;
-        self.publish_files(operation, files, no_commit_yet).await
+        let write = TableWrite::new(self, operation, rows);
+        let written = write_together(&self.shared, vec![write]).await?;
+        written.into_iter().next().ok_or_else(|| Error::internal("a write has no result"))
     }
-
-    async fn publish_files(
-        self: &Arc<Self>,
-        operation: Operation,
-        files: Vec<NewDataFile>,
-        no_commit_yet: OwnedRwLockReadGuard<()>,
-    ) -> Result<Written> {
-        let rows = files.iter().map(|new| new.file.rows).sum();
-        let count = files.len();
-        let names = names_of(&files);
-        let table = Arc::clone(self);
-        let commit = async move {
-            let published = table.publish(operation, files).await;
-            // Held by the task and not by the caller, who may have gone: until here nobody may collect the files.
-            drop(no_commit_yet);
-            published
-        };
-        match task::to_the_end(commit).await {
-            Ok(Published { sequence, rows_removed }) => Ok(Written { rows, rows_removed, files: count, sequence }),
-            Err(error) => {
-                if was_not_applied(&error) {
-                    let removed = self.shared.storage.remove_files(&self.record.location, &names).await;
-                    removed.inspect_err(|error| tracing::warn!(%error, "files of a failed write were left")).ok();
-                }
-                Err(error)
-            }
-        }
-    }
-}
-
-fn names_of(files: &[NewDataFile]) -> Vec<String> {
-    let name = |new: &NewDataFile| match &new.file.location {
-        Location::Path(name) => Some(name.clone()),
-        Location::Inline(_) => None,
-    };
-    files.iter().filter_map(name).collect()
 }

@@ -19,3 +19,4 @@ mod life;
 mod marker;
 mod processes;
 mod readers;
+mod together;

@@ -1,0 +1,237 @@
+//! Writes of one or several tables: files first, each table its own, and then one commit that names them all.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cayenne_format::{Error, Location, NewDataFile, Operation, Result};
+use cayenne_storage::{RowStream, WriteRequest};
+use futures::future::{self, BoxFuture};
+use futures::stream::{self, FuturesUnordered};
+use futures::{FutureExt as _, StreamExt as _};
+use tokio::sync::{OwnedRwLockReadGuard, oneshot};
+
+use crate::create::was_not_applied;
+use crate::publish::{Publication, Published};
+use crate::shared::Shared;
+use crate::{Database, Table, Written, task};
+
+/// The write of one table among several that are written together.
+pub struct TableWrite {
+    table: Arc<Table>,
+    operation: Operation,
+    rows: Vec<RowStream>,
+}
+
+impl TableWrite {
+    pub(crate) fn new(table: &Arc<Table>, operation: Operation, rows: Vec<RowStream>) -> Self {
+        Self { table: Arc::clone(table), operation, rows }
+    }
+
+    /// Adds rows, as [`Table::append`] does.
+    #[must_use]
+    pub fn append(table: &Arc<Table>, rows: Vec<RowStream>) -> Self {
+        Self::new(table, Operation::Append, rows)
+    }
+
+    /// Replaces all rows, as [`Table::overwrite`] does.
+    #[must_use]
+    pub fn overwrite(table: &Arc<Table>, rows: Vec<RowStream>) -> Self {
+        Self::new(table, Operation::Overwrite, rows)
+    }
+
+    /// Removes all rows, as [`Table::truncate`] does.
+    #[must_use]
+    pub fn truncate(table: &Arc<Table>) -> Self {
+        Self::new(table, Operation::Truncate, Vec::new())
+    }
+}
+
+impl fmt::Debug for TableWrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { table, operation, rows } = self;
+        let streams = rows.len();
+        f.debug_struct("TableWrite")
+            .field("table", table)
+            .field("operation", operation)
+            .field("streams", &streams)
+            .finish()
+    }
+}
+
+impl Database {
+    /// Writes several tables in one commit: all of it becomes durable and visible, or nothing.
+    ///
+    /// The tables are written at the same time, so that streams may be fed from one source. What each write did is
+    /// returned in the order of `writes`. A reader that takes its view of one table before the commit and of another
+    /// after it sees the one without and the other with it: a view is of one table.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if a table comes twice or belongs to another database; else as [`Table::append`]. Nothing is changed
+    /// then, in any table.
+    pub async fn write_together(&self, writes: Vec<TableWrite>) -> Result<Vec<Written>> {
+        for (at, write) in writes.iter().enumerate() {
+            let refused = |problem| Error::invalid(problem).code("invalid-write").with("table", write.table.name());
+            if !Arc::ptr_eq(&write.table.shared, &self.shared) {
+                return Err(refused("a table of another database cannot be written in the same commit"));
+            }
+            if writes.iter().take(at).any(|other| other.table.id() == write.table.id()) {
+                return Err(refused("a table is written twice in the same commit").help("give all of its rows at once"));
+            }
+        }
+        write_together(&self.shared, writes).await
+    }
+}
+
+/// The files of one table, written and not named by a commit yet.
+struct Unnamed {
+    /// Which of the writes they are of.
+    place: usize,
+    table: Arc<Table>,
+    operation: Operation,
+    files: Vec<NewDataFile>,
+}
+
+pub(crate) async fn write_together(shared: &Arc<Shared>, writes: Vec<TableWrite>) -> Result<Vec<Written>> {
+    let mut writes: Vec<_> = writes.into_iter().enumerate().collect();
+    // In one order for everybody, so that no two wait for each other.
+    writes.sort_by_key(|(_, write)| write.table.id());
+    let mut no_commit_yet = Vec::with_capacity(writes.len());
+    let tables: Vec<_> = writes.iter().map(|(_, write)| Arc::clone(&write.table)).collect();
+    for table in tables {
+        // Becoming the writer first tells of another one before any work is done.
+        drop(table.writer().await?);
+        no_commit_yet.push(Arc::clone(&table.unnamed_files).read_owned().await);
+    }
+    let unnamed = write_files(writes).await?;
+    publish_files(shared, unnamed, no_commit_yet).await
+}
+
+/// Writes the files of all tables, or leaves none.
+async fn write_files(writes: Vec<(usize, TableWrite)>) -> Result<Vec<Unnamed>> {
+    let (stop, comes) = oneshot::channel::<()>();
+    let stopped = Stopped { is_so: Arc::default(), comes: comes.map(drop).boxed().shared() };
+    let write = |(place, write): (usize, TableWrite)| write.into_files(place, stopped.clone());
+    let mut under_way: FuturesUnordered<_> = writes.into_iter().map(write).collect();
+    let mut written: Vec<Unnamed> = Vec::with_capacity(under_way.len());
+    let (mut stop, mut failed) = (Some(stop), None);
+    while let Some(done) = under_way.next().await {
+        match done {
+            Ok(unnamed) => written.push(unnamed),
+            Err(error) => {
+                // The others come to an end by themselves, and so take their files away.
+                stopped.is_so.store(true, Ordering::Release);
+                drop(stop.take());
+                failed.get_or_insert(error);
+            }
+        }
+    }
+    if let Some(error) = failed {
+        remove(written.iter().map(|unnamed| (&unnamed.table, names_of(&unnamed.files)))).await;
+        return Err(error);
+    }
+    written.sort_by_key(|unnamed| unnamed.table.id());
+    Ok(written)
+}
+
+impl TableWrite {
+    async fn into_files(self, place: usize, stopped: Stopped) -> Result<Unnamed> {
+        let Self { table, operation, rows } = self;
+        let request = WriteRequest {
+            location: table.record.location.clone(),
+            schema: Arc::clone(table.schema()),
+            options: table.record.options.clone(),
+            rows: rows.into_iter().map(|rows| until(&stopped, rows)).collect(),
+        };
+        let files = table.shared.storage.write(request).await?;
+        Ok(Unnamed { place, table, operation, files })
+    }
+}
+
+/// Says that a write beside this one has failed.
+#[derive(Clone)]
+struct Stopped {
+    is_so: Arc<AtomicBool>,
+    comes: future::Shared<BoxFuture<'static, ()>>,
+}
+
+/// Ends a stream with an error when another write has failed.
+fn until(stopped: &Stopped, rows: RowStream) -> RowStream {
+    let is_so = Arc::clone(&stopped.is_so);
+    let broken_off = move || Error::invalid("the write of another table has failed");
+    let last = stream::once(async move { is_so.load(Ordering::Acquire).then(broken_off) });
+    rows.take_until(stopped.comes.clone()).chain(last.filter_map(|error| future::ready(error.map(Err)))).boxed()
+}
+
+/// How much was written of one table.
+struct Counts {
+    place: usize,
+    rows: u64,
+    files: usize,
+}
+
+impl Unnamed {
+    fn counts(&self) -> Counts {
+        let rows = self.files.iter().map(|new| new.file.rows).sum();
+        Counts { place: self.place, rows, files: self.files.len() }
+    }
+}
+
+impl Counts {
+    fn with(self, published: &Published) -> (usize, Written) {
+        let Published { sequence, rows_removed } = *published;
+        (self.place, Written { rows: self.rows, rows_removed, files: self.files, sequence })
+    }
+}
+
+async fn publish_files(
+    shared: &Arc<Shared>,
+    unnamed: Vec<Unnamed>,
+    no_commit_yet: Vec<OwnedRwLockReadGuard<()>>,
+) -> Result<Vec<Written>> {
+    let counts: Vec<_> = unnamed.iter().map(Unnamed::counts).collect();
+    let names: Vec<_> = unnamed.iter().map(|unnamed| names_of(&unnamed.files)).collect();
+    let tables: Vec<_> = unnamed.iter().map(|unnamed| Arc::clone(&unnamed.table)).collect();
+    let (shared, written_to) = (Arc::clone(shared), tables.clone());
+    let commit = async move {
+        let publications = written_to
+            .iter()
+            .zip(unnamed)
+            .map(|(table, Unnamed { operation, files, .. })| Publication { table, operation, files });
+        let published = shared.publish(publications.collect()).await;
+        // Held by the task and not by the caller, who may have gone: until here nobody may collect the files.
+        drop(no_commit_yet);
+        published
+    };
+    match task::to_the_end(commit).await {
+        Ok(published) => {
+            let mut written: Vec<_> =
+                counts.into_iter().zip(published).map(|(counts, done)| counts.with(&done)).collect();
+            written.sort_by_key(|(place, _)| *place);
+            Ok(written.into_iter().map(|(_, written)| written).collect())
+        }
+        Err(error) => {
+            if was_not_applied(&error) {
+                remove(tables.iter().zip(names)).await;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Removes the files of a failed write. What stays, collect finds.
+async fn remove(files: impl Iterator<Item = (&Arc<Table>, Vec<String>)>) {
+    for (table, names) in files {
+        let removed = table.shared.storage.remove_files(&table.record.location, &names).await;
+        removed.inspect_err(|error| tracing::warn!(%error, "files of a failed write were left")).ok();
+    }
+}
+
+fn names_of(files: &[NewDataFile]) -> Vec<String> {
+    let name = |new: &NewDataFile| match &new.file.location {
+        Location::Path(name) => Some(name.clone()),
+        Location::Inline(_) => None,
+    };
+    files.iter().filter_map(name).collect()
+}
