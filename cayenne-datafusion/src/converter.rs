@@ -14,7 +14,7 @@ use vortex::expr::Expression;
 use vortex::session::VortexSession;
 use vortex_datafusion::convert::{DefaultExpressionConverter, ExpressionConverter, ProcessedProjection};
 
-use crate::dynamic_filter::{self, DynamicFilterCounts};
+use crate::dynamic_filter::{self, DynamicFilterCounts, Trust};
 
 /// Converts as Vortex's own converter does, except where the two differ in the answer.
 ///
@@ -27,19 +27,20 @@ use crate::dynamic_filter::{self, DynamicFilterCounts};
 /// A filter that changes while the query runs goes down by way of [`dynamic_filter`].
 pub(crate) struct SameAnswers {
     inner: DefaultExpressionConverter,
+    trust: Trust,
     counts: DynamicFilterCounts,
 }
 
 impl SameAnswers {
-    pub(crate) fn new(session: VortexSession, counts: DynamicFilterCounts) -> Self {
-        Self { inner: DefaultExpressionConverter::new(session), counts }
+    pub(crate) fn new(session: VortexSession, trust: Trust, counts: DynamicFilterCounts) -> Self {
+        Self { inner: DefaultExpressionConverter::new(session), trust, counts }
     }
 }
 
 impl ExpressionConverter for SameAnswers {
     fn try_convert(&self, expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Option<Expression>> {
         if dynamic_filter::is_dynamic(expr) {
-            return dynamic_filter::convert(expr, schema, self, &self.counts);
+            return dynamic_filter::convert(expr, schema, self, self.trust, &self.counts);
         }
         if !membership_only_decides(expr)? || differs(expr, schema)? {
             return Ok(None);

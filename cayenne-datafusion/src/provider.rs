@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use vortex_datafusion::VortexSource;
 
 use crate::converter::SameAnswers;
-use crate::dynamic_filter::{self, DynamicFilterCounts};
+use crate::dynamic_filter::{self, DynamicFilterCounts, Trust};
 use crate::error::external;
 use crate::prune::prune;
 use crate::reader::{FirstError, Readers, ScannedFile};
@@ -138,6 +138,7 @@ impl CayenneTable {
             .with_file_groups(groups_of(files, state.config().target_partitions()))
             .with_statistics(statistics)
             .with_projection_indices(args.projection().map(<[usize]>::to_vec))?
+            // Vortex counts the limit after dynamic filters. Any rows will do, because a scan declares no order.
             .with_limit(args.limit())
             .build();
         Ok(DataSourceExec::from_data_source(config))
@@ -151,7 +152,8 @@ impl CayenneTable {
             .with_scan_concurrency(SPLITS_AHEAD)
             .with_file_metadata_cache(state.runtime_env().cache_manager.get_file_metadata_cache());
         let metrics = FileSource::metrics(&source).clone();
-        let converter = SameAnswers::new(session, DynamicFilterCounts::new(&metrics));
+        let converter =
+            SameAnswers::new(session, Trust::of(state.config_options()), DynamicFilterCounts::new(&metrics));
         let source = source.with_expression_converter(Arc::new(converter));
         pruned.show(&metrics);
         let readers = Readers::new(Arc::clone(&self.table), &metrics, &scanned.failure);

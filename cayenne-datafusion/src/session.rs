@@ -58,13 +58,17 @@ pub trait SessionStateBuilderExt {
     /// Adds the catalog [`CATALOG`] with the tables of `database`, `STORED AS CAYENNE`, the function `cayenne_at`, and
     /// the guard that refuses `FOR … AS OF`. Call it after `with_default_features`.
     ///
-    /// Everything else of the builder stays as it is; the default catalog does too.
+    /// It switches `optimizer.enable_aggregate_dynamic_filter_pushdown` off in the settings of the builder: with it,
+    /// DataFusion 55 prunes files by the minimum or maximum found so far even where another column of the aggregation
+    /// needs their rows. Everything else of the builder stays as it is; the default catalog does too.
     #[must_use]
     fn with_cayenne(self, database: &Arc<Database>) -> Self;
 }
 
 impl SessionStateBuilderExt for SessionStateBuilder {
     fn with_cayenne(mut self, database: &Arc<Database>) -> Self {
+        let config = self.config().get_or_insert_default();
+        config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
         self.catalog_list()
             .get_or_insert_with(|| Arc::new(MemoryCatalogProviderList::new()))
             .register_catalog(CATALOG.to_owned(), Arc::new(CayenneCatalog::new(Arc::clone(database))));

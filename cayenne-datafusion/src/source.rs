@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow_schema::Schema;
 use cayenne_format::Sequence;
-use cayenne_storage::{DecodeMemory, row_bytes};
+use cayenne_storage::DecodeMemory;
 use cayenne_table::PinnedView;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -183,9 +183,7 @@ impl FileOpener for CayenneOpener {
         let (scanned, columns) = (Arc::clone(&self.scanned), Arc::clone(&self.columns));
         Ok(async move {
             let consumer = format!("cayenne.scan {}", scanned.table);
-            let bytes = rows.saturating_mul(row_bytes(&columns));
-            let memory = DecodeMemory::take(&scanned.memory, &consumer, columns.fields().len(), bytes);
-            let mut memory = memory.map_err(external)?;
+            let mut memory = DecodeMemory::take(&scanned.memory, &consumer, &columns, rows).map_err(external)?;
             let stream = opened.await.map_err(|error| scanned.failure.or(error))?;
             let charged = stream.map(move |batch| {
                 let batch = batch.map_err(|error| scanned.failure.or(error))?;

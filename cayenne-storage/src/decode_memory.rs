@@ -21,11 +21,12 @@ pub const SPLITS_AHEAD: usize = 2;
 pub struct DecodeMemory {
     reservation: MemoryReservation,
     splits: usize,
-    split_bytes: usize,
+    rows: u64,
+    bytes: usize,
 }
 
 impl DecodeMemory {
-    /// Takes the share of a stream that decodes `columns` columns, `bytes` in all, under the name `consumer`.
+    /// Takes the share of a stream that decodes `rows` rows of these columns, under the name `consumer`.
     ///
     /// A split has no more of a column than a block, as long as values are of ordinary size;
     /// [`note`](Self::note) takes more where they are not.
@@ -34,12 +35,12 @@ impl DecodeMemory {
     ///
     /// [`ErrorKind::ResourceLimit`](cayenne_format::ErrorKind::ResourceLimit) with the code `out-of-memory` if the pool
     /// has less.
-    pub fn take(pool: &Arc<dyn MemoryPool>, consumer: &str, columns: usize, bytes: u64) -> Result<Self> {
+    pub fn take(pool: &Arc<dyn MemoryPool>, consumer: &str, columns: &Schema, rows: u64) -> Result<Self> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let splits = SPLITS_AHEAD * processors + 1;
-        let split_bytes = (columns as u64 * BLOCK_BYTES).min(bytes.div_ceil(splits as u64));
-        let mut memory = Self { reservation: MemoryConsumer::new(consumer).register(pool), splits, split_bytes: 0 };
-        memory.expect(usize::try_from(split_bytes).unwrap_or(usize::MAX))?;
+        let ahead = (columns.fields().len() * splits) as u64 * BLOCK_BYTES;
+        let mut memory = Self { reservation: MemoryConsumer::new(consumer).register(pool), splits, rows, bytes: 0 };
+        memory.expect(ahead.min(rows.saturating_mul(row_bytes(columns))))?;
         Ok(memory)
     }
 
@@ -49,14 +50,16 @@ impl DecodeMemory {
     ///
     /// As [`take`](Self::take).
     pub fn note(&mut self, split: &RecordBatch) -> Result<()> {
-        self.expect(usize::try_from(batch_bytes(split)).unwrap_or(usize::MAX))
+        // Splits are of about as many rows each; a file of few has fewer than are decoded ahead.
+        let splits = self.rows.div_ceil(split.num_rows().max(1) as u64).clamp(1, self.splits as u64);
+        self.expect(batch_bytes(split).saturating_mul(splits))
     }
 
-    fn expect(&mut self, split_bytes: usize) -> Result<()> {
-        if split_bytes <= self.split_bytes {
+    fn expect(&mut self, bytes: u64) -> Result<()> {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        if bytes <= self.bytes {
             return Ok(());
         }
-        let bytes = split_bytes.saturating_mul(self.splits);
         self.reservation.try_resize(bytes).map_err(|error| {
             Error::resource_limit("the memory pool has no room for reading a file")
                 .code("out-of-memory")
@@ -64,7 +67,7 @@ impl DecodeMemory {
                 .help("raise the memory limit, or read fewer columns at once")
                 .because(error)
         })?;
-        self.split_bytes = split_bytes;
+        self.bytes = bytes;
         Ok(())
     }
 }

@@ -16,7 +16,7 @@ use vortex::error::{VortexError, VortexResult, vortex_err};
 use vortex::file::{OpenOptionsSessionExt as _, VortexFile};
 use vortex::session::VortexSession;
 
-use crate::decode_memory::{DecodeMemory, SPLITS_AHEAD, row_bytes};
+use crate::decode_memory::{DecodeMemory, SPLITS_AHEAD};
 use crate::error::from_vortex;
 use crate::fs::ReadFile;
 use crate::reader::{ReadRequest, open_data_file};
@@ -45,8 +45,7 @@ impl Storage {
             Ok(opened) => opened.map_err(|error| of.undecodable(error))?,
             Err(payload) => return Err(of.facts(task::panicked(payload.as_ref()))),
         };
-        let bytes = file.row_count().saturating_mul(row_bytes(&schema));
-        let mut memory = DecodeMemory::take(self.memory(), "cayenne.read", schema.fields().len(), bytes)?;
+        let mut memory = DecodeMemory::take(self.memory(), "cayenne.read", &schema, file.row_count())?;
         let batches = scan(self.session(), &file, schema).map_err(|error| of.undecodable(error))?;
         let batches = AssertUnwindSafe(batches).catch_unwind().map(move |batch| match batch {
             Ok(Ok(batch)) => memory.note(&batch).map(|()| batch),

@@ -24,6 +24,9 @@ use crate::task;
 /// How many reads of one file may be under way. Local reads mostly copy from the page cache, so more would only queue.
 const CONCURRENCY: usize = 8;
 
+/// A longer piece is read by a thread that may wait even if it lies in memory: copying it would keep other tasks waiting.
+const COPIED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Which file to read, and who knows its checksums.
 #[derive(Clone, Debug)]
 pub struct ReadRequest {
@@ -162,15 +165,11 @@ impl Inner {
     async fn fetch(self: &Arc<Self>, key: SegmentKey, alignment: Alignment) -> Result<ByteBuffer> {
         let open = Arc::clone(self.open.get_or_try_init(|| self.open()).await?);
         let span = open.span(&key)?;
-        let mut blocks = span.room(alignment);
-        // Copying what the system has in memory takes less time than handing it to another thread; only what waits for
-        // the disk goes to one that may wait.
-        if !open.file.read_cached_at(span.from, blocks.as_mut_slice()) {
-            let open = Arc::clone(&open);
-            blocks = task::blocking(move || open.fill(&span, blocks)).await??;
-        }
-        self.request.counters.bytes_read.fetch_add(blocks.len() as u64, Ordering::Relaxed);
-        let bytes = open.verified(&span, blocks, alignment)?;
+        self.request.counters.bytes_read.fetch_add(span.blocks_length as u64, Ordering::Relaxed);
+        let bytes = match open.read_cached(&span, alignment)? {
+            Some(bytes) => bytes,
+            None => task::blocking(move || open.read(&span, alignment)).await??,
+        };
         if self.segments.admits(&key) {
             self.segments.insert(key, bytes.clone());
         }
@@ -265,14 +264,27 @@ impl Open {
         Ok(Span { first_block, from, blocks_length: in_memory(to - from)?, begin: in_memory(offset - from)?, length })
     }
 
-    /// Reads the blocks, waiting for the disk.
-    fn fill(&self, span: &Span, mut blocks: ByteBufferMut) -> Result<ByteBufferMut> {
+    /// Copies the piece if the system has it in memory: that takes less time than handing it to another thread.
+    fn read_cached(&self, span: &Span, alignment: Alignment) -> Result<Option<ByteBuffer>> {
+        if span.blocks_length > COPIED_BYTES_MAX {
+            return Ok(None);
+        }
+        let mut blocks = span.room(alignment);
+        if !self.file.read_cached_at(span.from, blocks.as_mut_slice()) {
+            return Ok(None);
+        }
+        self.verified(span, blocks, alignment).map(Some)
+    }
+
+    /// Reads the piece, waiting for the disk.
+    fn read(&self, span: &Span, alignment: Alignment) -> Result<ByteBuffer> {
+        let mut blocks = span.room(alignment);
         self.file.read_at(span.from, blocks.as_mut_slice()).map_err(|error| {
             self.facts(Error::io("could not read a data file", error))
                 .with("offset", span.from)
                 .with("length", span.blocks_length)
         })?;
-        Ok(blocks)
+        self.verified(span, blocks, alignment)
     }
 
     /// Verifies the blocks and cuts the piece out.

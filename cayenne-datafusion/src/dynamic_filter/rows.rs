@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arrow_array::{BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::common::exec_datafusion_err;
+use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, Literal};
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
 use parking_lot::Mutex;
 use vortex::array::arrays::{BoolArray, ConstantArray};
@@ -16,13 +17,13 @@ use vortex::array::validity::Validity;
 use vortex::array::{ArrayRef, ExecutionCtx, IntoArray as _};
 use vortex::arrow::ArrowSessionExt as _;
 use vortex::dtype::{DType, Nullability};
-use vortex::error::{VortexResult, vortex_err};
+use vortex::error::VortexResult;
 use vortex::scalar_fn::{Arity, ChildName, ExecutionArgs, ScalarFnId, ScalarFnVTable};
 use vortex::session::registry::CachedId;
 
-use super::check;
 use super::domain::{Domain, Range};
 use super::runs::once_per_run;
+use super::{Trust, check};
 
 /// After how many rows it is known whether asking pays.
 const SAMPLE_ROWS: u64 = 64 * 1024;
@@ -56,8 +57,12 @@ pub(super) struct RowFilter(Arc<Inner>);
 struct Inner {
     filter: Arc<dyn PhysicalExpr>,
     columns: SchemaRef,
+    trust: Trust,
     learnt: Mutex<Learnt>,
     domain: OnceLock<Option<Domain>>,
+    /// Held by whoever asks about the integers; others go on with their rows meanwhile.
+    domain_is_asked: Mutex<()>,
+    has_failed: AtomicBool,
     counts: DynamicFilterCounts,
 }
 
@@ -72,18 +77,44 @@ struct Learnt {
 
 impl RowFilter {
     /// `filter` refers to columns by their place in `columns`.
-    pub(super) fn new(filter: Arc<dyn PhysicalExpr>, columns: SchemaRef, counts: DynamicFilterCounts) -> Self {
-        Self(Arc::new(Inner { filter, columns, learnt: Mutex::default(), domain: OnceLock::new(), counts }))
+    pub(super) fn new(
+        filter: Arc<dyn PhysicalExpr>,
+        columns: SchemaRef,
+        trust: Trust,
+        counts: DynamicFilterCounts,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            filter,
+            columns,
+            trust,
+            learnt: Mutex::default(),
+            domain: OnceLock::new(),
+            domain_is_asked: Mutex::default(),
+            has_failed: AtomicBool::new(false),
+            counts,
+        }))
     }
 
     /// Returns the filter as it stands now, unless all rows pass or so many that asking does not pay.
     fn current(&self) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-        let Some(dynamic) = self.0.filter.downcast_ref::<DynamicFilterPhysicalExpr>() else {
+        if self.0.has_failed.load(Ordering::Relaxed) {
             return Ok(None);
+        }
+        let now = self.0.trust.current(&self.0.filter)?;
+        Ok(now.filter(|_| self.0.learnt.lock().pays()))
+    }
+
+    /// Returns the rows that pass, or `None` if all do or if it cannot be told.
+    ///
+    /// A key that is computed may fail for rows that another filter rules out. The operator above computes it again, for
+    /// the rows that are left: what fails there is an error, and what fails here only ends the asking.
+    fn ask(&self, rows: impl FnOnce() -> Result<RecordBatch>) -> Option<BooleanArray> {
+        let asked = match self.current() {
+            Ok(None) => return None,
+            Ok(Some(now)) => rows().and_then(|rows| self.passing(&now, &rows)),
+            Err(error) => Err(error),
         };
-        let now = dynamic.current()?;
-        let settled = now.downcast_ref::<Literal>().is_some_and(|literal| literal.value() == &true.into());
-        Ok((!settled && self.0.learnt.lock().pays()).then_some(now))
+        asked.inspect_err(|_| self.0.has_failed.store(true, Ordering::Relaxed)).ok()
     }
 
     fn passing(&self, filter: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<BooleanArray> {
@@ -112,6 +143,7 @@ impl RowFilter {
         match range {
             Some(range) if range.rows() > asked => Ok(None),
             Some(range) => {
+                let Some(_asking) = self.0.domain_is_asked.try_lock() else { return Ok(None) };
                 let domain = Domain::ask(filter, &self.0.columns, range)?;
                 Ok(self.0.domain.get_or_init(|| domain).as_ref())
             }
@@ -169,28 +201,28 @@ impl ScalarFnVTable for DynamicFilter {
 
     fn execute(&self, filter: &RowFilter, args: &dyn ExecutionArgs, ctx: &mut ExecutionCtx) -> VortexResult<ArrayRef> {
         let rows = args.row_count();
-        let Some(now) = filter.current().map_err(|error| failed(&error))? else {
-            return Ok(ConstantArray::new(true, rows).into_array());
-        };
         let session = ctx.session().clone();
-        let fields = filter.0.columns.fields().iter().enumerate();
-        let columns = fields.map(|(at, field)| session.arrow().execute_arrow(args.get(at)?, Some(field.as_ref()), ctx));
-        let columns = columns.collect::<VortexResult<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&filter.0.columns), columns, &options);
-        let batch = batch.map_err(|error| failed(&error.into()))?;
-        let (passing, _) = filter.passing(&now, &batch).map_err(|error| failed(&error))?.into_parts();
-        Ok(BoolArray::new(passing.into(), Validity::NonNullable).into_array())
+        let schema = &filter.0.columns;
+        let passing = filter.ask(|| {
+            let columns = schema.fields().iter().enumerate();
+            let columns = columns.map(|(at, field)| {
+                let column = args.get(at)?;
+                session.arrow().execute_arrow(column, Some(field.as_ref()), ctx)
+            });
+            let columns = columns.collect::<VortexResult<Vec<_>>>().map_err(|error| exec_datafusion_err!("{error}"))?;
+            let options = RecordBatchOptions::new().with_row_count(Some(rows));
+            Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+        });
+        Ok(match passing {
+            Some(passing) => BoolArray::new(passing.into_parts().0.into(), Validity::NonNullable).into_array(),
+            None => ConstantArray::new(true, rows).into_array(),
+        })
     }
 
-    /// Values that no row refers to may be asked about too.
+    /// What fails is taken for passing, so values that no row refers to may be asked about too.
     fn is_infallible(&self, _: &RowFilter) -> bool {
         true
     }
-}
-
-fn failed(error: &DataFusionError) -> vortex::error::VortexError {
-    vortex_err!("a dynamic filter failed: {error}")
 }
 
 impl PartialEq for RowFilter {

@@ -99,3 +99,65 @@ async fn zones_without_a_key_are_not_decoded() {
     // A split is looked at as a whole if a fifth of it is left, which makes more than two zones of 8,192 rows.
     assert!((1.0..60_000.0).contains(&checked), "{checked} of 100,000 rows were looked at for two keys");
 }
+
+/// Twelve files of a hundred rows, `a` falling and `b` rising with each; the first file has no `a`, and `y` may be zero.
+async fn many_files() -> Fixture {
+    let f = fixture().await;
+    f.run("CREATE TABLE many (a BIGINT, b BIGINT, y BIGINT)").await;
+    for file in 0..12_i64 {
+        let a = if file == 0 { "NULL::BIGINT".to_owned() } else { format!("{} - value", 100_000 - file * 1_000) };
+        let rows = format!("SELECT {a}, value + {}, value % 5 FROM generate_series(0, 99)", file * 1_000);
+        f.run(&format!("INSERT INTO many {rows}")).await;
+    }
+    f
+}
+
+/// `DataFusion` makes a filter for `min(a)` that says nothing of the rows that `max(b + 1)` needs.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_filter_of_an_aggregation_takes_no_row_from_another_column() {
+    let f = many_files().await;
+    for (text, answer) in [
+        ("SELECT min(b), max(b + 1) FROM many WHERE y >= 0", "0,11100"),
+        ("SELECT max(a), min(b + a) FROM many WHERE y >= 0", "99000,100000"),
+        ("SELECT min(a), max(b) FROM many WHERE y >= 0", "88901,11099"),
+        ("SELECT min(a) FILTER (WHERE y = 4), max(b) FROM many WHERE y >= 0", "88901,11099"),
+    ] {
+        assert_eq!(f.rows(text).await, [answer], "{text}");
+    }
+    set(&f, "enable_dynamic_filter_pushdown", true).await;
+    let checked =
+        of_scan(&f, "many", "SELECT min(b), max(b + 1) FROM many WHERE y >= 0", "dynamic_filter_rows_checked");
+    assert_eq!(checked.await.to_string(), "0", "where aggregations make filters too, only those of joins reach rows");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_top_k_drops_rows_that_come_too_late() {
+    let f = many_files().await;
+    // Every file has rows with a `y` of zero, so none is left out as a whole.
+    let query = "SELECT y, b FROM many ORDER BY y, b LIMIT 3";
+    assert_eq!(f.rows(query).await, ["0,0", "0,5", "0,10"]);
+    let given = of_scan(&f, "many", query, "output_rows").await;
+    assert!(given < 600.0, "{given} of 1,200 rows reach the top-k, although the first file has all it wants");
+}
+
+/// Invariant: a key that cannot be computed for a row that another filter rules out fails no query.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_fails_for_rows_that_are_ruled_out_fails_no_query() {
+    let f = many_files().await;
+    f.run("CREATE TABLE quotients AS VALUES (25, 1), (50, 2)").await;
+    for text in [
+        "SELECT b, 100 / y AS q FROM many WHERE y <> 0 ORDER BY 100 / y, b LIMIT 3",
+        "SELECT count(*), sum(b) FROM many JOIN quotients ON column1 = 100 / y WHERE y <> 0",
+        "SELECT count(*), sum(b) FROM many JOIN quotients ON column1 = 100 / y AND column2 = y / 2 WHERE y <> 0",
+    ] {
+        let with = f.rows(text).await;
+        set(&f, "enable_join_dynamic_filter_pushdown", false).await;
+        set(&f, "enable_topk_dynamic_filter_pushdown", false).await;
+        assert_eq!(with, f.rows(text).await, "{text}");
+        set(&f, "enable_join_dynamic_filter_pushdown", true).await;
+        set(&f, "enable_topk_dynamic_filter_pushdown", true).await;
+    }
+    let error = f.fails("SELECT b FROM many ORDER BY 100 / y LIMIT 3").await;
+    let told = format!("{error:?}").to_lowercase();
+    assert!(told.contains("divide by zero") || told.contains("dividebyzero"), "a failure that counts is told: {told}");
+}
