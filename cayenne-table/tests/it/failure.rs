@@ -9,7 +9,7 @@ use cayenne_testkit::{FailingStep, numbers, numbers_schema, stream_of};
 use crate::fixture::{existing, files_on_disk, name, open, open_with_steps, read, rows, sum, table};
 
 /// Steps that a write takes before it is decided; a failure there must undo it.
-const WRITE_STEPS: &[Step] = &[
+pub(crate) const WRITE_STEPS: &[Step] = &[
     Step::CreateDataFile,
     Step::WriteDataFile,
     Step::SyncDataFile,
