@@ -2,8 +2,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arrow_array::{BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
@@ -59,10 +58,6 @@ struct Inner {
     columns: SchemaRef,
     trust: Trust,
     learnt: Mutex<Learnt>,
-    domain: OnceLock<Option<Domain>>,
-    /// Held by whoever asks about the integers; others go on with their rows meanwhile.
-    domain_is_asked: Mutex<()>,
-    has_failed: AtomicBool,
     counts: DynamicFilterCounts,
 }
 
@@ -73,6 +68,20 @@ struct Learnt {
     passed: u64,
     rows_in_all: u64,
     skipped_batches: u64,
+    has_failed: bool,
+    integers: Integers,
+}
+
+/// What is known of the integers that can pass.
+#[derive(Clone, Default)]
+enum Integers {
+    /// Nobody has asked about them.
+    #[default]
+    NotAsked,
+    /// Somebody is asking; others go on with their rows meanwhile.
+    Asking,
+    /// The answers, unless the filter has none that can be looked up.
+    Asked(Option<Arc<Domain>>),
 }
 
 impl RowFilter {
@@ -83,21 +92,12 @@ impl RowFilter {
         trust: Trust,
         counts: DynamicFilterCounts,
     ) -> Self {
-        Self(Arc::new(Inner {
-            filter,
-            columns,
-            trust,
-            learnt: Mutex::default(),
-            domain: OnceLock::new(),
-            domain_is_asked: Mutex::default(),
-            has_failed: AtomicBool::new(false),
-            counts,
-        }))
+        Self(Arc::new(Inner { filter, columns, trust, learnt: Mutex::default(), counts }))
     }
 
     /// Returns the filter as it stands now, unless all rows pass or so many that asking does not pay.
     fn current(&self) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-        if self.0.has_failed.load(Ordering::Relaxed) {
+        if self.0.learnt.lock().has_failed {
             return Ok(None);
         }
         let now = self.0.trust.current(&self.0.filter)?;
@@ -114,7 +114,7 @@ impl RowFilter {
             Ok(Some(now)) => rows().and_then(|rows| self.passing(&now, &rows)),
             Err(error) => Err(error),
         };
-        asked.inspect_err(|_| self.0.has_failed.store(true, Ordering::Relaxed)).ok()
+        asked.inspect_err(|_| self.0.learnt.lock().has_failed = true).ok()
     }
 
     fn passing(&self, filter: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<BooleanArray> {
@@ -133,22 +133,21 @@ impl RowFilter {
 
     /// Returns the answers for all integers that can pass, once as many rows were asked about as there are such integers:
     /// then asking about each integer has cost no more than the rows did.
-    fn domain(&self, filter: &Arc<dyn PhysicalExpr>) -> Result<Option<&Domain>> {
-        if let Some(domain) = self.0.domain.get() {
-            return Ok(domain.as_ref());
-        }
-        let asked = self.0.learnt.lock().rows_in_all;
+    fn domain(&self, filter: &Arc<dyn PhysicalExpr>) -> Result<Option<Arc<Domain>>> {
         // Bounds alone are compared as fast as they are looked up, and those of a top-k change.
         let range = Range::of(filter, &self.0.columns).filter(|_| check::has_members(filter));
-        match range {
-            Some(range) if range.rows() > asked => Ok(None),
-            Some(range) => {
-                let Some(_asking) = self.0.domain_is_asked.try_lock() else { return Ok(None) };
-                let domain = Domain::ask(filter, &self.0.columns, range)?;
-                Ok(self.0.domain.get_or_init(|| domain).as_ref())
+        let Some(range) = range else { return Ok(None) };
+        {
+            let mut learnt = self.0.learnt.lock();
+            match &learnt.integers {
+                Integers::Asked(domain) => return Ok(domain.clone()),
+                Integers::NotAsked if range.rows() <= learnt.rows_in_all => learnt.integers = Integers::Asking,
+                Integers::NotAsked | Integers::Asking => return Ok(None),
             }
-            None => Ok(None),
         }
+        let domain = Domain::ask(filter, &self.0.columns, range)?.map(Arc::new);
+        self.0.learnt.lock().integers = Integers::Asked(domain.clone());
+        Ok(domain)
     }
 
     fn note(&self, rows: usize, passed: usize) {
