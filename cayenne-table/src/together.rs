@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use cayenne_format::{Error, Location, NewDataFile, Operation, Result};
 use cayenne_storage::{RowStream, WriteRequest};
@@ -111,7 +110,7 @@ pub(crate) async fn write_together(shared: &Arc<Shared>, writes: Vec<TableWrite>
 /// Writes the files of all tables, or leaves none.
 async fn write_files(writes: Vec<(usize, TableWrite)>) -> Result<Vec<Unnamed>> {
     let (stop, comes) = oneshot::channel::<()>();
-    let stopped = Stopped { is_so: Arc::default(), comes: comes.map(drop).boxed().shared() };
+    let stopped: Stopped = comes.map(drop).boxed().shared();
     let write = |(place, write): (usize, TableWrite)| write.into_files(place, stopped.clone());
     let mut under_way: FuturesUnordered<_> = writes.into_iter().map(write).collect();
     let mut written: Vec<Unnamed> = Vec::with_capacity(under_way.len());
@@ -121,7 +120,6 @@ async fn write_files(writes: Vec<(usize, TableWrite)>) -> Result<Vec<Unnamed>> {
             Ok(unnamed) => written.push(unnamed),
             Err(error) => {
                 // The others come to an end by themselves, and so take their files away.
-                stopped.is_so.store(true, Ordering::Release);
                 drop(stop.take());
                 failed.get_or_insert(error);
             }
@@ -149,19 +147,16 @@ impl TableWrite {
     }
 }
 
-/// Says that a write beside this one has failed.
-#[derive(Clone)]
-struct Stopped {
-    is_so: Arc<AtomicBool>,
-    comes: future::Shared<BoxFuture<'static, ()>>,
-}
+/// Comes about when a write beside this one has failed.
+type Stopped = future::Shared<BoxFuture<'static, ()>>;
 
 /// Ends a stream with an error when another write has failed.
 fn until(stopped: &Stopped, rows: RowStream) -> RowStream {
-    let is_so = Arc::clone(&stopped.is_so);
-    let broken_off = move || Error::invalid("the write of another table has failed");
-    let last = stream::once(async move { is_so.load(Ordering::Acquire).then(broken_off) });
-    rows.take_until(stopped.comes.clone()).chain(last.filter_map(|error| future::ready(error.map(Err)))).boxed()
+    let has_stopped = stopped.clone();
+    let broken_off = |()| Err(Error::invalid("the write of another table has failed"));
+    // A stream that came to its own end before has nothing to add.
+    let last = stream::once(async move { has_stopped.peek().copied().map(broken_off) });
+    rows.take_until(stopped.clone()).chain(last.filter_map(future::ready)).boxed()
 }
 
 /// How much was written of one table.
