@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cayenne_format::{DataFile, Error, Result, TableName};
 use cayenne_metastore::TableRecord;
 
+use crate::database::forbids_opening;
 use crate::{Database, Table};
 
 /// How closely to look.
@@ -59,22 +60,20 @@ impl Database {
         let mut report = CheckReport::default();
         for record in self.tables().await? {
             report.tables += 1;
-            self.check_marker(&record, &mut report).await;
-            match self.open_table(record).await {
-                Ok(table) => table.check(depth, &mut report).await?,
-                // Then the folder is not this table's, and its files say nothing; the marker has been reported.
-                Err(error) if error.stable_code() == "foreign-table-folder" => {}
-                Err(error) => return Err(error),
+            if self.check_marker(&record, &mut report).await {
+                self.open_table(record).await?.check(depth, &mut report).await?;
             }
         }
         Ok(report)
     }
 
-    async fn check_marker(&self, record: &TableRecord, report: &mut CheckReport) {
-        if let Err(error) = self.shared.storage.check_table_folder(&record.location, record.id).await {
-            let remedy = "bring `_table.json` back from a copy of the folder";
-            report.problems.push(Problem { table: record.name.clone(), error, remedy });
-        }
+    /// Returns whether the table can be opened. If not, the folder is not this table's, and its files say nothing.
+    async fn check_marker(&self, record: &TableRecord, report: &mut CheckReport) -> bool {
+        let Err(error) = self.shared.storage.check_table_folder(&record.location, record.id).await else { return true };
+        let opens = !forbids_opening(&error);
+        let remedy = "bring `_table.json` back from a copy of the folder, or use the version that wrote it";
+        report.problems.push(Problem { table: record.name.clone(), error, remedy });
+        opens
     }
 }
 

@@ -297,12 +297,9 @@ impl Database {
         Ok(Arc::clone(self.tables.lock().open.entry(table.id()).or_insert(table)))
     }
 
-    /// Two tables never share a folder. Without a readable marker the rows can still be read: `check` reports it.
     async fn refuse_foreign_folder(&self, record: &TableRecord) -> Result<()> {
         match self.shared.storage.check_table_folder(&record.location, record.id).await {
-            Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Unsupported) => {
-                Err(error.with("name", &record.name))
-            }
+            Err(error) if forbids_opening(&error) => Err(error.with("name", &record.name)),
             _ => Ok(()),
         }
     }
@@ -319,4 +316,10 @@ impl Database {
         }
         self.shared.metastore.close().await
     }
+}
+
+/// Says whether what is wrong with the marker of a table keeps the table from being opened: it is another table's, or of
+/// a newer version. Two tables never share a folder; without a readable marker the rows can still be read.
+pub(crate) fn forbids_opening(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Unsupported)
 }

@@ -52,6 +52,23 @@ async fn rows_are_read_without_a_marker_but_nothing_is_removed() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_a_newer_version_is_refused_and_the_other_tables_are_checked() {
+    let (folder, database) = database().await;
+    let (new, old) = (table(&database, "new").await, table(&database, "old").await);
+    old.append(rows(0..10)).await.unwrap();
+    let marker = folder.path().join("data").join(&new.record().location).join("_table.json");
+    let text = std::fs::read_to_string(&marker).unwrap().replace("\"format_version\":1", "\"format_version\":2");
+    std::fs::write(&marker, text).unwrap();
+    drop((new, old, database));
+    let database = open(folder.path()).await;
+    let error = database.table(&name("new")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    let report = database.check(CheckDepth::Deep).await.unwrap();
+    assert_eq!((report.tables, report.files, report.problems.len()), (2, 1, 1));
+    assert_eq!(report.problems[0].error.kind(), ErrorKind::Unsupported);
+}
+
 async fn codes(database: &Database) -> Vec<String> {
     let report = database.check(CheckDepth::Quick).await.unwrap();
     report.problems.iter().map(|problem| problem.error.stable_code().to_owned()).collect()
