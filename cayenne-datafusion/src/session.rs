@@ -56,7 +56,7 @@ pub fn recommended_config(partitions: NonZeroUsize) -> SessionConfig {
 /// Installs Cayenne in a session that is being built.
 pub trait SessionStateBuilderExt {
     /// Adds the catalog [`CATALOG`] with the tables of `database`, `STORED AS CAYENNE`, the function `cayenne_at`, and
-    /// the guard that refuses `FOR … AS OF`. Call it after `with_default_features`.
+    /// the guard that refuses `FOR … AS OF`. Call it after `with_config` and `with_default_features`.
     ///
     /// It switches `optimizer.enable_aggregate_dynamic_filter_pushdown` off in the settings of the builder: with it,
     /// DataFusion 55 prunes files by the minimum or maximum found so far even where another column of the aggregation

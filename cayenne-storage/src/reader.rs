@@ -165,11 +165,11 @@ impl Inner {
     async fn fetch(self: &Arc<Self>, key: SegmentKey, alignment: Alignment) -> Result<ByteBuffer> {
         let open = Arc::clone(self.open.get_or_try_init(|| self.open()).await?);
         let span = open.span(&key)?;
-        self.request.counters.bytes_read.fetch_add(span.blocks_length as u64, Ordering::Relaxed);
         let bytes = match open.read_cached(&span, alignment)? {
             Some(bytes) => bytes,
             None => task::blocking(move || open.read(&span, alignment)).await??,
         };
+        self.request.counters.bytes_read.fetch_add(span.blocks_length as u64, Ordering::Relaxed);
         if self.segments.admits(&key) {
             self.segments.insert(key, bytes.clone());
         }
