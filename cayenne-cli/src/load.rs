@@ -6,7 +6,7 @@ use std::time::Duration;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
 use cayenne_datafusion::{NewColumns, WriteTarget, write_plan};
-use cayenne_format::{Error, Result, Sequence, TableName, TableOptions};
+use cayenne_format::{Error, Result, Sequence, TableName};
 use cayenne_table::Table;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
@@ -57,7 +57,7 @@ pub(crate) async fn run(engine: &Engine, args: &LoadArgs, terminal: &mut Termina
 
 fn target(engine: &Engine, args: &LoadArgs, name: &TableName, existing: Option<&Arc<Table>>) -> Result<WriteTarget> {
     let Some(table) = existing else {
-        let mut options = TableOptions::default();
+        let mut options = engine.database.settings().table_options.clone();
         args.options.iter().try_for_each(|(name, value)| options.set(name, value))?;
         return Ok(WriteTarget::Create {
             database: Arc::clone(&engine.database),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cayenne_format::{Error, TableName, TableOptions};
+use cayenne_format::{Error, TableName};
 use cayenne_table::{Database, Table};
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::datasource::MemTable;
@@ -93,7 +93,8 @@ impl Tables {
             .collect::<Result<Vec<_>>>()?;
         let columns = if streams.is_empty() { NewColumns::AsDeclared } else { NewColumns::Nullable };
         let schema = columns.of(&schema);
-        wait(self.database.create_table_with(name, &schema, TableOptions::default(), streams)).map_err(external)?;
+        let options = self.database.settings().table_options.clone();
+        wait(self.database.create_table_with(name, &schema, options, streams)).map_err(external)?;
         Ok(())
     }
 }

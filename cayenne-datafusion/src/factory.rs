@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow_schema::Schema;
 use async_trait::async_trait;
-use cayenne_format::{Error, Result as CayenneResult, TableName, TableOptions, stored_schema};
+use cayenne_format::{Error, Result as CayenneResult, TableName, stored_schema};
 use cayenne_table::{Database, Table};
 use datafusion::catalog::{Session, TableProvider, TableProviderFactory};
 use datafusion::error::Result;
@@ -68,12 +68,12 @@ impl CayenneTableFactory {
     async fn open_or_create(&self, command: &CreateExternalTable) -> CayenneResult<Arc<Table>> {
         let name = TableName::try_from(command.name.table())?;
         refuse_clauses(&name, command)?;
-        let mut options = TableOptions::default();
-        command.options.iter().try_for_each(|(key, value)| options.set(bare_key(key), value))?;
         let [location] = command.locations.as_slice() else {
             return Err(Error::invalid("a Cayenne table has one location").with("table", &name));
         };
         let database = self.database(location).await?;
+        let mut options = database.settings().table_options.clone();
+        command.options.iter().try_for_each(|(key, value)| options.set(bare_key(key), value))?;
         let declared = command.schema.as_arrow();
         match database.table(&name).await? {
             Some(table) => {

@@ -7,6 +7,8 @@ mod dynamic_filter;
 mod error;
 mod factory;
 mod guard;
+mod inline_scan;
+mod maintenance;
 mod provider;
 mod prune;
 mod reader;

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use cayenne_table::Database;
-use datafusion::catalog::{MemoryCatalogProviderList, TableFunction};
+use datafusion::catalog::{MemoryCatalogProviderList, TableFunction, TableFunctionImpl};
 use datafusion::error::Result;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -13,6 +13,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use crate::catalog::CayenneCatalog;
 use crate::factory::CayenneTableFactory;
 use crate::guard::VersionGuard;
+use crate::maintenance::CayenneFlush;
 use crate::time_travel::CayenneAt;
 
 /// The name of the catalog of a database.
@@ -55,8 +56,8 @@ pub fn recommended_config(partitions: NonZeroUsize) -> SessionConfig {
 
 /// Installs Cayenne in a session that is being built.
 pub trait SessionStateBuilderExt {
-    /// Adds the catalog [`CATALOG`] with the tables of `database`, `STORED AS CAYENNE`, the function `cayenne_at`, and
-    /// the guard that refuses `FOR … AS OF`. Call it after `with_config` and `with_default_features`.
+    /// Adds the catalog [`CATALOG`] with the tables of `database`, `STORED AS CAYENNE`, the functions `cayenne_at` and
+    /// `cayenne_flush`, and the guard that refuses `FOR … AS OF`. Call it after `with_config` and `with_default_features`.
     ///
     /// It switches `optimizer.enable_aggregate_dynamic_filter_pushdown` off in the settings of the builder: with it,
     /// DataFusion 55 prunes files by the minimum or maximum found so far even where another column of the aggregation
@@ -75,8 +76,14 @@ impl SessionStateBuilderExt for SessionStateBuilder {
         self.table_factories()
             .get_or_insert_default()
             .insert("CAYENNE".to_owned(), Arc::new(CayenneTableFactory::new(database)));
-        let at = TableFunction::new("cayenne_at".to_owned(), Arc::new(CayenneAt::new(Arc::clone(database))));
-        self.table_functions().get_or_insert_default().insert("cayenne_at".to_owned(), Arc::new(at));
+        let functions: [(&str, Arc<dyn TableFunctionImpl>); 2] = [
+            ("cayenne_at", Arc::new(CayenneAt::new(Arc::clone(database)))),
+            ("cayenne_flush", Arc::new(CayenneFlush::new(Arc::clone(database)))),
+        ];
+        for (name, function) in functions {
+            let function = Arc::new(TableFunction::new(name.to_owned(), function));
+            self.table_functions().get_or_insert_default().insert(name.to_owned(), function);
+        }
         self.relation_planners().get_or_insert_default().insert(0, Arc::new(VersionGuard));
         self
     }

@@ -27,6 +27,7 @@ use futures::{FutureExt, StreamExt};
 use object_store::ObjectStore;
 
 use crate::error::external;
+use crate::inline_scan::InlineScan;
 use crate::reader::{FirstError, ScannedFile};
 
 /// What a scan reads, decided once.
@@ -81,7 +82,8 @@ impl FileSource for CayenneSource {
     ) -> Result<Arc<dyn FileOpener>> {
         let inner = self.inner.create_file_opener(object_store, base_config, partition)?;
         let columns = Arc::new(self.decoded_columns()?);
-        Ok(Arc::new(CayenneOpener { inner, scanned: Arc::clone(&self.scanned), columns }))
+        let inline = InlineScan::new(self.inner.as_ref());
+        Ok(Arc::new(CayenneOpener { inner, scanned: Arc::clone(&self.scanned), columns, inline }))
     }
 
     fn table_schema(&self) -> &TableSchema {
@@ -169,15 +171,21 @@ impl FileSource for CayenneSource {
     }
 }
 
-/// Opens files through Vortex, charges what they decode, and gives errors back as they were before they became text.
+/// Opens data files through Vortex and inline ones directly, charges what they decode, and gives errors back as they were before they became text.
 struct CayenneOpener {
     inner: Arc<dyn FileOpener>,
     scanned: Arc<Scanned>,
     columns: Arc<Schema>,
+    inline: InlineScan,
 }
 
 impl FileOpener for CayenneOpener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
+        if let Some(ScannedFile(inline)) = file.extension()
+            && inline.is_inline()
+        {
+            return Ok(self.inline.open(inline, &file));
+        }
         let rows = rows_of(&file);
         let opened = self.inner.open(file)?;
         let (scanned, columns) = (Arc::clone(&self.scanned), Arc::clone(&self.columns));

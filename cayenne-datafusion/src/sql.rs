@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use cayenne_format::{Error, TableName, TableOptions};
+use cayenne_format::{Error, TableName};
 use cayenne_table::Database;
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::error::Result;
@@ -100,7 +100,8 @@ async fn create_table(ctx: &SessionContext, database: Arc<Database>, command: Cr
         }
         (None, ..) => {
             let columns = columns_of(&command.input);
-            WriteTarget::Create { database, name, options: TableOptions::default(), columns }
+            let options = database.settings().table_options.clone();
+            WriteTarget::Create { database, name, options, columns }
         }
     };
     let plan = logical_write(Arc::unwrap_or_clone(command.input), target)?;

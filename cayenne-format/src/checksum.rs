@@ -41,6 +41,9 @@ impl fmt::Display for ContentHash {
 pub struct BlockChecksums(Vec<u64>);
 
 impl BlockChecksums {
+    /// Those of a file without blocks, such as one that is kept in the metastore.
+    pub const NONE: Self = Self(Vec::new());
+
     /// Returns the number of blocks.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -24,10 +24,12 @@ pub enum Operation {
     Delete,
     /// Files were rewritten; the rows stayed.
     Compact,
+    /// Inline rows moved to data files; the rows stayed.
+    Flush,
 }
 
 impl Operation {
-    const ALL: [Self; 5] = [Self::Append, Self::Overwrite, Self::Truncate, Self::Delete, Self::Compact];
+    const ALL: [Self; 6] = [Self::Append, Self::Overwrite, Self::Truncate, Self::Delete, Self::Compact, Self::Flush];
 
     /// Returns the word for it in the log.
     #[must_use]
@@ -38,6 +40,7 @@ impl Operation {
             Self::Truncate => "truncate",
             Self::Delete => "delete",
             Self::Compact => "compact",
+            Self::Flush => "flush",
         }
     }
 }

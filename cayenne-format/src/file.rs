@@ -83,6 +83,14 @@ pub struct DataFile {
     pub added_at: Sequence,
 }
 
+impl DataFile {
+    /// Says whether its bytes are in the metastore.
+    #[must_use]
+    pub fn is_inline(&self) -> bool {
+        matches!(self.location, Location::Inline(_))
+    }
+}
+
 /// Row positions of one data file that one commit hid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeletionFile {

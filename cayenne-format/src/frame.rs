@@ -22,6 +22,8 @@ pub enum FrameKind {
     Schema,
     /// The partition values of one data file.
     PartitionValues,
+    /// The rows of an inline data file.
+    InlineRows,
 }
 
 impl FrameKind {
@@ -30,13 +32,14 @@ impl FrameKind {
             Self::FileStats => 1,
             Self::Schema => 2,
             Self::PartitionValues => 3,
+            Self::InlineRows => 4,
         }
     }
 
     /// Returns the version that this build writes; it reads all up to it.
     const fn version(self) -> u16 {
         match self {
-            Self::FileStats | Self::Schema | Self::PartitionValues => 1,
+            Self::FileStats | Self::Schema | Self::PartitionValues | Self::InlineRows => 1,
         }
     }
 
@@ -45,6 +48,7 @@ impl FrameKind {
             Self::FileStats => "column statistics",
             Self::Schema => "schema",
             Self::PartitionValues => "partition values",
+            Self::InlineRows => "inline rows",
         }
     }
 }

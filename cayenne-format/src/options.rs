@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, UnsupportedTypeAction};
+use crate::{Error, InlineTotals, Result, UnsupportedTypeAction};
 
 /// How data files are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,83 @@ pub struct TableOptions {
     pub compression: Compression,
     /// What is done with columns of types that cannot be stored. Default `error`.
     pub unsupported_type_action: UnsupportedTypeAction,
+    /// Which writes stay in the metastore, and until when.
+    pub inline: InlineOptions,
+    /// Which snapshots besides the current one are kept.
+    pub retention: RetentionOptions,
+}
+
+/// Which writes are kept in the metastore, as one transaction without a file, and when their rows move to data files.
+///
+/// A limit of 0 switches off what it limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InlineOptions {
+    /// A write with more rows becomes data files; 0: every write does. Default 1,024.
+    pub max_rows: u64,
+    /// So does one with more bytes in the form of Arrow IPC; 0: every write does. Default 1 MiB.
+    pub max_bytes: u64,
+    /// At this many inline rows they are flushed to data files. Default 2,048.
+    pub flush_max_rows: u64,
+    /// At this many inline data files they are flushed. Default 16.
+    pub flush_max_segments: u64,
+    /// At this many inline bytes they are flushed. Default 2 MiB.
+    pub flush_max_bytes: u64,
+}
+
+impl Default for InlineOptions {
+    fn default() -> Self {
+        const MIB: u64 = 1024 * 1024;
+        Self { max_rows: 1024, max_bytes: MIB, flush_max_rows: 2048, flush_max_segments: 16, flush_max_bytes: 2 * MIB }
+    }
+}
+
+impl InlineOptions {
+    /// Every write becomes data files.
+    pub const OFF: Self =
+        Self { max_rows: 0, max_bytes: 0, flush_max_rows: 0, flush_max_segments: 0, flush_max_bytes: 0 };
+
+    /// Says whether small writes are kept in the metastore.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.max_rows > 0 && self.max_bytes > 0
+    }
+
+    /// Says whether a write of this many rows and bytes is kept in the metastore.
+    #[must_use]
+    pub fn admits(&self, rows: u64, bytes: u64) -> bool {
+        rows <= self.max_rows && bytes <= self.max_bytes
+    }
+
+    /// Says whether so many inline rows are to be flushed.
+    #[must_use]
+    pub fn is_full(&self, inline: InlineTotals) -> bool {
+        let reached = |found: u64, limit: u64| limit > 0 && found >= limit;
+        reached(inline.rows, self.flush_max_rows)
+            || reached(inline.files, self.flush_max_segments)
+            || reached(inline.bytes, self.flush_max_bytes)
+    }
+
+    fn validate(&self) -> Result<()> {
+        let never = self.flush_max_rows == 0 && self.flush_max_segments == 0 && self.flush_max_bytes == 0;
+        if self.is_on() && never {
+            return Err(Error::invalid("inline rows would never be flushed to data files")
+                .code("invalid-option")
+                .with("options", "cayenne_inline_flush_max_rows, …_segments and …_bytes are all 0")
+                .help("set one of them, or cayenne_inline_max_rows to 0"));
+        }
+        Ok(())
+    }
+}
+
+/// Which snapshots besides the current one are kept; one is kept if either rule keeps it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionOptions {
+    /// This many of the latest before the current one. Default 0.
+    pub count: u64,
+    /// Those that were current within this many seconds. Default 0.
+    pub seconds: u64,
 }
 
 impl Default for TableOptions {
@@ -60,6 +137,8 @@ impl Default for TableOptions {
             target_file_size_mb: DEFAULT_TARGET,
             compression: Compression::default(),
             unsupported_type_action: UnsupportedTypeAction::default(),
+            inline: InlineOptions::default(),
+            retention: RetentionOptions::default(),
         }
     }
 }
@@ -90,9 +169,25 @@ impl TableOptions {
             "unsupported_type_action" => {
                 self.unsupported_type_action = value.parse().map_err(|error: Error| error.with("option", name))?;
             }
+            "inline_max_rows" => self.inline.max_rows = parse_count(name, value)?,
+            "inline_max_bytes" => self.inline.max_bytes = parse_count(name, value)?,
+            "inline_flush_max_rows" => self.inline.flush_max_rows = parse_count(name, value)?,
+            "inline_flush_max_segments" => self.inline.flush_max_segments = parse_count(name, value)?,
+            "inline_flush_max_bytes" => self.inline.flush_max_bytes = parse_count(name, value)?,
+            "snapshot_retention_count" => self.retention.count = parse_count(name, value)?,
+            "snapshot_retention" => self.retention.seconds = parse_seconds(name, value)?,
             _ => return Err(unknown(name, bare)),
         }
         Ok(())
+    }
+
+    /// Says what is wrong with these options together, if anything is.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), naming the options.
+    pub fn validate(&self) -> Result<()> {
+        self.inline.validate()
     }
 
     /// Returns the options as name and text, as [`set`](Self::set) takes them.
@@ -102,6 +197,13 @@ impl TableOptions {
             ("cayenne_target_file_size_mb", self.target_file_size_mb.to_string()),
             ("cayenne_compression_strategy", self.compression.to_string()),
             ("cayenne_unsupported_type_action", self.unsupported_type_action.to_string()),
+            ("cayenne_inline_max_rows", self.inline.max_rows.to_string()),
+            ("cayenne_inline_max_bytes", self.inline.max_bytes.to_string()),
+            ("cayenne_inline_flush_max_rows", self.inline.flush_max_rows.to_string()),
+            ("cayenne_inline_flush_max_segments", self.inline.flush_max_segments.to_string()),
+            ("cayenne_inline_flush_max_bytes", self.inline.flush_max_bytes.to_string()),
+            ("cayenne_snapshot_retention_count", self.retention.count.to_string()),
+            ("cayenne_snapshot_retention", format!("{}s", self.retention.seconds)),
         ]
     }
 
@@ -121,7 +223,18 @@ impl TableOptions {
     }
 }
 
-const NAMES: [&str; 3] = ["target_file_size_mb", "compression_strategy", "unsupported_type_action"];
+const NAMES: [&str; 10] = [
+    "target_file_size_mb",
+    "compression_strategy",
+    "unsupported_type_action",
+    "inline_max_rows",
+    "inline_max_bytes",
+    "inline_flush_max_rows",
+    "inline_flush_max_segments",
+    "inline_flush_max_bytes",
+    "snapshot_retention_count",
+    "snapshot_retention",
+];
 
 fn parse_size(name: &str, value: &str) -> Result<NonZeroU64> {
     value.trim().parse().map_err(|error: std::num::ParseIntError| {
@@ -129,6 +242,33 @@ fn parse_size(name: &str, value: &str) -> Result<NonZeroU64> {
             .with("option", name)
             .with("found", value)
             .because(error)
+    })
+}
+
+fn parse_count(name: &str, value: &str) -> Result<u64> {
+    value.trim().parse().map_err(|error: std::num::ParseIntError| {
+        Error::invalid("option needs a whole number").with("option", name).with("found", value).because(error)
+    })
+}
+
+/// Reads `90s`, `15m`, `6h`, `7d`, or a plain number of seconds.
+fn parse_seconds(name: &str, value: &str) -> Result<u64> {
+    let text = value.trim().to_ascii_lowercase();
+    let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits).unwrap_or((&text, ""));
+    let factor = match unit.trim() {
+        "" | "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3_600),
+        "d" => Some(86_400),
+        _ => None,
+    };
+    let seconds = factor.and_then(|factor: u64| number.parse::<u64>().ok()?.checked_mul(factor));
+    seconds.ok_or_else(|| {
+        Error::invalid("option needs a length of time")
+            .with("option", name)
+            .with("found", value)
+            .help("write it as a whole number and a unit: 90s, 15m, 6h or 7d")
     })
 }
 
@@ -180,6 +320,31 @@ mod tests {
     fn a_misspelt_option_names_its_nearest_neighbour() {
         let error = TableOptions::default().set("cayenne_target_file_sise_mb", "7").unwrap_err();
         assert!(error.way_to_mend().unwrap().contains("did you mean 'cayenne_target_file_size_mb'"), "{error:?}");
+    }
+
+    #[test]
+    fn lengths_of_time_have_units() {
+        let of = |text: &str| {
+            let mut options = TableOptions::default();
+            options.set("cayenne_snapshot_retention", text).map(|()| options.retention.seconds).ok()
+        };
+        assert_eq!(
+            [of("90"), of("90s"), of("15m"), of("6 h"), of("7D")],
+            [Some(90), Some(90), Some(900), Some(21_600), Some(604_800)]
+        );
+        assert_eq!([of(""), of("s"), of("-1s"), of("1w"), of("99999999999999999d")], [None; 5]);
+    }
+
+    #[test]
+    fn inlining_without_a_way_out_is_refused() {
+        let mut options = TableOptions::default();
+        for limit in ["rows", "segments", "bytes"] {
+            assert!(options.validate().is_ok(), "one limit is enough");
+            options.set(&format!("inline_flush_max_{limit}"), "0").unwrap();
+        }
+        assert_eq!(options.validate().unwrap_err().stable_code(), "invalid-option");
+        options.set("inline_max_rows", "0").unwrap();
+        assert!(options.validate().is_ok(), "nothing is inlined");
     }
 
     #[test]

@@ -18,6 +18,18 @@ pub struct Snapshot {
     pub(crate) stored_rows: u64,
     pub(crate) stored_bytes: u64,
     pub(crate) hidden_rows: u64,
+    pub(crate) inline: InlineTotals,
+}
+
+/// How much of a snapshot is kept in the metastore.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InlineTotals {
+    /// The number of inline data files.
+    pub files: u64,
+    /// The number of their rows.
+    pub rows: u64,
+    /// Their length in bytes.
+    pub bytes: u64,
 }
 
 impl Snapshot {
@@ -33,6 +45,7 @@ impl Snapshot {
             stored_rows: 0,
             stored_bytes: 0,
             hidden_rows: 0,
+            inline: InlineTotals::default(),
         }
     }
 
@@ -108,7 +121,18 @@ impl Snapshot {
         self.tombstones.is_empty().then(|| self.stored_rows.saturating_sub(self.hidden_rows))
     }
 
+    /// Returns how much of it is kept in the metastore.
+    #[must_use]
+    pub fn inline(&self) -> InlineTotals {
+        self.inline
+    }
+
     pub(crate) fn insert_file(&mut self, file: DataFile) {
+        if file.is_inline() {
+            self.inline.files += 1;
+            self.inline.rows = self.inline.rows.saturating_add(file.rows);
+            self.inline.bytes = self.inline.bytes.saturating_add(file.bytes);
+        }
         self.stored_rows = self.stored_rows.saturating_add(file.rows);
         self.stored_bytes = self.stored_bytes.saturating_add(file.bytes);
         self.files.insert(file.id, Arc::new(file));
@@ -116,6 +140,11 @@ impl Snapshot {
 
     pub(crate) fn remove_file(&mut self, id: FileId) -> Option<Arc<DataFile>> {
         let file = self.files.remove(&id)?;
+        if file.is_inline() {
+            self.inline.files = self.inline.files.saturating_sub(1);
+            self.inline.rows = self.inline.rows.saturating_sub(file.rows);
+            self.inline.bytes = self.inline.bytes.saturating_sub(file.bytes);
+        }
         self.stored_rows = self.stored_rows.saturating_sub(file.rows);
         self.stored_bytes = self.stored_bytes.saturating_sub(file.bytes);
         let orphaned: Vec<FileId> =

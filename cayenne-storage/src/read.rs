@@ -7,8 +7,8 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray as _;
 use arrow_array::{Array as _, RecordBatch, RecordBatchOptions, StructArray, new_null_array};
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef};
-use cayenne_format::{DataFile, Error, FileDigest, FileDigester, FileId, Result, TableId};
-use futures::{FutureExt as _, Stream, StreamExt as _, future};
+use cayenne_format::{DataFile, Error, FileDigest, FileDigester, FileId, Location, Result, TableId};
+use futures::{FutureExt as _, Stream, StreamExt as _, future, stream};
 use vortex::array::VortexSessionExecute as _;
 use vortex::arrow::ArrowSessionExt as _;
 use vortex::dtype::DType;
@@ -19,6 +19,7 @@ use vortex::session::VortexSession;
 use crate::decode_memory::{DecodeMemory, SPLITS_AHEAD};
 use crate::error::from_vortex;
 use crate::fs::ReadFile;
+use crate::inline::{inline_rows, verify_inline};
 use crate::reader::{ReadRequest, open_data_file};
 use crate::storage::Storage;
 use crate::task;
@@ -40,6 +41,10 @@ impl Storage {
     /// disk said. The stream ends with its first error.
     pub async fn read(&self, request: ReadRequest, schema: SchemaRef) -> Result<RowStream> {
         let of = Origin { table: request.table, file: request.file.id };
+        if request.file.is_inline() {
+            let rows = inline_rows(&request.file, &schema).map_err(|error| error.with("table", request.table));
+            return Ok(stream::once(future::ready(rows)).boxed());
+        }
         let open = self.session().open_options().with_file_size(request.file.bytes).open(self.reader(request));
         let file = match AssertUnwindSafe(open).catch_unwind().await {
             Ok(opened) => opened.map_err(|error| of.undecodable(error))?,
@@ -63,6 +68,9 @@ impl Storage {
     /// record; [`ErrorKind::NotFound`](cayenne_format::ErrorKind::NotFound) with the code `missing-data-file`; or what
     /// the disk said.
     pub async fn verify(&self, location: &str, file: &DataFile) -> Result<()> {
+        if let Location::Inline(bytes) = &file.location {
+            return verify_inline(file, bytes);
+        }
         let path = self.file_path(location, &file.location)?;
         let fs = Arc::clone(self.fs());
         let (bytes, expected) = (file.bytes, file.hash);

@@ -1,10 +1,12 @@
 //! The only place of this crate that starts tasks. Whoever starts one holds it: dropping a [`Task`] stops it.
 
 use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use cayenne_format::{Error, Result};
+use futures::FutureExt as _;
 use tokio::task::JoinHandle;
 
 /// A task that is stopped when this is dropped; waiting for it gives its result.
@@ -18,6 +20,12 @@ impl<T> Task<T> {
     /// Stops the task without waiting for it to end; waiting afterwards does.
     pub fn stop(&self) {
         self.0.abort();
+    }
+
+    /// Says whether the task has come to an end.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
     }
 }
 
@@ -66,6 +74,11 @@ where
 #[expect(clippy::disallowed_methods, reason = "this is the wrapper that everything else uses")]
 pub fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Task<T> {
     Task(tokio::task::spawn_blocking(work))
+}
+
+/// Runs `future` where the caller is; a panic in it comes out as an error.
+pub(crate) async fn caught<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    AssertUnwindSafe(future).catch_unwind().await.unwrap_or_else(|payload| Err(panicked(payload.as_ref())))
 }
 
 /// Returns the error for a panic that was caught.

@@ -18,7 +18,8 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if the name is taken; `Unsupported` or `Invalid` for a schema that cannot be stored.
+    /// `AlreadyExists` if the name is taken; `Unsupported` or `Invalid` for a schema that cannot be stored; `Invalid` for
+    /// options that contradict each other.
     pub async fn create_table(&self, name: &TableName, schema: &Schema, options: TableOptions) -> Result<Arc<Table>> {
         self.create_table_with(name, schema, options, Vec::new()).await
     }
@@ -36,6 +37,7 @@ impl Database {
         rows: Vec<RowStream>,
     ) -> Result<Arc<Table>> {
         self.shared.writable()?;
+        options.validate()?;
         if self.find_record(name).await?.is_some() {
             return Err(name_taken(name));
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cayenne_format::{Environment, Error, ErrorKind, Result, TableId, TableName, path};
+use cayenne_format::{Environment, Error, ErrorKind, Result, TableId, TableName, TableOptions, path};
 use cayenne_metastore::{Metastore, SqliteMetastore, SqliteSettings, TableRecord};
 use cayenne_storage::{Fs, LocalFs, Storage, StorageSettings};
 use datafusion_execution::memory_pool::{MemoryPool, UnboundedMemoryPool};
@@ -35,6 +35,8 @@ pub struct DatabaseSettings {
     /// How long a view may be used before the metastore is asked for a newer one, in a process that does not write the
     /// table. Default one second.
     pub poll_interval: Duration,
+    /// The options of a table that is made without any. Default [`TableOptions::default`].
+    pub table_options: TableOptions,
 }
 
 impl Default for DatabaseSettings {
@@ -43,6 +45,7 @@ impl Default for DatabaseSettings {
             metastore: SqliteSettings::default(),
             storage: StorageSettings::default(),
             poll_interval: Duration::from_secs(1),
+            table_options: TableOptions::default(),
         }
     }
 }
@@ -304,7 +307,7 @@ impl Database {
         }
     }
 
-    /// Finishes what is under way, gives up the right to write, and closes the metastore.
+    /// Finishes what is under way, a flush included, gives up the right to write, and closes the metastore.
     ///
     /// # Errors
     ///
@@ -312,6 +315,7 @@ impl Database {
     pub async fn close(&self) -> Result<()> {
         let tables: Vec<_> = self.tables.lock().open.drain().map(|(_, table)| table).collect();
         for table in tables {
+            table.end_flush().await;
             table.release().await;
         }
         self.shared.metastore.close().await

@@ -3,19 +3,50 @@
 use std::sync::Arc;
 
 use cayenne_format::{
-    Change, CommitId, Error, NewDataFile, Operation, Requirement, Result, Sequence, Snapshot, Step, TableCommit,
-    WriterEpoch,
+    Change, CommitId, Error, FileId, NewDataFile, Operation, Requirement, Result, Sequence, Snapshot, Step,
+    TableCommit, WriterEpoch,
 };
 
 use crate::shared::Shared;
 use crate::writer::WriterGuard;
 use crate::{Table, View};
 
-/// Files that become part of a table, in place of all others if `operation` replaces them.
+/// Files that become part of a table, in place of others.
 pub(crate) struct Publication<'a> {
     pub(crate) table: &'a Table,
     pub(crate) operation: Operation,
+    pub(crate) replaced: Replaced,
     pub(crate) files: Vec<NewDataFile>,
+}
+
+/// Which files are no longer part of a table once others are.
+#[derive(Clone, Debug)]
+pub(crate) enum Replaced {
+    /// None.
+    Nothing,
+    /// All there are.
+    Everything,
+    /// These, whose rows are in the new files.
+    Rewritten(Vec<FileId>),
+}
+
+impl Replaced {
+    fn of(self, base: &View) -> Vec<FileId> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Everything => base.files().map(|file| file.id).collect(),
+            Self::Rewritten(files) => files,
+        }
+    }
+
+    /// Returns what must hold for the files to be replaced.
+    fn requirement(&self, base: &View) -> Option<Requirement> {
+        match self {
+            Self::Nothing => None,
+            Self::Everything => Some(Requirement::SnapshotIs(base.sequence())),
+            Self::Rewritten(files) => Some(Requirement::FilesLive(files.clone())),
+        }
+    }
 }
 
 /// What a commit did.
@@ -29,7 +60,7 @@ struct Turn<'a> {
     table: &'a Table,
     base: Arc<View>,
     next: Option<Snapshot>,
-    replaces: bool,
+    operation: Operation,
     _writer: WriterGuard<'a>,
 }
 
@@ -95,14 +126,17 @@ impl Shared {
 impl<'a> Publication<'a> {
     /// Waits until the table may commit, and composes what it commits.
     async fn take_turn(self) -> Result<(Turn<'a>, Option<TableCommit>)> {
-        let Self { table, operation, files } = self;
+        let Self { table, operation, replaced, files } = self;
         let writer = table.writer().await?;
         let base = table.view.load_full();
-        let replaces = operation != Operation::Append && base.files().len() > 0;
-        let commit = (!files.is_empty() || replaces).then(|| table.compose(operation, &base, files, writer.epoch));
+        let requires = replaced.requirement(&base).into_iter().collect();
+        let replaced = replaced.of(&base).into_iter().map(Change::RemoveFile);
+        let added = files.into_iter().map(|file| Change::AddFile(Box::new(file)));
+        let changes: Vec<_> = replaced.chain(added).collect();
+        let commit = (!changes.is_empty()).then(|| table.commit_of(operation, writer.epoch, requires, changes));
         let next = commit.as_ref().map(|commit| commit.apply(base.snapshot())).transpose();
         let next = next.map_err(|error| error.with("table", table.name()))?;
-        Ok((Turn { table, base, next, replaces, _writer: writer }, commit))
+        Ok((Turn { table, base, next, operation, _writer: writer }, commit))
     }
 }
 
@@ -120,20 +154,22 @@ impl Turn<'_> {
             tracing::error!(%sequence, expected = %next.sequence(), "a commit got another sequence than expected");
             self.table.reload().await?;
         }
-        let rows_removed = if self.replaces { self.base.snapshot().visible_rows().unwrap_or_default() } else { 0 };
+        let rows_removed = match self.operation {
+            Operation::Overwrite | Operation::Truncate => self.base.snapshot().visible_rows().unwrap_or_default(),
+            _ => 0,
+        };
         Ok(Published { sequence, rows_removed })
     }
 }
 
 impl Table {
-    fn compose(&self, operation: Operation, base: &View, files: Vec<NewDataFile>, epoch: WriterEpoch) -> TableCommit {
-        let mut requires = Vec::new();
-        let mut changes = Vec::new();
-        if operation != Operation::Append {
-            requires.push(Requirement::SnapshotIs(base.sequence()));
-            changes.extend(base.files().map(|file| Change::RemoveFile(file.id)));
-        }
-        changes.extend(files.into_iter().map(|file| Change::AddFile(Box::new(file))));
+    fn commit_of(
+        &self,
+        operation: Operation,
+        epoch: WriterEpoch,
+        requires: Vec<Requirement>,
+        changes: Vec<Change>,
+    ) -> TableCommit {
         TableCommit {
             id: CommitId::draw(self.shared.environment.ids.as_ref()),
             table: self.id(),

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use arrow_schema::SchemaRef;
 use cayenne_format::{CommitRecord, DataFile, Error, Result, Sequence, TableId, TableName, TableOptions};
 use cayenne_metastore::TableRecord;
+use cayenne_storage::task::Task;
 use cayenne_storage::{DataFileReader, LoadBlocks, ReadCounters, ReadRequest, RowStream, Storage};
 use tokio::sync::{Mutex, RwLock};
 
@@ -31,6 +32,8 @@ pub struct Table {
     /// Writes hold it shared while their files have no commit yet; whoever removes files holds it alone.
     pub(crate) unnamed_files: Arc<RwLock<()>>,
     pub(crate) pins: Pins,
+    /// The flush that goes on in the background, or the last one that did.
+    pub(crate) flushing: parking_lot::Mutex<Option<Task<()>>>,
     checked_at_ms: AtomicU64,
     refresh: Mutex<()>,
     blocks: Arc<dyn LoadBlocks>,
@@ -53,6 +56,7 @@ impl Table {
             is_writer: AtomicBool::new(false),
             unnamed_files: Arc::default(),
             pins: Pins::default(),
+            flushing: parking_lot::Mutex::default(),
             checked_at_ms: AtomicU64::new(0),
             refresh: Mutex::new(()),
             blocks,

@@ -11,7 +11,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::{OwnedRwLockReadGuard, oneshot};
 
 use crate::create::was_not_applied;
-use crate::publish::{Publication, Published};
+use crate::publish::{Publication, Published, Replaced};
 use crate::shared::Shared;
 use crate::{Database, Table, Written, task};
 
@@ -84,12 +84,13 @@ impl Database {
 }
 
 /// The files of one table, written and not named by a commit yet.
-struct Unnamed {
+pub(crate) struct Unnamed {
     /// Which of the writes they are of.
-    place: usize,
-    table: Arc<Table>,
-    operation: Operation,
-    files: Vec<NewDataFile>,
+    pub(crate) place: usize,
+    pub(crate) table: Arc<Table>,
+    pub(crate) operation: Operation,
+    pub(crate) replaced: Replaced,
+    pub(crate) files: Vec<NewDataFile>,
 }
 
 pub(crate) async fn write_together(shared: &Arc<Shared>, writes: Vec<TableWrite>) -> Result<Vec<Written>> {
@@ -104,7 +105,10 @@ pub(crate) async fn write_together(shared: &Arc<Shared>, writes: Vec<TableWrite>
         no_commit_yet.push(Arc::clone(&table.unnamed_files).read_owned().await);
     }
     let unnamed = write_files(writes).await?;
-    publish_files(shared, unnamed, no_commit_yet).await
+    let tables: Vec<_> = unnamed.iter().map(|unnamed| Arc::clone(&unnamed.table)).collect();
+    let written = publish_files(shared, unnamed, no_commit_yet).await?;
+    tables.iter().for_each(Table::flush_if_full);
+    Ok(written)
 }
 
 /// Writes the files of all tables, or leaves none.
@@ -139,11 +143,12 @@ impl TableWrite {
         let request = WriteRequest {
             location: table.record.location.clone(),
             schema: Arc::clone(table.schema()),
-            options: table.record.options.clone(),
+            options: table.options_of_write(),
             rows: rows.into_iter().map(|rows| until(&stopped, rows)).collect(),
         };
         let files = table.shared.storage.write(request).await?;
-        Ok(Unnamed { place, table, operation, files })
+        let replaced = if operation == Operation::Append { Replaced::Nothing } else { Replaced::Everything };
+        Ok(Unnamed { place, table, operation, replaced, files })
     }
 }
 
@@ -180,7 +185,8 @@ impl Counts {
     }
 }
 
-async fn publish_files(
+/// Makes files part of their tables, or removes them again.
+pub(crate) async fn publish_files(
     shared: &Arc<Shared>,
     unnamed: Vec<Unnamed>,
     no_commit_yet: Vec<OwnedRwLockReadGuard<()>>,
@@ -190,10 +196,9 @@ async fn publish_files(
     let tables: Vec<_> = unnamed.iter().map(|unnamed| Arc::clone(&unnamed.table)).collect();
     let (shared, written_to) = (Arc::clone(shared), tables.clone());
     let commit = async move {
-        let publications = written_to
-            .iter()
-            .zip(unnamed)
-            .map(|(table, Unnamed { operation, files, .. })| Publication { table, operation, files });
+        let publications = written_to.iter().zip(unnamed).map(|(table, Unnamed { operation, replaced, files, .. })| {
+            Publication { table, operation, replaced, files }
+        });
         let published = shared.publish(publications.collect()).await;
         // Held by the task and not by the caller, who may have gone: until here nobody may collect the files.
         drop(no_commit_yet);

@@ -5,5 +5,5 @@ mod rows;
 mod steps;
 
 pub use counting::{CountingFs, CountingMetastore};
-pub use rows::{numbers, numbers_schema, stream_of, sum_of};
+pub use rows::{files_only, numbers, numbers_schema, stream_of, sum_of};
 pub use steps::{FailingStep, SeenSteps, StoppingStep};

@@ -7,6 +7,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use cayenne_format::{InlineOptions, TableOptions};
 use cayenne_storage::RowStream;
 use futures::StreamExt;
 
@@ -14,6 +15,12 @@ use futures::StreamExt;
 #[must_use]
 pub fn numbers_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, false), Field::new("text", DataType::Utf8, true)]))
+}
+
+/// Returns options under which small writes become files as large ones do.
+#[must_use]
+pub fn files_only() -> TableOptions {
+    TableOptions { inline: InlineOptions::OFF, ..TableOptions::default() }
 }
 
 /// Returns the numbers of a range, each with a text.

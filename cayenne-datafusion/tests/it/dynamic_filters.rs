@@ -1,7 +1,7 @@
 //! Filters that arise while a query runs reach the rows of a file, and change no answer.
 
 use crate::explain::metric;
-use crate::fixture::{Fixture, fixture};
+use crate::fixture::{Fixture, fixture_of_files};
 
 /// Columns to join by: of each kind of value, with nulls, with NaN, with two zeros.
 const KEYS: [&str; 8] = ["k", "sparse", "nullable", "text", "amount", "x", "day", "id"];
@@ -24,7 +24,7 @@ const QUERIES: [&str; 13] = [
 ];
 
 async fn tables() -> Fixture {
-    let f = fixture().await;
+    let f = fixture_of_files().await;
     let columns = "value AS id, value % 997 AS k, value * 1000 AS sparse, \
          CASE WHEN value % 11 = 0 THEN NULL ELSE value % 1009 END AS nullable, \
          CASE WHEN value % 17 = 0 THEN NULL ELSE 'key ' || (value % 503) END AS text, \
@@ -90,7 +90,7 @@ async fn rows_are_dropped_before_the_join() {
 /// Invariant: a zone in which no key of the build side can lie is not decoded, even if its file has some.
 #[tokio::test(flavor = "multi_thread")]
 async fn zones_without_a_key_are_not_decoded() {
-    let f = fixture().await;
+    let f = fixture_of_files().await;
     f.run("CREATE TABLE sorted AS SELECT value AS id, value % 7 AS v FROM generate_series(1, 100000)").await;
     f.run("CREATE TABLE keys AS VALUES (100), (99900)").await;
     let query = "SELECT sum(v) FROM sorted JOIN keys ON id = column1";
@@ -102,7 +102,7 @@ async fn zones_without_a_key_are_not_decoded() {
 
 /// Twelve files of a hundred rows, `a` falling and `b` rising with each; the first file has no `a`, and `y` may be zero.
 async fn many_files() -> Fixture {
-    let f = fixture().await;
+    let f = fixture_of_files().await;
     f.run("CREATE TABLE many (a BIGINT, b BIGINT, y BIGINT)").await;
     for file in 0..12_i64 {
         let a = if file == 0 { "NULL::BIGINT".to_owned() } else { format!("{} - value", 100_000 - file * 1_000) };

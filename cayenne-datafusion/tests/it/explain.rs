@@ -1,6 +1,6 @@
 //! What plans show.
 
-use crate::fixture::fixture;
+use crate::fixture::fixture_of_files;
 
 /// Returns the first value of a metric in a plan.
 pub(crate) fn metric(plan: &str, name: &str) -> f64 {
@@ -13,7 +13,7 @@ pub(crate) fn metric(plan: &str, name: &str) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_names_the_table_the_sequence_and_the_files_kept() {
-    let f = fixture().await;
+    let f = fixture_of_files().await;
     f.run("CREATE TABLE t AS SELECT value AS id FROM generate_series(1, 1000)").await;
     for begin in [1_001, 2_001, 3_001] {
         f.run(&format!("INSERT INTO t SELECT value FROM generate_series({begin}, {})", begin + 999)).await;
@@ -36,7 +36,7 @@ async fn a_plan_names_the_table_the_sequence_and_the_files_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exact_statistics_answer_without_a_scan() {
-    let f = fixture().await;
+    let f = fixture_of_files().await;
     f.run("CREATE TABLE t AS SELECT value AS id, value::DOUBLE AS x FROM generate_series(1, 1000)").await;
     f.run("INSERT INTO t VALUES (5000, 2.5), (NULL, NULL)").await;
     let text = "SELECT count(*), count(id), min(id), max(id) FROM t";
@@ -55,7 +55,7 @@ async fn exact_statistics_answer_without_a_scan() {
 /// A join hands the range of its build side to the scan of its probe side, which then skips whole files.
 #[tokio::test(flavor = "multi_thread")]
 async fn dynamic_filters_prune_files() {
-    let f = fixture().await;
+    let f = fixture_of_files().await;
     f.run("CREATE TABLE facts AS SELECT value AS id FROM generate_series(1, 1000)").await;
     for begin in [100_001, 200_001, 300_001] {
         f.run(&format!("INSERT INTO facts SELECT value FROM generate_series({begin}, {})", begin + 999)).await;

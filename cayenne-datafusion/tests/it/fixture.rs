@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use cayenne_datafusion::{error_of, session, sql};
-use cayenne_format::Error;
+use cayenne_format::{Error, InlineOptions, TableOptions};
 use cayenne_table::{Database, DatabaseSettings};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -18,13 +18,27 @@ pub(crate) struct Fixture {
 }
 
 pub(crate) async fn fixture() -> Fixture {
+    fixture_with(DatabaseSettings::default()).await
+}
+
+/// A session whose tables have all of their rows in data files.
+pub(crate) async fn fixture_of_files() -> Fixture {
+    let table_options = TableOptions { inline: InlineOptions::OFF, ..TableOptions::default() };
+    fixture_with(DatabaseSettings { table_options, ..DatabaseSettings::default() }).await
+}
+
+async fn fixture_with(settings: DatabaseSettings) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
-    let (database, ctx) = open(folder.path()).await;
+    let (database, ctx) = open_with(folder.path(), settings).await;
     Fixture { folder, database, ctx }
 }
 
 pub(crate) async fn open(root: &Path) -> (Arc<Database>, SessionContext) {
-    let settings = DatabaseSettings { poll_interval: std::time::Duration::ZERO, ..DatabaseSettings::default() };
+    open_with(root, DatabaseSettings::default()).await
+}
+
+async fn open_with(root: &Path, settings: DatabaseSettings) -> (Arc<Database>, SessionContext) {
+    let settings = DatabaseSettings { poll_interval: std::time::Duration::ZERO, ..settings };
     let database = Database::builder(root).settings(settings).open().await.unwrap();
     let ctx = session(SessionConfig::new().with_target_partitions(2), Arc::default(), &database).unwrap();
     (database, ctx)

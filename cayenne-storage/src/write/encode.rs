@@ -6,7 +6,6 @@ use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_arr
 use arrow_schema::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use cayenne_format::{Compression, TypeRule, type_rule};
 use vortex::array::ArrayRef as VortexArray;
-use vortex::array::expr::stats::Stat;
 use vortex::arrow::ArrowSessionExt as _;
 use vortex::compressor::BtrBlocksCompressorBuilder;
 use vortex::dtype::{DType, FieldName, FieldPath};
@@ -15,11 +14,9 @@ use vortex::file::{VortexWriteOptions, WriteOptionsSessionExt as _, WriteStrateg
 use vortex::layout::LayoutStrategy;
 use vortex::session::VortexSession;
 
+use crate::write::stats::STATISTICS;
 use crate::write::text_compressor::{TextCompressor, TextEncoders};
 use crate::write::wide::{retype, wide_type};
-
-/// What is kept of each column in the footer, and from there in the manifest.
-const STATISTICS: [Stat; 4] = [Stat::Min, Stat::Max, Stat::NullCount, Stat::NaNCount];
 
 /// Returns the schema of the data files of a table with this stored schema.
 ///

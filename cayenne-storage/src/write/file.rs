@@ -145,6 +145,7 @@ impl Write {
 
     fn record(&self, id: FileId, name: String, summary: &WriteSummary, digest: FileDigest) -> NewDataFile {
         let rows = summary.row_count();
+        let found = summary.footer().statistics().map(|found| found.stats_sets().as_ref()).unwrap_or_default();
         let file = DataFile {
             id,
             location: Location::Path(name),
@@ -152,7 +153,7 @@ impl Write {
             bytes: digest.bytes,
             hash: digest.hash,
             partition: vec![],
-            stats: stats::file_stats(&self.schema, rows, summary.footer().statistics()),
+            stats: stats::file_stats(&self.schema, rows, found),
             added_at: Sequence::ZERO,
         };
         NewDataFile { file, blocks: digest.blocks }

@@ -6,6 +6,8 @@
 mod encode;
 mod file;
 mod gate;
+mod gather;
+mod inline;
 mod sink;
 mod sizing;
 mod stats;
@@ -36,6 +38,8 @@ use crate::storage::Storage;
 use crate::task::{self, Task};
 use file::Rows;
 use gate::{CloseOnDrop, Gate};
+use gather::{Gathered, again, gather};
+use inline::Inlined;
 use sizing::LastRatio;
 
 /// Rows as they come, batch by batch.
@@ -68,7 +72,8 @@ struct Write {
 }
 
 impl Storage {
-    /// Writes rows as data files of about the target size.
+    /// Writes rows as data files of about the target size, or as one inline data file if the options of the table admit
+    /// it: that one is durable only once it is committed.
     ///
     /// The files and the names of the files are on the disk when this returns. Without a row there is no file. Memory is
     /// bounded by the streams that are written at once, and charged to the pool. After an error the files are removed
@@ -79,7 +84,21 @@ impl Storage {
     /// [`ErrorKind::Invalid`](cayenne_format::ErrorKind::Invalid) for rows that do not fit the schema;
     /// [`ErrorKind::ResourceLimit`](cayenne_format::ErrorKind::ResourceLimit) if the disk is full or the pool refuses
     /// memory; what a stream of rows ends with; or what the disk said.
-    pub async fn write(&self, request: WriteRequest) -> Result<Vec<NewDataFile>> {
+    pub async fn write(&self, mut request: WriteRequest) -> Result<Vec<NewDataFile>> {
+        if request.options.inline.is_on() {
+            match task::caught(gather(request.rows, &request.options.inline)).await? {
+                Gathered::Few(rows) => match self.inline_file(&request.schema, &request.options, &rows)? {
+                    Inlined::Nothing => return Ok(Vec::new()),
+                    Inlined::File(file) => return Ok(vec![*file]),
+                    Inlined::TooLong => request.rows = again(rows),
+                },
+                Gathered::Many(rows) => request.rows = rows,
+            }
+        }
+        self.write_files(request).await
+    }
+
+    async fn write_files(&self, request: WriteRequest) -> Result<Vec<NewDataFile>> {
         let gate = Arc::new(Gate::new(Arc::clone(self.fs()), self.environment().clone()));
         let _open = CloseOnDrop(Arc::clone(&gate));
         let written = self.write_streams(Arc::clone(&gate), request).await;

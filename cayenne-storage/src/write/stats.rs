@@ -1,25 +1,48 @@
-//! Column statistics of a file, from those that Vortex computed while it wrote.
+//! Column statistics of a file, from those that Vortex computes while it writes.
+
+use std::sync::Arc;
 
 use arrow_buffer::i256;
 use arrow_schema::{DataType, Schema};
 use cayenne_format::{Bound, ColumnStats, FileStats, Value};
+use futures::{executor, future, stream};
+use vortex::array::ArrayRef as VortexArray;
 use vortex::array::expr::stats::{Precision, Stat};
 use vortex::array::stats::StatsSet;
-use vortex::file::FileStatistics;
+use vortex::error::VortexResult;
+use vortex::layout::layouts::file_stats::accumulate_stats;
+use vortex::layout::sequence::{SequenceId, SequentialStreamAdapter, SequentialStreamExt as _};
 use vortex::scalar::{DecimalValue, PValue, ScalarValue};
+use vortex::session::VortexSession;
 
-/// Returns the statistics of all columns of the stored schema.
-pub(crate) fn file_stats(stored: &Schema, rows: u64, found: Option<&FileStatistics>) -> FileStats {
+/// What is kept of each column in the footer, and from there in the manifest.
+pub(crate) const STATISTICS: [Stat; 4] = [Stat::Min, Stat::Max, Stat::NullCount, Stat::NaNCount];
+
+/// The longest text or binary that is kept whole as a bound: what Vortex keeps of it in a footer.
+const BOUND_BYTES_MAX: usize = 64;
+
+/// Returns the statistics of all columns of the stored schema, from one set for each column.
+pub(crate) fn file_stats(stored: &Schema, rows: u64, found: &[StatsSet]) -> FileStats {
     let columns: Vec<ColumnStats> = stored
         .fields()
         .iter()
         .enumerate()
         .map(|(index, field)| {
-            let set = found.and_then(|found| found.stats_sets().get(index));
-            set.map(|set| column_stats(field.data_type(), rows, set)).unwrap_or_default()
+            found.get(index).map(|set| column_stats(field.data_type(), rows, set)).unwrap_or_default()
         })
         .collect();
     FileStats::new(&columns)
+}
+
+/// Computes the sets of an array of rows as Vortex does for a file.
+pub(crate) fn compute(session: &VortexSession, rows: VortexArray) -> VortexResult<Vec<StatsSet>> {
+    let dtype = rows.dtype().clone();
+    let only = stream::once(future::ready(Ok((SequenceId::root().downgrade(), rows))));
+    let only = SequentialStreamAdapter::new(dtype, only).sendable();
+    let (accumulator, passed) = accumulate_stats(only, Arc::new(STATISTICS), BOUND_BYTES_MAX, session);
+    // Nothing in this stream waits.
+    executor::block_on_stream(passed).try_for_each(|chunk| chunk.map(drop))?;
+    Ok(accumulator.stats_sets())
 }
 
 fn column_stats(data_type: &DataType, rows: u64, set: &StatsSet) -> ColumnStats {

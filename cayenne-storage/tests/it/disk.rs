@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use cayenne_format::{DataFile, Environment, NewDataFile, Result, TableId, TableOptions};
+use cayenne_format::{DataFile, Environment, InlineOptions, NewDataFile, Result, TableId, TableOptions};
 use cayenne_storage::{Fs, LocalFs, ReadCounters, ReadRequest, RowStream, Storage, StorageSettings, WriteRequest};
 use datafusion_execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -116,11 +116,16 @@ pub(crate) fn rows(batches: Vec<RecordBatch>) -> RowStream {
 }
 
 pub(crate) fn request(schema: SchemaRef, rows: Vec<RowStream>) -> WriteRequest {
-    WriteRequest { location: LOCATION.into(), schema, options: TableOptions::default(), rows }
+    WriteRequest { location: LOCATION.into(), schema, options: files_only(), rows }
 }
 
 pub(crate) fn options(target_file_size_mb: u64) -> TableOptions {
-    TableOptions { target_file_size_mb: NonZeroU64::new(target_file_size_mb).unwrap(), ..TableOptions::default() }
+    TableOptions { target_file_size_mb: NonZeroU64::new(target_file_size_mb).unwrap(), ..files_only() }
+}
+
+/// Options under which small writes become files as large ones do.
+pub(crate) fn files_only() -> TableOptions {
+    TableOptions { inline: InlineOptions::OFF, ..TableOptions::default() }
 }
 
 pub(crate) fn read_request(new: &NewDataFile, counters: Arc<ReadCounters>) -> ReadRequest {

@@ -9,7 +9,7 @@ use arrow_buffer::{NullBuffer, OffsetBuffer, ScalarBuffer, i256};
 use arrow_schema::{DataType, Field, Fields, Schema, TimeUnit};
 use cayenne_format::{Compression, TableOptions, UnsupportedTypeAction, stored_schema};
 
-use crate::disk::{Disk, request, rows, whole};
+use crate::disk::{Disk, files_only, request, rows, whole};
 
 async fn comes_back(field: Field, array: ArrayRef) {
     let name = format!("{field:?}");
@@ -230,7 +230,7 @@ async fn both_compressions_come_back_and_differ_in_size() {
     let mut sizes = Vec::new();
     for compression in [Compression::BtrBlocks, Compression::Zstd] {
         let mut request = request(batch.schema(), vec![rows(vec![batch.clone()])]);
-        request.options = TableOptions { compression, ..TableOptions::default() };
+        request.options = TableOptions { compression, ..files_only() };
         let files = disk.storage.write(request).await.unwrap();
         assert_eq!(whole(&disk.read(&files[0], batch.schema()).await.unwrap()), batch);
         sizes.push(files[0].file.bytes);

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use cayenne_format::{NoSteps, TableOptions};
+use cayenne_format::NoSteps;
 use cayenne_metastore::{SqliteMetastore, SqliteSettings};
 use cayenne_table::Database;
-use cayenne_testkit::{CountingFs, CountingMetastore, numbers_schema};
+use cayenne_testkit::{CountingFs, CountingMetastore, files_only, numbers_schema};
 
 use crate::fixture::{name, read, rows, sum};
 
@@ -19,7 +19,7 @@ async fn a_small_append_flushes_thrice_and_a_warm_view_asks_nobody() {
     let fs = Arc::new(CountingFs::default());
     let builder = Database::builder(folder.path()).fs(Arc::clone(&fs) as _);
     let database = builder.metastore(Arc::clone(&metastore) as _).open().await.unwrap();
-    let t = database.create_table(&name("t"), &numbers_schema(), TableOptions::default()).await.unwrap();
+    let t = database.create_table(&name("t"), &numbers_schema(), files_only()).await.unwrap();
     t.append(rows(0..1_000)).await.unwrap();
 
     let (flushed, asked) = (fs.syncs(), metastore.calls());

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use cayenne_format::{Step, TableOptions};
+use cayenne_format::Step;
 use cayenne_table::CheckDepth;
-use cayenne_testkit::{FailingStep, numbers, numbers_schema, stream_of};
+use cayenne_testkit::{FailingStep, files_only, numbers, numbers_schema, stream_of};
 
 use crate::fixture::{existing, files_on_disk, name, open, open_with_steps, read, rows, sum, table};
 
@@ -59,7 +59,7 @@ async fn a_table_whose_making_fails_at_any_step_was_never_there() {
         let make = || {
             let streams = vec![stream_of(vec![numbers(0..10)])];
             let database = Arc::clone(&database);
-            async move { database.create_table_with(&name("t"), &numbers_schema(), TableOptions::default(), streams).await }
+            async move { database.create_table_with(&name("t"), &numbers_schema(), files_only(), streams).await }
         };
         steps.arm(*step);
         make().await.expect_err(step.name());

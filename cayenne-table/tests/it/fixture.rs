@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use cayenne_format::{Environment, Result, Steps, TableName, TableOptions};
+use cayenne_format::{Environment, Result, Steps, TableName};
 use cayenne_storage::RowStream;
 use cayenne_table::{Database, DatabaseSettings, PinnedView, Table};
-use cayenne_testkit::{numbers, numbers_schema, stream_of, sum_of};
+use cayenne_testkit::{files_only, numbers, numbers_schema, stream_of, sum_of};
 use futures::TryStreamExt;
 use tempfile::TempDir;
 
@@ -40,7 +40,7 @@ pub(crate) async fn database() -> (TempDir, Arc<Database>) {
 }
 
 pub(crate) async fn table(database: &Database, text: &str) -> Arc<Table> {
-    database.create_table(&name(text), &numbers_schema(), TableOptions::default()).await.unwrap()
+    database.create_table(&name(text), &numbers_schema(), files_only()).await.unwrap()
 }
 
 pub(crate) async fn existing(database: &Database, text: &str) -> Arc<Table> {

@@ -1,8 +1,8 @@
 //! The life of a table: made, written, read, reopened, dropped.
 
-use cayenne_format::{ErrorKind, Sequence, TableOptions};
+use cayenne_format::{ErrorKind, Sequence};
 use cayenne_table::{Access, CheckDepth, Database};
-use cayenne_testkit::{numbers, numbers_schema, stream_of};
+use cayenne_testkit::{files_only, numbers, numbers_schema, stream_of};
 
 use crate::fixture::{database, existing, files_on_disk, name, open, read, read_view, rows, sum, table};
 
@@ -71,10 +71,10 @@ async fn writes_of_nothing_make_no_commit_and_no_file() {
 async fn a_table_made_with_rows_appears_together_with_them() {
     let (_folder, database) = database().await;
     let streams = vec![stream_of(vec![numbers(0..50)]), stream_of(vec![numbers(50..80)])];
-    let made = database.create_table_with(&name("t"), &numbers_schema(), TableOptions::default(), streams).await;
+    let made = database.create_table_with(&name("t"), &numbers_schema(), files_only(), streams).await;
     let t = made.unwrap();
     assert_eq!(read(&t).await, sum(0..80));
-    let again = database.create_table(&name("t"), &numbers_schema(), TableOptions::default()).await.unwrap_err();
+    let again = database.create_table(&name("t"), &numbers_schema(), files_only()).await.unwrap_err();
     assert_eq!(again.stable_code(), "table-exists");
     assert_eq!(read(&t).await, sum(0..80));
 }

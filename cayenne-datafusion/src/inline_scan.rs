@@ -1,0 +1,69 @@
+//! Scanning inline data files: their rows are in memory as Arrow batches, so the filter and the projection of the scan
+//! are DataFusion's own.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_schema::SchemaRef;
+use cayenne_format::DataFile;
+use cayenne_storage::inline_rows;
+use datafusion::arrow::compute::filter_record_batch;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileOpenFuture, FileSource};
+use datafusion::error::Result;
+use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr::utils::conjunction_opt;
+use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
+use futures::{FutureExt, StreamExt, future, stream};
+
+use crate::dynamic_filter::is_dynamic;
+use crate::error::external;
+
+/// What a scan wants of the rows of an inline data file.
+#[derive(Clone)]
+pub(crate) struct InlineScan {
+    schema: SchemaRef,
+    filter: Option<Arc<dyn PhysicalExpr>>,
+    projection: Option<ProjectionExprs>,
+}
+
+impl InlineScan {
+    /// Returns what `source` was told, but for filters that change while the query runs: the operators that make them
+    /// drop those rows themselves, and there are few of them here.
+    pub(crate) fn new(source: &dyn FileSource) -> Self {
+        let filter = source.filter();
+        let lasting = filter.iter().flat_map(split_conjunction).filter(|conjunct| !is_dynamic(conjunct)).cloned();
+        Self {
+            schema: Arc::clone(source.table_schema().table_schema()),
+            filter: conjunction_opt(lasting),
+            projection: source.projection().cloned(),
+        }
+    }
+
+    /// Opens one inline data file.
+    pub(crate) fn open(&self, inline: &Arc<DataFile>, file: &PartitionedFile) -> FileOpenFuture {
+        // A scan may be cut into ranges of bytes; the rows belong to the one that has the first byte.
+        if file.range.as_ref().is_some_and(|range| range.start > 0) {
+            return future::ready(Ok(stream::empty().boxed())).boxed();
+        }
+        let (scan, inline) = (self.clone(), Arc::clone(inline));
+        let rows = async move { scan.rows(&inline) };
+        future::ready(Ok(stream::once(rows).boxed())).boxed()
+    }
+
+    fn rows(&self, inline: &DataFile) -> Result<RecordBatch> {
+        let rows = inline_rows(inline, &self.schema).map_err(external)?;
+        let kept = match &self.filter {
+            None => rows,
+            Some(filter) => {
+                let passes = filter.evaluate(&rows)?.into_array(rows.num_rows())?;
+                filter_record_batch(&rows, passes.as_boolean())?
+            }
+        };
+        match &self.projection {
+            None => Ok(kept),
+            Some(projection) => projection.make_projector(&self.schema)?.project_batch(&kept),
+        }
+    }
+}
