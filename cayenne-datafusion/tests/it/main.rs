@@ -17,6 +17,7 @@ mod dml_guard;
 mod dynamic_filters;
 mod explain;
 mod fixture;
+mod inline;
 mod memory;
 mod pruning;
 mod slt;

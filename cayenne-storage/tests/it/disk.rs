@@ -83,6 +83,16 @@ impl Disk {
         sendable(self.storage.write(request(schema, vec![rows(batches)]))).await
     }
 
+    /// Writes the batches as data files, and as an inline data file.
+    pub(crate) async fn write_both_ways(&self, batches: &[RecordBatch]) -> [Vec<NewDataFile>; 2] {
+        let files = self.write(batches.to_vec()).await.unwrap();
+        let mut small = request(batches[0].schema(), vec![rows(batches.to_vec())]);
+        small.options = TableOptions::default();
+        let inline = sendable(self.storage.write(small)).await.unwrap();
+        assert!(inline.len() == 1 && inline[0].file.is_inline());
+        [files, inline]
+    }
+
     pub(crate) async fn read(&self, new: &NewDataFile, schema: SchemaRef) -> Result<Vec<RecordBatch>> {
         self.read_counting(new, schema, Arc::default()).await
     }

@@ -9,6 +9,7 @@ mod disk;
 mod failing;
 mod fault_fs;
 mod folders;
+mod inline;
 mod memory;
 mod normalising;
 mod round_trip;

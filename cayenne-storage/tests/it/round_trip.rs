@@ -19,9 +19,10 @@ async fn comes_back(field: Field, array: ArrayRef) {
     let numbers = Int32Array::from_iter_values(0..i32::try_from(array.len()).unwrap());
     let batch = RecordBatch::try_new(schema, vec![Arc::new(numbers), array]).unwrap();
     let disk = Disk::new().await;
-    let files = disk.write(vec![batch.clone()]).await.unwrap();
-    let read = disk.read(&files[0], batch.schema()).await.unwrap();
-    assert_eq!(whole(&read), batch, "{name}");
+    for files in disk.write_both_ways(std::slice::from_ref(&batch)).await {
+        let read = disk.read(&files[0], batch.schema()).await.unwrap();
+        assert_eq!(whole(&read), batch, "{name}");
+    }
 }
 
 async fn kept(array: impl Array + 'static) {

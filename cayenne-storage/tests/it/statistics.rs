@@ -8,7 +8,7 @@ use arrow_array::types::{Float32Type, Float64Type};
 use arrow_array::*;
 use arrow_buffer::i256;
 use arrow_schema::{DataType, TimeUnit};
-use cayenne_format::{Bound, ColumnStats, Value};
+use cayenne_format::{Bound, ColumnStats, NewDataFile, Value};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -66,9 +66,14 @@ fn check_columns(columns: Vec<ArrayRef>, batch_rows: usize) {
     let batch = RecordBatch::try_from_iter_with_nullable(names.zip(columns).map(|(name, column)| (name, column, true)));
     let batch = batch.unwrap();
     let starts = (0..rows).step_by(batch_rows);
-    let batches = starts.map(|start| batch.slice(start, batch_rows.min(rows - start))).collect();
+    let batches: Vec<_> = starts.map(|start| batch.slice(start, batch_rows.min(rows - start))).collect();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let files = runtime.block_on(async { Disk::new().await.write(batches).await.unwrap() });
+    for files in runtime.block_on(async { Disk::new().await.write_both_ways(&batches).await }) {
+        check_files(files, &batch);
+    }
+}
+
+fn check_files(files: Vec<NewDataFile>, batch: &RecordBatch) {
     let mut start = 0;
     for file in files.into_iter().map(|new| new.file) {
         assert_eq!(file.stats.column_count(), batch.num_columns());
@@ -182,8 +187,10 @@ fn stats_of(array: ArrayRef) -> ColumnStats {
     let batch = RecordBatch::try_from_iter_with_nullable([("c", array, true)]).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let files = Disk::new().await.write(vec![batch]).await.unwrap();
-        files[0].file.stats.column(0).unwrap()
+        let [files, inline] = Disk::new().await.write_both_ways(&[batch]).await;
+        let stats = files[0].file.stats.column(0).unwrap();
+        assert_eq!(inline[0].file.stats.column(0).unwrap(), stats, "inline files know the same");
+        stats
     })
 }
 

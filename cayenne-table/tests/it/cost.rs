@@ -2,12 +2,28 @@
 
 use std::sync::Arc;
 
-use cayenne_format::NoSteps;
-use cayenne_metastore::{SqliteMetastore, SqliteSettings};
+use cayenne_format::{NoSteps, TableOptions};
+use cayenne_metastore::{MemoryMetastore, SqliteMetastore, SqliteSettings};
 use cayenne_table::Database;
 use cayenne_testkit::{CountingFs, CountingMetastore, files_only, numbers_schema};
 
 use crate::fixture::{name, read, rows, sum};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inline_append_is_one_commit_and_touches_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let metastore = Arc::new(CountingMetastore::new(Arc::new(MemoryMetastore::default())));
+    let fs = Arc::new(CountingFs::default());
+    let builder = Database::builder(folder.path()).fs(Arc::clone(&fs) as _);
+    let database = builder.metastore(Arc::clone(&metastore) as _).open().await.unwrap();
+    let t = database.create_table(&name("t"), &numbers_schema(), TableOptions::default()).await.unwrap();
+    t.append(rows(0..1)).await.unwrap();
+    let (flushed, listed, reads, asked) = (fs.syncs(), fs.lists(), fs.reads(), metastore.calls());
+    t.append(rows(1..1_000)).await.unwrap();
+    assert_eq!(read(&t).await, sum(0..1_000));
+    assert_eq!((fs.syncs(), fs.lists(), fs.reads()), (flushed, listed, reads));
+    assert_eq!(metastore.calls() - asked, 1);
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_small_append_flushes_thrice_and_a_warm_view_asks_nobody() {

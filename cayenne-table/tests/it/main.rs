@@ -15,6 +15,7 @@ mod cost;
 mod failure;
 mod fixture;
 mod history;
+mod inline;
 mod life;
 mod marker;
 mod processes;

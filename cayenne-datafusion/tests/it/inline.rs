@@ -1,0 +1,96 @@
+//! Queries give the same answers whether rows are inline, in data files, or in both.
+
+use crate::fixture::{Fixture, fixture, fixture_of_files};
+
+const MAKE: &str = "CREATE TABLE t AS SELECT value AS id, CASE WHEN value % 3 = 0 THEN NULL ELSE value % 7 END AS n,
+    concat('text ', value % 11) AS s, value * 0.5 AS f FROM range(0, 900)";
+const ADD: &str = "INSERT INTO t SELECT value AS id, value % 5 AS n, concat('more ', value % 4) AS s, value * 0.25 AS f
+    FROM range(900, 1500)";
+const ADD_MANY: &str = "INSERT INTO t SELECT value AS id, value % 13 AS n, concat('many ', value % 17) AS s, NULL AS f
+    FROM range(2000, 9000)";
+
+const QUERIES: &[&str] = &[
+    "SELECT count(*), min(id), max(id), sum(n), count(f) FROM t",
+    "SELECT * FROM t WHERE id BETWEEN 890 AND 905 ORDER BY id",
+    "SELECT s, count(*) FROM t WHERE n > 3 GROUP BY s ORDER BY s",
+    "SELECT id + 1 AS next, upper(s) FROM t WHERE f < 2 ORDER BY id",
+    "SELECT id FROM t WHERE n IS NULL AND s LIKE '%1%' ORDER BY id DESC LIMIT 5",
+    "SELECT id FROM t WHERE n IN (1, NULL, 2, 3, 4, 5) ORDER BY id LIMIT 7",
+    "SELECT id FROM t WHERE n NOT IN (1, 2, 3, 4, 5, 6) ORDER BY id LIMIT 7",
+    "SELECT id FROM t ORDER BY f DESC NULLS LAST, id LIMIT 9",
+    "SELECT count(*) FROM t AS a JOIN t AS b ON a.id = b.id + 700 WHERE b.n = 4",
+    "SELECT count(*) FROM t WHERE id IN (SELECT id * 2 FROM t WHERE s = 'more 1')",
+    "SELECT max(id) FROM t WHERE s = 'text 3'",
+    "SELECT count(*) FROM (SELECT * FROM t LIMIT 950)",
+    "SELECT 1 FROM t WHERE id = 901",
+    "SELECT count(*) FROM t WHERE false",
+];
+
+async fn answers(f: &Fixture) -> Vec<Vec<String>> {
+    let mut answers = Vec::new();
+    for query in QUERIES {
+        answers.push(f.rows(query).await);
+    }
+    answers
+}
+
+// TESTING T16 and T17: the same statements on inline, filed and mixed tables.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_do_not_depend_on_where_rows_are() {
+    let (inline, files) = (fixture().await, fixture_of_files().await);
+    for f in [&inline, &files] {
+        f.run(MAKE).await;
+        f.run(ADD).await;
+    }
+    for (f, expected) in [(&inline, "true"), (&files, "false")] {
+        assert_eq!(f.rows("SELECT DISTINCT location = 'inline' FROM \"t$files\"").await, [expected]);
+    }
+    let expected = answers(&files).await;
+    assert_eq!(answers(&inline).await, expected);
+    for f in [&inline, &files] {
+        f.run(ADD_MANY).await;
+    }
+    let expected = answers(&files).await;
+    assert_eq!(answers(&inline).await, expected, "both kinds in one scan");
+    inline.run("SELECT * FROM cayenne_flush('t')").await;
+    assert_eq!(answers(&inline).await, expected, "after the flush");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flush_tells_what_it_did_and_is_done_by_running_it_only() {
+    let f = fixture().await;
+    f.run("CREATE TABLE t AS SELECT value AS id FROM range(0, 10)").await;
+    f.run("EXPLAIN SELECT * FROM cayenne_flush('t')").await;
+    assert_eq!(f.rows("SELECT location FROM \"t$files\"").await, ["inline"]);
+    assert_eq!(f.rows("SELECT * FROM cayenne_flush('t')").await, ["t,10,1,1,2"]);
+    assert_eq!(f.rows("SELECT rows, inline_files FROM cayenne_flush('t')").await, ["0,0"]);
+    assert_eq!(f.rows("SELECT operation FROM \"t$snapshots\" ORDER BY sequence").await, ["append", "flush"]);
+    assert_eq!(f.fails("SELECT * FROM cayenne_flush('nowhere')").await.stable_code(), "no-table");
+    for wrong in ["", "1", "'t', 't'", "NULL"] {
+        let error = f.fails(&format!("SELECT * FROM cayenne_flush({wrong})")).await;
+        assert!(error.to_string().contains("cayenne_flush"), "{wrong}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inline_files_are_pruned_by_their_statistics() {
+    let f = fixture().await;
+    f.run("CREATE TABLE t AS SELECT value AS id FROM range(0, 10)").await;
+    f.run("INSERT INTO t SELECT value AS id FROM range(10, 20)").await;
+    let plan = f.plan("EXPLAIN SELECT * FROM t WHERE id = 15").await;
+    assert!(plan.contains("files=1/2"), "{plan}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_of_sql_decide_what_is_inline() {
+    let f = fixture().await;
+    let root = f.folder.path().display();
+    f.run(&format!(
+        "CREATE EXTERNAL TABLE t (id BIGINT) STORED AS CAYENNE LOCATION '{root}' OPTIONS ('inline_max_rows' '5')"
+    ))
+    .await;
+    f.run("INSERT INTO t SELECT value FROM range(0, 5)").await;
+    f.run("INSERT INTO t SELECT value FROM range(5, 11)").await;
+    let places = f.rows("SELECT rows, location = 'inline' FROM \"t$files\" ORDER BY rows").await;
+    assert_eq!(places, ["5,true", "6,false"]);
+}
