@@ -1,5 +1,6 @@
 //! Workloads: what is measured. One module each; add one here and it is on the command line and in the report.
 
+mod compare;
 mod load;
 mod open;
 mod queries;

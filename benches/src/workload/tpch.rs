@@ -11,6 +11,7 @@ use crate::process::Process;
 use crate::protocol::{Reply, Request};
 use crate::report::goal::Goal;
 use crate::report::table::{Row, Section, Table, Unit};
+use crate::workload::compare::compare;
 use crate::workload::load::{self, ALL, BEFORE, LOAD};
 use crate::workload::queries::{self, Query};
 use crate::workload::{Options, Workload};
@@ -126,7 +127,7 @@ fn warm(engines: &Engines, options: &Options, outcome: &mut Outcome) {
     let mut expected_rows = BTreeMap::new();
     for query in queries::ALL {
         let answers = answers(&mut running, query, options, outcome);
-        compare(query, &answers, outcome);
+        compare(query.id, query.ordered, &answers, outcome);
         expected_rows.extend(answers.iter().map(|(engine, answer)| ((query.id, *engine), answer.rows.len())));
     }
     for round in 1..=options.rounds {
@@ -180,17 +181,6 @@ fn answers<'a>(
     answers
 }
 
-/// Compares every pair, so that the one engine that differs from all others shows.
-fn compare(query: Query, answers: &[(&str, Answer)], outcome: &mut Outcome) {
-    for (index, (left, expected)) in answers.iter().enumerate() {
-        for (right, found) in answers.iter().skip(index + 1) {
-            if let Some(difference) = expected.difference(found, query.ordered) {
-                outcome.problem(format!("{} differs between {left} and {right}: {difference}", query.id));
-            }
-        }
-    }
-}
-
 fn close_all(running: Vec<(&Engine, Process)>, outcome: &mut Outcome) {
     for (engine, process) in running {
         if let Some(closed) = outcome.keep(&format!("{} close", engine.name), process.close()) {
@@ -207,29 +197,4 @@ fn record(section: &str, subject: &str, engine: &str, reply: &Reply, outcome: &m
 
 fn request(query: Query, options: &Options, answer: bool) -> Request {
     Request::Query { id: query.id.to_owned(), sql: query.sql(options.sf), answer }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::answer::Cell;
-
-    fn one(value: i64) -> Answer {
-        Answer { rows: vec![vec![Cell::Whole(value)]] }
-    }
-
-    #[test]
-    fn engine_that_differs_from_all_others_shows() {
-        let mut outcome = Outcome::default();
-        compare(queries::Q06, &[("cayenne", one(1)), ("parquet", one(2)), ("duckdb", one(2))], &mut outcome);
-        assert_eq!(outcome.problems.len(), 2);
-        assert!(outcome.problems.iter().all(|problem| problem.contains("cayenne")));
-    }
-
-    #[test]
-    fn equal_answers_are_no_problem() {
-        let mut outcome = Outcome::default();
-        compare(queries::Q06, &[("cayenne", one(1)), ("duckdb", one(1))], &mut outcome);
-        assert!(outcome.problems.is_empty());
-    }
 }
