@@ -14,7 +14,7 @@ use crate::report::table::{Row, Section, Table, Unit};
 use crate::workload::compare::compare;
 use crate::workload::load::{self, ALL, BEFORE, LOAD};
 use crate::workload::queries::{self, Query};
-use crate::workload::{Options, Workload};
+use crate::workload::{Options, QUERY_ENGINES, Workload};
 
 const NAME: &str = "tpch";
 const COLD: &str = "cold";
@@ -32,6 +32,10 @@ impl Workload for Tpch {
         "Loads the eight TPC-H tables from Parquet, each durable before it counts as loaded, and runs the 22 queries. \
          Cold is the first query of a fresh process while the operating system's file cache is warm. \
          Warm is a process that has run all queries once; engines take turns within each query."
+    }
+
+    fn engines(&self) -> &'static [&'static str] {
+        QUERY_ENGINES
     }
 
     fn run(&self, engines: &mut Engines, options: &Options) -> Result<Outcome> {
