@@ -38,12 +38,16 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) quick: bool,
 
+    /// One round of everything in a tiny size: shows that it runs, and measures nothing.
+    #[arg(long, conflicts_with_all = ["quick", "sf", "rounds"])]
+    pub(crate) smoke: bool,
+
     /// TPC-H scale factor; 1 is about a gigabyte of text.
     #[arg(long, default_value_t = 1.0, value_parser = scale_factor)]
     pub(crate) sf: f64,
 
     /// Engines to compare with, separated by commas.
-    #[arg(long, value_delimiter = ',', default_values_t = [Peer::Duckdb, Peer::Parquet])]
+    #[arg(long, value_delimiter = ',', default_values_t = Peer::ALL)]
     pub(crate) against: Vec<Peer>,
 
     /// Threads of every engine; the machine's cores if not given.
@@ -94,6 +98,7 @@ pub(crate) enum Format {
 pub(crate) enum EngineName {
     Cayenne,
     Parquet,
+    Sqlite,
 }
 
 /// An engine that Cayenne is compared with.
@@ -101,14 +106,18 @@ pub(crate) enum EngineName {
 pub(crate) enum Peer {
     Duckdb,
     Parquet,
+    Sqlite,
 }
 
 impl Peer {
+    const ALL: [Self; 3] = [Self::Duckdb, Self::Parquet, Self::Sqlite];
+
     /// The name in reports and on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Duckdb => "duckdb",
             Self::Parquet => "parquet",
+            Self::Sqlite => "sqlite",
         }
     }
 }

@@ -75,9 +75,12 @@ pub(crate) fn prepare(folder: &Path, sf: f64, tables: &[&'static str]) -> Result
 
 /// Reads the files of `tables` once, so that no engine is the one that finds them outside the page cache.
 pub(crate) fn read_once(folder: &Path, tables: &[&str]) -> Result<()> {
-    for table in tables {
-        io::copy(&mut File::open(file(folder, table))?, &mut io::sink())?;
-    }
+    tables.iter().try_for_each(|table| read_file_once(&file(folder, table)))
+}
+
+/// Reads one file into the page cache.
+pub(crate) fn read_file_once(path: &Path) -> Result<()> {
+    io::copy(&mut File::open(path)?, &mut io::sink())?;
     Ok(())
 }
 
@@ -98,11 +101,15 @@ fn write_tables(folder: &Path, sf: f64, tables: &[&str]) -> Result<()> {
 }
 
 fn write_table(folder: &Path, sf: f64, table: &str) -> Result<()> {
-    let path = file(folder, table);
+    write_file(&file(folder, table), batches(table, sf)?)
+}
+
+/// Writes a Parquet file that is whole as soon as it has its name.
+pub(crate) fn write_file(path: &Path, batches: Box<dyn RecordBatchReader>) -> Result<()> {
     let unfinished = path.with_extension("parquet.unfinished");
-    write_parquet(&unfinished, batches(table, sf)?)?;
-    fs::rename(&unfinished, &path)?;
-    folders::sync_new_file(&path)
+    write_parquet(&unfinished, batches)?;
+    fs::rename(&unfinished, path)?;
+    folders::sync_new_file(path)
 }
 
 fn write_parquet(path: &Path, batches: Box<dyn RecordBatchReader>) -> Result<()> {

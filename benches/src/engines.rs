@@ -8,6 +8,7 @@ use crate::args::Peer;
 use crate::measure::Outcome;
 use crate::process::{Launch, Process};
 use crate::protocol::Reply;
+use crate::trace::Trace;
 use crate::{Result, folders, python};
 
 /// The name of the engine that all others are compared with.
@@ -24,12 +25,19 @@ pub(crate) struct Engine {
     version: Option<String>,
     /// Whether a load failed; the engine then sits out the rest of the run.
     broken: bool,
+    /// Whether the workload that runs has work for it.
+    wanted: bool,
 }
 
 impl Engine {
     /// Starts a process and opens the database.
     pub(crate) fn open(&self) -> Result<(Process, Reply)> {
         Process::open(&self.launch, &self.dir, self.threads)
+    }
+
+    /// Starts a process whose flushes are written down, and opens the database.
+    pub(crate) fn open_traced(&self, trace: &Trace) -> Result<Process> {
+        Ok(Process::open(&trace.around(&self.launch), &self.dir, self.threads)?.0)
     }
 
     /// Starts a process and asks nothing of it.
@@ -58,6 +66,10 @@ impl Engine {
     /// Takes the engine out of the rest of the run.
     pub(crate) fn set_broken(&mut self) {
         self.broken = true;
+    }
+
+    fn takes_part(&self) -> bool {
+        self.wanted && !self.broken
     }
 }
 
@@ -91,22 +103,37 @@ impl Engines {
         if peers.contains(&Peer::Duckdb) {
             engines.add_duckdb(threads)?;
         }
+        if peers.contains(&Peer::Sqlite) {
+            engines.add(Peer::Sqlite.name(), own_binary(Peer::Sqlite.name())?, threads)?;
+        }
         Ok(engines)
+    }
+
+    /// Lets only the engines of these names take part from now on.
+    pub(crate) fn choose(&mut self, names: &[&str]) {
+        for engine in &mut self.all {
+            engine.wanted = names.contains(&engine.name);
+        }
     }
 
     /// Returns the engines that still take part.
     pub(crate) fn usable(&self) -> impl Iterator<Item = &Engine> {
-        self.all.iter().filter(|engine| !engine.broken)
+        self.all.iter().filter(|engine| engine.takes_part())
     }
 
     /// Returns the engines that still take part, to be loaded.
     pub(crate) fn usable_mut(&mut self) -> impl Iterator<Item = &mut Engine> {
-        self.all.iter_mut().filter(|engine| !engine.broken)
+        self.all.iter_mut().filter(|engine| engine.takes_part())
     }
 
     /// Returns all engines, with or without results.
     pub(crate) fn all(&self) -> &[Engine] {
         &self.all
+    }
+
+    /// Returns the folder of this run, which goes away with it.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     pub(crate) fn skipped(&self) -> &[Skipped] {
@@ -130,7 +157,7 @@ impl Engines {
     fn add(&mut self, name: &'static str, launch: Launch, threads: usize) -> Result<()> {
         let dir = self.folder.path().join(name);
         folders::reset(&dir)?;
-        self.all.push(Engine { name, dir, launch, threads, version: None, broken: false });
+        self.all.push(Engine { name, dir, launch, threads, version: None, broken: false, wanted: true });
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! `cayenne-bench`: measures Cayenne beside other engines and writes a report.
 //!
 //! The process that measures runs no query itself. Each engine is a child process that speaks JSON lines, so that its
-//! peak memory and its CPU seconds are its own. The two Rust engines are this same binary, called with `engine NAME`.
+//! peak memory and its CPU seconds are its own. The Rust engines are this same binary, called with `engine NAME`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its terminal")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads clocks and files directly")]
@@ -11,6 +11,7 @@ mod args;
 mod data;
 mod engine;
 mod engines;
+mod events;
 mod folders;
 mod machine;
 mod measure;
@@ -21,6 +22,7 @@ mod protocol;
 mod python;
 mod report;
 mod run;
+mod trace;
 mod workload;
 
 use std::error::Error;
@@ -30,7 +32,7 @@ use clap::Parser;
 
 use crate::args::{Args, Command};
 
-/// Both Rust engines allocate through it, so that the allocator is never the difference between them.
+/// The Rust engines allocate through it, so that the allocator is never the difference between them; SQLite brings its own.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

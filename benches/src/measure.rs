@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::Result;
+use crate::engines::Skipped;
 
 /// What a sample counts, with its unit in the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -16,6 +17,10 @@ pub(crate) enum Metric {
     SpawnToAnswerMs,
     PeakRssBytes,
     DiskBytes,
+    RowsPerS,
+    CommitsPerS,
+    /// Calls that bring something to stable storage, for one commit.
+    Flushes,
 }
 
 /// All samples of one metric of one subject on one engine.
@@ -59,6 +64,14 @@ pub(crate) fn median(samples: &[f64]) -> f64 {
     f64::midpoint(lower, upper)
 }
 
+/// Returns the smallest sample that `percent` of all are not above, zero if there are none.
+pub(crate) fn percentile(samples: &[f64], percent: usize) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
+}
+
 /// Where a sample belongs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
@@ -73,6 +86,8 @@ pub(crate) struct Outcome {
     pub(crate) measurements: Vec<Measurement>,
     /// Differing answers and failed requests. One of them makes the run fail.
     pub(crate) problems: Vec<String>,
+    /// What could not be measured here, and why. The run counts all the same.
+    pub(crate) skipped: Vec<Skipped>,
 }
 
 impl Outcome {
@@ -113,6 +128,12 @@ impl Outcome {
                 None
             }
         }
+    }
+
+    /// Tells at once that something is left out, and remembers it for the report.
+    pub(crate) fn skip(&mut self, what: &str, reason: String) {
+        println!("SKIPPED {what}: {reason}");
+        self.skipped.push(Skipped { engine: what.to_owned(), reason });
     }
 
     /// Tells a problem at once and remembers it for the end.
@@ -172,6 +193,16 @@ mod tests {
         assert!((median(&[3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
         assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < f64::EPSILON);
         assert!(median(&[]).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn percentile_is_a_sample() {
+        let samples: Vec<f64> = (1..=500).map(f64::from).collect();
+        for (percent, expected) in [(50, 250.0), (99, 495.0), (100, 500.0)] {
+            assert!((percentile(&samples, percent) - expected).abs() < f64::EPSILON, "{percent}");
+        }
+        assert!((percentile(&[3.0], 1) - 3.0).abs() < f64::EPSILON);
+        assert!(percentile(&[], 50).abs() < f64::EPSILON);
     }
 
     #[test]

@@ -16,6 +16,18 @@ pub(crate) enum Request {
     Load { table: String, source: PathBuf },
     /// Run a query to its last row; send the rows back only if `answer` asks for them.
     Query { id: String, sql: String, answer: bool },
+    /// Hold the rows of one Parquet file in memory, cut into commits, and make empty tables of that schema.
+    Prepare { source: PathBuf, rows_per_commit: usize, tables: Vec<String> },
+    /// Append the first prepared commits to one table, one after the other, each durable before the next begins.
+    Append { table: String, commits: usize },
+    /// Append prepared commits to each table by a writer of its own, all at once.
+    AppendAtOnce { tables: Vec<String>, commits: usize },
+    /// Make tables whose manifests name data files that nobody wrote.
+    Fabricate { tables: Vec<String>, files: usize },
+    /// Open the handle of every table.
+    OpenTables,
+    /// Make the physical plan of a query, and do not run it.
+    Plan { sql: String },
     /// Close the database and end the process.
     Close,
 }
@@ -31,6 +43,10 @@ pub(crate) struct Reply {
     pub(crate) cpu_ms: f64,
     /// Rows of a query's result.
     pub(crate) rows: u64,
+    /// How long each commit of a stream took, in their order.
+    pub(crate) commit_ms: Vec<f64>,
+    /// Data files that a plan reads.
+    pub(crate) files: Option<u64>,
     pub(crate) answer: Option<Answer>,
     /// The largest resident size so far, where the system tells it.
     pub(crate) peak_rss_bytes: Option<u64>,

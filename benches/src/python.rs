@@ -6,13 +6,14 @@ use std::process::{Command, Stdio};
 
 use crate::{Result, folders};
 
-/// The version that the published numbers compare with; any other is better than none.
-const WANTED: &str = "duckdb==2.0.0";
+/// The versions that the published numbers compare with; any other is better than none.
+const WANTED: [&str; 2] = ["duckdb==2.0.0", "pyarrow==26.0.1"];
+const ANY: [&str; 2] = ["duckdb", "pyarrow"];
 
 /// The engine's side of the protocol; written to a file because Python wants one.
 const SCRIPT: &str = include_str!("../engines/duckdb_engine.py");
 
-/// Returns a Python that imports `duckdb`, with the system's own first.
+/// Returns a Python that imports `duckdb`, and `pyarrow` to hand it rows, with the system's own first.
 ///
 /// The first call on a machine downloads the wheel and takes a while.
 pub(crate) fn with_duckdb() -> Result<PathBuf> {
@@ -39,14 +40,14 @@ pub(crate) fn write_script(folder: &Path) -> Result<PathBuf> {
 fn install(system: &Path, folder: &Path, own: &Path) -> Result<()> {
     println!("setting up Python with DuckDB in {}", folder.display());
     run(Command::new(system).args(["-m", "venv"]).arg(folder))?;
-    let pip = |package: &str| run(Command::new(own).args(["-m", "pip", "install", "--quiet", package]));
-    pip(WANTED).or_else(|_| pip("duckdb"))?;
+    let pip = |packages| run(Command::new(own).args(["-m", "pip", "install", "--quiet"]).args(packages));
+    pip(WANTED).or_else(|_| pip(ANY))?;
     if imports_duckdb(own) { Ok(()) } else { Err("duckdb was installed but does not import".into()) }
 }
 
 fn imports_duckdb(python: &Path) -> bool {
     let mut command = Command::new(python);
-    command.args(["-c", "import duckdb"]).stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(["-c", "import duckdb, pyarrow"]).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 

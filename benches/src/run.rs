@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use crate::args::RunArgs;
-use crate::engines::Engines;
+use crate::engines::{Engines, Skipped};
 use crate::measure::{Measurement, Results};
 use crate::report::table::Table;
 use crate::report::{self, Report, WorkloadReport};
 use crate::workload::{self, Options, Workload};
 use crate::{Result, data, machine, noise};
+
+const SMOKE_SCALE_FACTOR: f64 = 0.001;
 
 /// Measures, writes the report and prints its summary. Returns whether all engines answered, and alike.
 pub(crate) fn run(args: &RunArgs) -> Result<bool> {
@@ -19,17 +21,20 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
     if cfg!(debug_assertions) {
         println!("WARNING: this is a debug build; its numbers mean nothing");
     }
+    if options.smoke {
+        println!("WARNING: this is a smoke run of tiny sizes; its numbers mean nothing, and no goal is judged");
+    }
     let mut engines = Engines::prepare(&args.against, options.threads)?;
     let steps = noise::calibrate();
     let noise_before = noise::measure(steps);
     report::text::print_noise("before", &noise_before);
-    let (measurements, problems) = measure(&workloads, &mut engines, &options)?;
+    let Measured { measurements, problems, skipped } = measure(&workloads, &mut engines, &options)?;
     let noise_after = noise::measure(steps);
     report::text::print_noise("after", &noise_after);
     let names: Vec<_> = engines.all().iter().map(|engine| engine.name.to_owned()).collect();
     let results = Results { measurements: &measurements, engines: &names };
     let tables: Vec<_> = workloads.iter().map(|workload| workload.table(results)).collect();
-    let judged = workloads.iter().map(|workload| WorkloadReport::of(workload.as_ref(), results)).collect();
+    let judged = workloads.iter().map(|workload| WorkloadReport::of(workload.as_ref(), results, &options)).collect();
     let report = Report {
         format: report::FORMAT,
         started,
@@ -37,7 +42,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
         machine: machine::describe(),
         versions: versions(&engines),
         engines: names,
-        skipped: engines.skipped().to_vec(),
+        skipped: engines.skipped().iter().chain(&skipped).cloned().collect(),
         options,
         noise_before,
         noise_after,
@@ -49,21 +54,28 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
     Ok(report.problems.is_empty())
 }
 
-fn measure(
-    workloads: &[Box<dyn Workload>],
-    engines: &mut Engines,
-    options: &Options,
-) -> Result<(Vec<Measurement>, Vec<String>)> {
-    let (mut measurements, mut problems) = (Vec::new(), Vec::new());
+/// What all workloads handed back.
+#[derive(Default)]
+struct Measured {
+    measurements: Vec<Measurement>,
+    problems: Vec<String>,
+    skipped: Vec<Skipped>,
+}
+
+fn measure(workloads: &[Box<dyn Workload>], engines: &mut Engines, options: &Options) -> Result<Measured> {
+    let mut measured = Measured::default();
     for workload in workloads {
         let name = workload.name();
         println!("{name}: {}", workload.describe());
+        engines.choose(workload.engines());
         let outcome = workload.run(engines, options)?;
         let named = |measurement| Measurement { workload: name.to_owned(), ..measurement };
-        measurements.extend(outcome.measurements.into_iter().map(named));
-        problems.extend(outcome.problems.into_iter().map(|problem| format!("{name}: {problem}")));
+        measured.measurements.extend(outcome.measurements.into_iter().map(named));
+        let problems = outcome.problems.into_iter().map(|problem| format!("{name}: {problem}"));
+        measured.problems.extend(problems);
+        measured.skipped.extend(outcome.skipped);
     }
-    Ok((measurements, problems))
+    Ok(measured)
 }
 
 fn finish(report: &Report, tables: &[Table], folder: &Path) -> Result<()> {
@@ -74,20 +86,30 @@ fn finish(report: &Report, tables: &[Table], folder: &Path) -> Result<()> {
 }
 
 fn options(args: &RunArgs) -> Result<Options> {
-    let rounds = args.rounds.unwrap_or(if args.quick { 3 } else { 5 }).max(1);
+    let usual_rounds = match (args.smoke, args.quick) {
+        (true, _) => 1,
+        (_, true) => 3,
+        _ => 5,
+    };
+    let rounds = args.rounds.unwrap_or(usual_rounds).max(1);
     let slow_rounds = if args.quick { 1 } else { rounds };
     Ok(Options {
-        sf: args.sf,
+        sf: scale_factor(args),
         threads: args.threads.unwrap_or_else(machine::cores).max(1),
         rounds,
         cold_rounds: slow_rounds,
         load_rounds: slow_rounds,
+        smoke: args.smoke,
         data: data_folder(args)?,
     })
 }
 
+fn scale_factor(args: &RunArgs) -> f64 {
+    if args.smoke { SMOKE_SCALE_FACTOR } else { args.sf }
+}
+
 fn data_folder(args: &RunArgs) -> Result<PathBuf> {
-    let folder = args.data.clone().map_or_else(|| data::folder(args.sf), Ok)?;
+    let folder = args.data.clone().map_or_else(|| data::folder(scale_factor(args)), Ok)?;
     std::fs::create_dir_all(&folder)?;
     // Engines get absolute paths, because nothing says that they share a working directory for ever.
     Ok(std::path::absolute(folder)?)
@@ -95,7 +117,7 @@ fn data_folder(args: &RunArgs) -> Result<PathBuf> {
 
 fn versions(engines: &Engines) -> Vec<machine::Version> {
     let mut versions = machine::versions();
-    let told = engines.all().iter().filter(|engine| engine.name == "duckdb");
+    let told = engines.all().iter().filter(|engine| ["duckdb", "sqlite"].contains(&engine.name));
     versions.extend(told.filter_map(|engine| Some(machine::version(engine.name, engine.version()?))));
     versions
 }
@@ -104,7 +126,7 @@ fn versions(engines: &Engines) -> Vec<machine::Version> {
 fn command(args: &RunArgs, workloads: &[Box<dyn Workload>]) -> String {
     let mut words = vec!["cargo xtask bench".to_owned()];
     words.extend(workloads.iter().map(|workload| workload.name().to_owned()));
-    words.push(format!("--sf {}", args.sf));
+    words.push(if args.smoke { "--smoke".to_owned() } else { format!("--sf {}", args.sf) });
     let peers: Vec<_> = args.against.iter().map(|peer| peer.name()).collect();
     words.push(format!("--against {}", peers.join(",")));
     words.extend(args.threads.map(|threads| format!("--threads {threads}")));
@@ -132,5 +154,15 @@ mod tests {
         let args = Args::parse_from(["cayenne-bench", "--quick"]);
         let options = options(&RunArgs { data: Some(std::env::temp_dir()), ..args.run }).unwrap();
         assert_eq!((options.rounds, options.cold_rounds, options.load_rounds), (3, 1, 1));
+    }
+
+    #[test]
+    fn smoke_is_one_round_of_little_and_says_so() {
+        let args = Args::parse_from(["cayenne-bench", "append", "--smoke", "--against", "sqlite"]);
+        let options = options(&RunArgs { data: Some(std::env::temp_dir()), ..args.run.clone() }).unwrap();
+        assert_eq!((options.rounds, options.load_rounds, options.smoke), (1, 1, true));
+        assert!(options.sf < 0.01);
+        let workloads = workload::select(&args.run.workloads).unwrap();
+        assert_eq!(command(&args.run, &workloads), "cargo xtask bench append --smoke --against sqlite");
     }
 }

@@ -1,26 +1,39 @@
-//! Cayenne through its SQL interface, as a program would use it.
+//! Cayenne through its SQL interface, as a program would use it; appends go to its tables directly.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use cayenne_table::Database;
+use cayenne_format::{TableName, TableOptions};
+use cayenne_table::{Database, Table};
+use datafusion::physical_plan::displayable;
 use datafusion::prelude::SessionContext;
+use futures::StreamExt as _;
+use futures::future::try_join_all;
+use futures::stream;
+use tokio::sync::Barrier;
 
-use super::{Engine, session};
+use super::prepared::{CommitClock, Prepared};
+use super::{Clock, Engine, fabricate, refuse, session};
 use crate::Result;
+use crate::protocol::{Reply, Request};
 
 /// An open database and a session whose default catalog it is.
 pub(super) struct Cayenne {
     database: Arc<Database>,
     ctx: SessionContext,
+    prepared: Prepared,
 }
 
 impl Engine for Cayenne {
+    fn version() -> String {
+        env!("CARGO_PKG_VERSION").to_owned()
+    }
+
     async fn open(dir: PathBuf, threads: usize) -> Result<Self> {
         let database = Database::builder(dir).open().await?;
         let ctx = cayenne_datafusion::session(session::config(threads), session::runtime()?, &database)?;
-        Ok(Self { database, ctx })
+        Ok(Self { database, ctx, prepared: Prepared::default() })
     }
 
     async fn load(&self, table: &str, source: &Path) -> Result<()> {
@@ -34,10 +47,129 @@ impl Engine for Cayenne {
         Ok(cayenne_datafusion::sql(&self.ctx, sql).await?.collect().await?)
     }
 
+    async fn serve(self: Arc<Self>, request: Request) -> Result<Reply> {
+        match request {
+            Request::Prepare { source, rows_per_commit, tables } => {
+                self.prepare(&source, rows_per_commit, &tables).await
+            }
+            Request::Append { table, commits } => self.append(&table, commits).await,
+            Request::AppendAtOnce { tables, commits } => self.append_at_once(&tables, commits).await,
+            Request::Fabricate { tables, files } => {
+                let clock = Clock::start();
+                fabricate::fabricate(&self.database, &tables, files).await?;
+                Ok(clock.reply(Reply::default()))
+            }
+            Request::OpenTables => self.open_tables().await,
+            Request::Plan { sql } => self.plan(&sql).await,
+            other => refuse(&other),
+        }
+    }
+
     async fn close(self) -> Result<()> {
-        let Self { database, ctx } = self;
-        drop(ctx);
+        let Self { database, ctx, prepared } = self;
+        drop((ctx, prepared));
         database.close().await?;
         Ok(())
+    }
+}
+
+impl Cayenne {
+    async fn prepare(&self, source: &Path, rows_per_commit: usize, tables: &[String]) -> Result<Reply> {
+        let clock = Clock::start();
+        let schema = self.prepared.fill(source, rows_per_commit)?;
+        for table in tables {
+            let name = TableName::try_from(table.as_str())?;
+            self.database.create_table(&name, &schema, TableOptions::default()).await?;
+        }
+        Ok(clock.reply(Reply::default()))
+    }
+
+    async fn append(&self, table: &str, commits: usize) -> Result<Reply> {
+        let prepared = self.prepared.commits(commits)?;
+        let table = self.table(table).await?;
+        let clock = Clock::start();
+        let mut laps = CommitClock::start(commits);
+        for batch in prepared.iter().take(commits) {
+            append(&table, batch).await?;
+            laps.lap();
+        }
+        Ok(clock.reply(Reply { commit_ms: laps.commit_ms, ..Reply::default() }))
+    }
+
+    /// Every writer makes one commit first, so that all are writers of their tables when the clock starts.
+    async fn append_at_once(&self, tables: &[String], commits: usize) -> Result<Reply> {
+        let prepared = self.prepared.commits(commits + 1)?;
+        let ready = Arc::new(Barrier::new(tables.len() + 1));
+        let mut writers = Vec::new();
+        for table in tables {
+            let (table, prepared, ready) = (self.table(table).await?, Arc::clone(&prepared), Arc::clone(&ready));
+            writers.push(tokio::spawn(async move {
+                let mut batches = prepared.iter().take(commits + 1);
+                // A writer that fails meets the others at the barrier all the same, or they would wait for ever.
+                let first = match batches.next() {
+                    Some(batch) => append(&table, batch).await,
+                    None => Ok(()),
+                };
+                ready.wait().await;
+                ready.wait().await;
+                first?;
+                for batch in batches {
+                    append(&table, batch).await?;
+                }
+                Result::Ok(())
+            }));
+        }
+        // Nobody goes on before the clock has started.
+        ready.wait().await;
+        let clock = Clock::start();
+        ready.wait().await;
+        let ended: Vec<Result<()>> = try_join_all(writers).await?;
+        ended.into_iter().collect::<Result<()>>()?;
+        Ok(clock.reply(Reply::default()))
+    }
+
+    async fn open_tables(&self) -> Result<Reply> {
+        let clock = Clock::start();
+        let records = self.database.tables().await?;
+        for record in &records {
+            self.database.table(&record.name).await?.ok_or("a listed table is not there")?;
+        }
+        Ok(clock.reply(Reply::default()))
+    }
+
+    async fn plan(&self, sql: &str) -> Result<Reply> {
+        let clock = Clock::start();
+        let plan = cayenne_datafusion::sql(&self.ctx, sql).await?.create_physical_plan().await?;
+        let reply = clock.reply(Reply::default());
+        let files = files_of(&displayable(plan.as_ref()).indent(false).to_string());
+        Ok(Reply { files, ..reply })
+    }
+
+    async fn table(&self, name: &str) -> Result<Arc<Table>> {
+        let table = self.database.table(&TableName::try_from(name)?).await?;
+        Ok(table.ok_or_else(|| format!("there is no table `{name}`"))?)
+    }
+}
+
+async fn append(table: &Arc<Table>, batch: &RecordBatch) -> Result<()> {
+    table.append(vec![stream::iter([Ok(batch.clone())]).boxed()]).await?;
+    Ok(())
+}
+
+/// Returns how many files a plan reads: its scan says `files=<read>/<all>`.
+fn files_of(plan: &str) -> Option<u64> {
+    let (_, rest) = plan.split_once("files=")?;
+    let (kept, _) = rest.split_once('/')?;
+    kept.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_read_from_the_plan() {
+        assert_eq!(files_of("DataSourceExec: table=t, sequence=3, files=2/100, x"), Some(2));
+        assert_eq!(files_of("EmptyExec"), None);
     }
 }

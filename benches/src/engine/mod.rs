@@ -1,11 +1,16 @@
 //! The engine's side of the protocol: one process that serves one engine until it is asked to close.
 //!
-//! Both Rust engines run through this loop, on the same runtime and the same session settings, so that what differs
-//! between their numbers is the table format and what the engine makes of it.
+//! All Rust engines run through this loop, on the same runtime. Those of DataFusion share the session settings too, so
+//! that what differs between their numbers is the table format and what the engine makes of it.
 
 mod cayenne;
+mod fabricate;
 mod parquet;
+mod prepared;
 mod session;
+mod sqlite;
+
+pub(crate) use fabricate::FILE_ROWS;
 
 use std::future::Future;
 use std::io::{BufRead, Write};
@@ -20,11 +25,15 @@ use crate::answer::Answer;
 use crate::args::EngineName;
 use crate::engine::cayenne::Cayenne;
 use crate::engine::parquet::Parquet;
+use crate::engine::sqlite::Sqlite;
 use crate::protocol::{Reply, Request};
 use crate::{Result, os};
 
 /// What this process can measure. Futures are `Send`, so that they run on the counted worker threads.
 trait Engine: Send + Sync + 'static {
+    /// The version for the report.
+    fn version() -> String;
+
     /// Opens or creates the database in `dir`.
     fn open(dir: PathBuf, threads: usize) -> impl Future<Output = Result<Self>> + Send
     where
@@ -36,6 +45,9 @@ trait Engine: Send + Sync + 'static {
     /// Runs a query to its last row.
     fn query(&self, sql: &str) -> impl Future<Output = Result<Vec<RecordBatch>>> + Send;
 
+    /// Serves the requests that not every engine can, and keeps the time of what they are about.
+    fn serve(self: Arc<Self>, request: Request) -> impl Future<Output = Result<Reply>> + Send;
+
     /// Closes the database.
     fn close(self) -> impl Future<Output = Result<()>> + Send;
 }
@@ -46,6 +58,7 @@ pub(crate) fn serve(name: EngineName) -> Result<()> {
     match name {
         EngineName::Cayenne => serve_engine::<Cayenne>(),
         EngineName::Parquet => serve_engine::<Parquet>(),
+        EngineName::Sqlite => serve_engine::<Sqlite>(),
     }
 }
 
@@ -61,7 +74,7 @@ fn serve_engine<E: Engine>() -> Result<()> {
         Ok(engine) => engine,
         Err(failure) => return tell(&failed(failure.as_ref())),
     };
-    tell(&clock.reply(Reply { version: Some(env!("CARGO_PKG_VERSION").to_owned()), ..Reply::default() }))?;
+    tell(&clock.reply(Reply { version: Some(E::version()), ..Reply::default() }))?;
     serve_requests(&runtime, engine, lines)
 }
 
@@ -77,6 +90,12 @@ fn serve_requests<E: Engine>(
             Request::Open { .. } => Err("the database is open already".into()),
             Request::Load { table, source } => load(runtime, shared, table, source),
             Request::Query { sql, answer, .. } => query(runtime, shared, sql, answer),
+            other @ (Request::Prepare { .. }
+            | Request::Append { .. }
+            | Request::AppendAtOnce { .. }
+            | Request::Fabricate { .. }
+            | Request::OpenTables
+            | Request::Plan { .. }) => run(runtime, shared.serve(other)),
             Request::Close => {
                 drop(shared);
                 let engine = Arc::into_inner(engine).ok_or("a request still uses the engine")?;
@@ -115,6 +134,11 @@ fn close<E: Engine>(runtime: &Runtime, engine: E) -> Result<()> {
 /// Runs `work` on the worker threads. This thread only waits, so that an engine has the threads it was given and no more.
 fn run<T: Send + 'static>(runtime: &Runtime, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     runtime.block_on(runtime.spawn(work)).map_err(|error| format!("the engine panicked: {error}"))?
+}
+
+/// The answer to a request that is not for this engine.
+fn refuse(request: &Request) -> Result<Reply> {
+    Err(format!("this engine does not serve {request:?}").into())
 }
 
 fn failed(failure: &(dyn std::error::Error + Send + Sync)) -> Reply {

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 
-use super::{Engine, session};
+use super::{Engine, refuse, session};
+use crate::protocol::{Reply, Request};
 use crate::{Result, folders};
 
 /// A session with one external table per Parquet file of the folder.
@@ -16,6 +18,10 @@ pub(super) struct Parquet {
 }
 
 impl Engine for Parquet {
+    fn version() -> String {
+        env!("CARGO_PKG_VERSION").to_owned()
+    }
+
     async fn open(dir: PathBuf, threads: usize) -> Result<Self> {
         let ctx = SessionContext::new_with_config_rt(session::config(threads), session::runtime()?);
         let engine = Self { dir, ctx };
@@ -38,6 +44,10 @@ impl Engine for Parquet {
 
     async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>> {
         Ok(self.ctx.sql(sql).await?.collect().await?)
+    }
+
+    async fn serve(self: Arc<Self>, request: Request) -> Result<Reply> {
+        refuse(&request)
     }
 
     async fn close(self) -> Result<()> {

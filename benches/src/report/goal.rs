@@ -6,11 +6,12 @@ use serde::Serialize;
 
 use crate::engines::CAYENNE;
 
-/// A limit that a measured value should not pass.
+/// A limit that a measured value should not pass, or should reach.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Goal {
     pub(crate) name: String,
     limit: f64,
+    bound: Bound,
     measure: Measure,
     /// Nothing if one side of it was not measured.
     value: Option<f64>,
@@ -22,6 +23,16 @@ pub(crate) struct Goal {
 enum Measure {
     Ratio,
     Bytes,
+    Ms,
+    Count,
+}
+
+/// On which side of the limit a value should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Bound {
+    AtMost,
+    AtLeast,
 }
 
 impl Goal {
@@ -32,8 +43,24 @@ impl Goal {
 
     /// Aims at `ours` being at most `limit` times `theirs`.
     pub(crate) fn ratio_of(name: &str, ours: Option<f64>, theirs: Option<f64>, limit: f64) -> Self {
-        let theirs = theirs.filter(|theirs| *theirs > 0.0);
-        Self::new(name, limit, Measure::Ratio, ours.zip(theirs).map(|(ours, theirs)| ours / theirs))
+        Self::new(name, limit, Measure::Ratio, quotient(ours, theirs))
+    }
+
+    /// Aims at `ours` being at least `limit` times `theirs`.
+    pub(crate) fn ratio_at_least(name: &str, ours: Option<f64>, theirs: Option<f64>, limit: f64) -> Self {
+        let value = quotient(ours, theirs);
+        let met = value.map(|value| value >= limit);
+        Self { bound: Bound::AtLeast, met, ..Self::new(name, limit, Measure::Ratio, value) }
+    }
+
+    /// Aims at a time of at most `limit` milliseconds.
+    pub(crate) fn ms(name: &str, value: Option<f64>, limit: f64) -> Self {
+        Self::new(name, limit, Measure::Ms, value)
+    }
+
+    /// Aims at doing something at most `limit` times.
+    pub(crate) fn count(name: &str, value: Option<f64>, limit: f64) -> Self {
+        Self::new(name, limit, Measure::Count, value)
     }
 
     /// Aims at a size of at most `limit` bytes.
@@ -43,7 +70,8 @@ impl Goal {
     }
 
     fn new(name: &str, limit: f64, measure: Measure, value: Option<f64>) -> Self {
-        Self { name: name.to_owned(), limit, measure, value, met: value.map(|value| value <= limit) }
+        let met = value.map(|value| value <= limit);
+        Self { name: name.to_owned(), limit, bound: Bound::AtMost, measure, value, met }
     }
 
     /// Returns the word a reader looks for.
@@ -57,7 +85,11 @@ impl Goal {
 
     /// Returns the limit as text.
     pub(crate) fn limit_text(&self) -> String {
-        format!("≤ {}", self.text(self.limit))
+        let sign = match self.bound {
+            Bound::AtMost => "≤",
+            Bound::AtLeast => "≥",
+        };
+        format!("{sign} {}", self.text(self.limit))
     }
 
     /// Returns the value as text, or a dash.
@@ -68,9 +100,16 @@ impl Goal {
     fn text(&self, value: f64) -> String {
         match self.measure {
             Measure::Ratio => format!("{value:.2}"),
+            Measure::Ms => format!("{value:.2} ms"),
+            Measure::Count => format!("{value:.1}"),
             Measure::Bytes => format!("{:.0} MiB", value / f64::from(1 << 20)),
         }
     }
+}
+
+fn quotient(ours: Option<f64>, theirs: Option<f64>) -> Option<f64> {
+    let theirs = theirs.filter(|theirs| *theirs > 0.0);
+    ours.zip(theirs).map(|(ours, theirs)| ours / theirs)
 }
 
 impl fmt::Display for Goal {
@@ -89,6 +128,16 @@ mod tests {
         assert_eq!(met.to_string(), "warm total vs parquet ≤ 0.60: 0.58 ok");
         let missed = Goal::bytes("load peak memory", Some(2.0 * 1024.0 * 1024.0 * 1024.0), 1 << 30);
         assert_eq!(missed.to_string(), "load peak memory ≤ 1024 MiB: 2048 MiB missed");
+    }
+
+    #[test]
+    fn goal_to_reach_is_met_above_its_limit() {
+        let met = Goal::ratio_at_least("rows/s vs duckdb", Some(30.0), Some(10.0), 2.0);
+        assert_eq!(met.to_string(), "rows/s vs duckdb ≥ 2.00: 3.00 ok");
+        let missed = Goal::ratio_at_least("rows/s vs duckdb", Some(15.0), Some(10.0), 2.0);
+        assert_eq!(missed.verdict(), "missed");
+        assert_eq!(Goal::count("flushes", Some(3.0), 1.0).to_string(), "flushes ≤ 1.0: 3.0 missed");
+        assert_eq!(Goal::ms("CPU", Some(1.25), 3.0).to_string(), "CPU ≤ 3.00 ms: 1.25 ms ok");
     }
 
     #[test]

@@ -102,6 +102,8 @@ impl Value {
 pub(crate) fn show(metric: Metric, value: f64) -> String {
     match metric {
         Metric::WallMs | Metric::CpuMs | Metric::SpawnToAnswerMs => show_ms(value),
+        Metric::RowsPerS | Metric::CommitsPerS => show_rate(value),
+        Metric::Flushes => format!("{value:.2}"),
         Metric::PeakRssBytes | Metric::DiskBytes => format!("{:.1} MiB", value / f64::from(1 << 20)),
     }
 }
@@ -111,6 +113,14 @@ fn show_ms(value: f64) -> String {
         small if small < 10.0 => format!("{small:.2} ms"),
         middle if middle < 1_000.0 => format!("{middle:.0} ms"),
         large => format!("{:.2} s", large / 1e3),
+    }
+}
+
+fn show_rate(value: f64) -> String {
+    match value {
+        small if small < 1e4 => format!("{small:.0}/s"),
+        middle if middle < 1e6 => format!("{:.1} k/s", middle / 1e3),
+        large => format!("{:.2} M/s", large / 1e6),
     }
 }
 
@@ -148,6 +158,10 @@ mod tests {
         assert_eq!(show(Metric::WallMs, 3.456), "3.46 ms");
         assert_eq!(show(Metric::CpuMs, 345.6), "346 ms");
         assert_eq!(show(Metric::WallMs, 3_456.0), "3.46 s");
+        assert_eq!(show(Metric::CommitsPerS, 812.3), "812/s");
+        assert_eq!(show(Metric::RowsPerS, 258_400.0), "258.4 k/s");
+        assert_eq!(show(Metric::RowsPerS, 2_584_000.0), "2.58 M/s");
+        assert_eq!(show(Metric::Flushes, 1.0), "1.00");
         assert_eq!(show(Metric::DiskBytes, 1_572_864.0), "1.5 MiB");
     }
 }

@@ -44,20 +44,29 @@ pub(crate) fn print(report: &Report, tables: &[Table]) {
 }
 
 fn text(section: &Section, engines: &[String]) -> String {
-    let mut lines = vec![head(&section.title, engines)];
-    lines.extend(section.rows.iter().map(line));
+    let shown = shown(section, engines);
+    let mut lines = vec![head(&section.title, engines, &shown)];
+    lines.extend(section.rows.iter().map(|row| line(row, &shown)));
     lines.join("\n")
 }
 
-fn head(title: &str, engines: &[String]) -> String {
-    let ratios = engines.iter().skip(1).map(|engine| format!("/ {engine}"));
-    columns(title, engines.iter().cloned().chain(ratios))
+/// Returns the places of the engines that have a number in the section; the first is always among them.
+fn shown(section: &Section, engines: &[String]) -> Vec<usize> {
+    let has_number = |index: usize| section.rows.iter().any(|row| row.values.get(index).copied().flatten().is_some());
+    (0..engines.len()).filter(|index| *index == 0 || has_number(*index)).collect()
 }
 
-fn line(row: &Row) -> String {
+fn head(title: &str, engines: &[String], shown: &[usize]) -> String {
+    let named: Vec<_> = shown.iter().filter_map(|index| engines.get(*index)).collect();
+    let ratios = named.iter().skip(1).map(|engine| format!("/ {engine}"));
+    columns(title, named.iter().map(|engine| (*engine).clone()).chain(ratios))
+}
+
+fn line(row: &Row, shown: &[usize]) -> String {
     let value = |median: Option<f64>| median.map_or_else(|| "–".to_owned(), |median| show(row.metric, median));
-    let medians = row.values.iter().map(|known| value(known.map(|known| known.median)));
-    let ratios = (1..row.values.len()).map(|index| ratio(row.ratio(index)));
+    let known = shown.iter().map(|index| row.values.get(*index).copied().flatten());
+    let medians = known.map(|known| value(known.map(|known| known.median)));
+    let ratios = shown.iter().skip(1).map(|index| ratio(row.ratio(*index)));
     columns(&row.label, medians.chain(ratios))
 }
 
@@ -83,15 +92,20 @@ mod tests {
     use crate::report::table::{Unit, Value};
 
     #[test]
-    fn section_lines_up_values_and_ratios() {
+    fn section_lines_up_values_and_ratios_of_engines_that_have_any() {
         let value = |median| Some(Value { median, min: median, max: median });
-        let row =
-            Row { label: "q01".to_owned(), metric: Metric::WallMs, values: vec![value(50.0), value(100.0), None] };
-        let section = Section::of_rows("Warm", Unit::Shared, vec![row]);
-        let engines = ["cayenne".to_owned(), "parquet".to_owned(), "duckdb".to_owned()];
+        let row = Row {
+            label: "q01".to_owned(),
+            metric: Metric::WallMs,
+            values: vec![value(50.0), value(100.0), None, None],
+        };
+        let other = Row { label: "q02".to_owned(), metric: Metric::WallMs, values: vec![None, None, value(5.0), None] };
+        let section = Section::of_rows("Warm", Unit::Shared, vec![row, other]);
+        let engines = ["cayenne", "parquet", "duckdb", "sqlite"].map(str::to_owned);
         let text = text(&section, &engines);
         let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(words[0], ["Warm", "cayenne", "parquet", "duckdb", "/", "parquet", "/", "duckdb"]);
         assert_eq!(words[1], ["q01", "50", "ms", "100", "ms", "–", "0.50", "–"]);
+        assert_eq!(words[2], ["q02", "–", "–", "5.00", "ms", "–", "–"]);
     }
 }

@@ -1,5 +1,7 @@
 //! Workloads: what is measured. One module each; add one here and it is on the command line and in the report.
 
+mod append;
+mod compare;
 mod load;
 mod open;
 mod queries;
@@ -10,7 +12,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::Result;
-use crate::engines::Engines;
+use crate::engines::{CAYENNE, Engines};
 use crate::measure::{Outcome, Results};
 use crate::report::goal::Goal;
 use crate::report::table::Table;
@@ -26,6 +28,8 @@ pub(crate) struct Options {
     pub(crate) cold_rounds: usize,
     /// Times that all tables are loaded.
     pub(crate) load_rounds: usize,
+    /// Whether everything is tiny, to show that it runs.
+    pub(crate) smoke: bool,
     /// Folder of the generated Parquet files; a path of one machine, so it stays out of the report.
     #[serde(skip)]
     pub(crate) data: PathBuf,
@@ -39,6 +43,9 @@ pub(crate) trait Workload {
     /// One sentence for the report: what is measured, and under which conditions.
     fn describe(&self) -> &'static str;
 
+    /// The engines that can do what it asks; the others sit it out.
+    fn engines(&self) -> &'static [&'static str];
+
     /// Measures all engines. A failure of one engine is a problem in the outcome, not the end of the run.
     fn run(&self, engines: &mut Engines, options: &Options) -> Result<Outcome>;
 
@@ -49,9 +56,12 @@ pub(crate) trait Workload {
     fn goals(&self, results: Results<'_>) -> Vec<Goal>;
 }
 
+/// Those that answer analytical queries in reasonable time.
+const QUERY_ENGINES: &[&str] = &[CAYENNE, "parquet", "duckdb"];
+
 /// Returns all workloads in the order in which they run.
 pub(crate) fn all() -> Vec<Box<dyn Workload>> {
-    vec![Box::new(tpch::Tpch), Box::new(open::Open)]
+    vec![Box::new(tpch::Tpch), Box::new(open::Open), Box::new(append::Append)]
 }
 
 /// Returns the workloads of these names, or all if none is named.
@@ -71,7 +81,7 @@ mod tests {
     #[test]
     fn unknown_workload_is_refused_with_the_known_ones() {
         let error = select(&["tpcds".to_owned()]).err().unwrap().to_string();
-        assert!(error.contains("tpcds") && error.contains("tpch, open"), "{error}");
+        assert!(error.contains("tpcds") && error.contains("tpch, open, append"), "{error}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::protocol::{Reply, Request};
 use crate::report::goal::Goal;
 use crate::report::table::{Row, Section, Table, Unit};
 use crate::workload::queries::Q06;
-use crate::workload::{Options, Workload, load};
+use crate::workload::{Options, QUERY_ENGINES, Workload, load};
 
 const NAME: &str = "open";
 const COLD: &str = "cold";
@@ -28,6 +28,10 @@ impl Workload for Open {
          Cold means that the kernel was told to forget the pages of the data files, but not those of the programs. \
          The time runs from the start of the process to the answer; for DuckDB that includes Python and its import, \
          so opening and querying alone are given as well, and the goal compares with those."
+    }
+
+    fn engines(&self) -> &'static [&'static str] {
+        QUERY_ENGINES
     }
 
     fn run(&self, engines: &mut Engines, options: &Options) -> Result<Outcome> {

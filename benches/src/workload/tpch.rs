@@ -11,9 +11,10 @@ use crate::process::Process;
 use crate::protocol::{Reply, Request};
 use crate::report::goal::Goal;
 use crate::report::table::{Row, Section, Table, Unit};
+use crate::workload::compare::compare;
 use crate::workload::load::{self, ALL, BEFORE, LOAD};
 use crate::workload::queries::{self, Query};
-use crate::workload::{Options, Workload};
+use crate::workload::{Options, QUERY_ENGINES, Workload};
 
 const NAME: &str = "tpch";
 const COLD: &str = "cold";
@@ -31,6 +32,10 @@ impl Workload for Tpch {
         "Loads the eight TPC-H tables from Parquet, each durable before it counts as loaded, and runs the 22 queries. \
          Cold is the first query of a fresh process while the operating system's file cache is warm. \
          Warm is a process that has run all queries once; engines take turns within each query."
+    }
+
+    fn engines(&self) -> &'static [&'static str] {
+        QUERY_ENGINES
     }
 
     fn run(&self, engines: &mut Engines, options: &Options) -> Result<Outcome> {
@@ -126,7 +131,7 @@ fn warm(engines: &Engines, options: &Options, outcome: &mut Outcome) {
     let mut expected_rows = BTreeMap::new();
     for query in queries::ALL {
         let answers = answers(&mut running, query, options, outcome);
-        compare(query, &answers, outcome);
+        compare(query.id, query.ordered, &answers, outcome);
         expected_rows.extend(answers.iter().map(|(engine, answer)| ((query.id, *engine), answer.rows.len())));
     }
     for round in 1..=options.rounds {
@@ -180,17 +185,6 @@ fn answers<'a>(
     answers
 }
 
-/// Compares every pair, so that the one engine that differs from all others shows.
-fn compare(query: Query, answers: &[(&str, Answer)], outcome: &mut Outcome) {
-    for (index, (left, expected)) in answers.iter().enumerate() {
-        for (right, found) in answers.iter().skip(index + 1) {
-            if let Some(difference) = expected.difference(found, query.ordered) {
-                outcome.problem(format!("{} differs between {left} and {right}: {difference}", query.id));
-            }
-        }
-    }
-}
-
 fn close_all(running: Vec<(&Engine, Process)>, outcome: &mut Outcome) {
     for (engine, process) in running {
         if let Some(closed) = outcome.keep(&format!("{} close", engine.name), process.close()) {
@@ -207,29 +201,4 @@ fn record(section: &str, subject: &str, engine: &str, reply: &Reply, outcome: &m
 
 fn request(query: Query, options: &Options, answer: bool) -> Request {
     Request::Query { id: query.id.to_owned(), sql: query.sql(options.sf), answer }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::answer::Cell;
-
-    fn one(value: i64) -> Answer {
-        Answer { rows: vec![vec![Cell::Whole(value)]] }
-    }
-
-    #[test]
-    fn engine_that_differs_from_all_others_shows() {
-        let mut outcome = Outcome::default();
-        compare(queries::Q06, &[("cayenne", one(1)), ("parquet", one(2)), ("duckdb", one(2))], &mut outcome);
-        assert_eq!(outcome.problems.len(), 2);
-        assert!(outcome.problems.iter().all(|problem| problem.contains("cayenne")));
-    }
-
-    #[test]
-    fn equal_answers_are_no_problem() {
-        let mut outcome = Outcome::default();
-        compare(queries::Q06, &[("cayenne", one(1)), ("duckdb", one(1))], &mut outcome);
-        assert!(outcome.problems.is_empty());
-    }
 }

@@ -1,0 +1,5 @@
+//! The benchmark as a command.
+
+#![expect(clippy::disallowed_methods, reason = "a report is a plain file")]
+
+mod smoke;
