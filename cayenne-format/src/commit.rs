@@ -26,10 +26,13 @@ pub enum Operation {
     Compact,
     /// Inline rows moved to data files; the rows stayed.
     Flush,
+    /// History was given up; the rows stayed.
+    Expire,
 }
 
 impl Operation {
-    const ALL: [Self; 6] = [Self::Append, Self::Overwrite, Self::Truncate, Self::Delete, Self::Compact, Self::Flush];
+    const ALL: [Self; 7] =
+        [Self::Append, Self::Overwrite, Self::Truncate, Self::Delete, Self::Compact, Self::Flush, Self::Expire];
 
     /// Returns the word for it in the log.
     #[must_use]
@@ -41,6 +44,7 @@ impl Operation {
             Self::Delete => "delete",
             Self::Compact => "compact",
             Self::Flush => "flush",
+            Self::Expire => "expire",
         }
     }
 }
@@ -113,6 +117,30 @@ pub enum Change {
     RemoveTombstones(FileId),
 }
 
+/// A place in a stream that a table is fed from, such as a partition of a log or the changes of a database.
+///
+/// A table remembers the last position it has taken in of each stream. A commit that brings that position again, or an
+/// earlier one, changes nothing: so whoever feeds it may repeat what was perhaps applied already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourcePosition {
+    /// The name of the stream.
+    pub stream: String,
+    /// The position; later ones are larger.
+    pub position: u64,
+}
+
+/// Which history a commit gives up.
+///
+/// That takes two commits: the first says from where on snapshots are kept, so that nobody begins to read earlier ones;
+/// a later one forgets them, as far as nobody still reads them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// Snapshots before this one can no longer be opened. At most the sequence of this commit.
+    pub keep_from: Sequence,
+    /// What no snapshot from this one on names is forgotten. At most what an earlier commit kept from.
+    pub forget_before: Sequence,
+}
+
 /// One atomic change of one table: what must still hold, and what becomes true.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableCommit {
@@ -130,6 +158,10 @@ pub struct TableCommit {
     pub requires: Vec<Requirement>,
     /// What becomes true, in order.
     pub changes: Vec<Change>,
+    /// Where its rows come from, if it is to be applied once however often it is repeated.
+    pub source: Option<SourcePosition>,
+    /// Which history it gives up, if any.
+    pub expiry: Option<Expiry>,
 }
 
 impl TableCommit {

@@ -24,6 +24,10 @@ pub enum FrameKind {
     PartitionValues,
     /// The rows of an inline data file.
     InlineRows,
+    /// A commit, whole.
+    Commit,
+    /// The manifest of a table, whole.
+    Manifest,
 }
 
 impl FrameKind {
@@ -33,13 +37,20 @@ impl FrameKind {
             Self::Schema => 2,
             Self::PartitionValues => 3,
             Self::InlineRows => 4,
+            Self::Commit => 5,
+            Self::Manifest => 6,
         }
     }
 
     /// Returns the version that this build writes; it reads all up to it.
     const fn version(self) -> u16 {
         match self {
-            Self::FileStats | Self::Schema | Self::PartitionValues | Self::InlineRows => 1,
+            Self::FileStats
+            | Self::Schema
+            | Self::PartitionValues
+            | Self::InlineRows
+            | Self::Commit
+            | Self::Manifest => 1,
         }
     }
 
@@ -49,6 +60,8 @@ impl FrameKind {
             Self::Schema => "schema",
             Self::PartitionValues => "partition values",
             Self::InlineRows => "inline rows",
+            Self::Commit => "commit",
+            Self::Manifest => "manifest",
         }
     }
 }

@@ -3,11 +3,13 @@
 mod checksum;
 mod codec;
 mod commit;
+mod commit_codec;
 mod environment;
 mod error;
 mod file;
 mod frame;
 mod id;
+mod manifest;
 mod options;
 pub mod path;
 mod schema;
@@ -16,12 +18,13 @@ mod stats;
 mod value;
 
 pub use checksum::{BLOCK_BYTES, BlockChecksums, ContentHash, FileDigest, FileDigester};
-pub use commit::{Change, CommitRecord, NewDataFile, Operation, Requirement, TableCommit};
+pub use commit::{Change, CommitRecord, Expiry, NewDataFile, Operation, Requirement, SourcePosition, TableCommit};
 pub use environment::{Clock, Environment, Ids, NoSteps, RandomIds, Step, Steps, SystemClock, Timestamp};
 pub use error::{Error, ErrorKind, Result};
 pub use file::{DataFile, DeletionFile, Location, PartitionValue, TombstoneFile};
 pub use frame::{FrameKind, open, seal};
 pub use id::{CommitId, FileId, Sequence, TableId, TableName, WriterEpoch};
+pub use manifest::Manifest;
 pub use options::{Compression, InlineOptions, RetentionOptions, TableOptions};
 pub use schema::{TypeRule, UnsupportedTypeAction, decode_schema, encode_schema, stored_schema, type_rule};
 pub use snapshot::{InlineTotals, Snapshot};

@@ -105,6 +105,8 @@ impl Database {
             made_at: self.shared.environment.clock.now(),
             requires: Vec::new(),
             changes: files.into_iter().map(|file| Change::AddFile(Box::new(file))).collect(),
+            source: None,
+            expiry: None,
         }
     }
 

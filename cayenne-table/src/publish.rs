@@ -178,6 +178,8 @@ impl Table {
             made_at: self.shared.environment.clock.now(),
             requires,
             changes,
+            source: None,
+            expiry: None,
         }
     }
 }

@@ -15,7 +15,7 @@ fn id(number: u8) -> FileId {
     FileId::from_bytes([number; 16])
 }
 
-fn file(number: u8, rows: u64) -> Change {
+pub(crate) fn file(number: u8, rows: u64) -> Change {
     let file = DataFile {
         id: id(number),
         location: Location::Path(path::data_file(id(number), &[])),
@@ -29,7 +29,7 @@ fn file(number: u8, rows: u64) -> Change {
     Change::AddFile(Box::new(NewDataFile { file, blocks: FileDigester::default().finish().blocks }))
 }
 
-fn deletion(number: u8, data_file: u8, rows: u64) -> Change {
+pub(crate) fn deletion(number: u8, data_file: u8, rows: u64) -> Change {
     let location = Location::Inline(vec![number].into());
     Change::AddDeletion(DeletionFile {
         id: id(number),
@@ -40,12 +40,12 @@ fn deletion(number: u8, data_file: u8, rows: u64) -> Change {
     })
 }
 
-fn tombstones(number: u8, keys: u64) -> Change {
+pub(crate) fn tombstones(number: u8, keys: u64) -> Change {
     let location = Location::Inline(vec![number].into());
     Change::AddTombstones(TombstoneFile { id: id(number), location, keys, sequence: Sequence::ZERO })
 }
 
-fn commit(requires: Vec<Requirement>, changes: Vec<Change>) -> TableCommit {
+pub(crate) fn commit(requires: Vec<Requirement>, changes: Vec<Change>) -> TableCommit {
     TableCommit {
         id: CommitId::from_bytes([9; 16]),
         table: TABLE,
@@ -54,6 +54,8 @@ fn commit(requires: Vec<Requirement>, changes: Vec<Change>) -> TableCommit {
         made_at: Timestamp(0),
         requires,
         changes,
+        source: None,
+        expiry: None,
     }
 }
 

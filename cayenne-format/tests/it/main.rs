@@ -10,6 +10,7 @@
 )]
 
 mod commit;
+mod commit_codec;
 mod digest;
 mod frame;
 mod names;

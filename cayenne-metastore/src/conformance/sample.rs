@@ -163,6 +163,8 @@ impl Samples {
             made_at: Timestamp(self.number().cast_signed()),
             requires: Vec::new(),
             changes,
+            source: None,
+            expiry: None,
         }
     }
 
