@@ -102,6 +102,8 @@ impl Target {
             made_at: self.environment.clock.now(),
             requires: vec![],
             changes: vec![Change::AddFile(Box::new(NewDataFile { file, blocks: digest.blocks }))],
+            source: None,
+            expiry: None,
         }
     }
 }
