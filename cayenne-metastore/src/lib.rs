@@ -3,9 +3,12 @@
 pub mod conformance;
 mod memory;
 mod metastore;
+mod place;
+mod settings;
 mod sql;
 mod sqlite;
 
 pub use memory::MemoryMetastore;
 pub use metastore::{Metastore, NewTable, TableRecord, Writer};
-pub use sqlite::{SqliteMetastore, SqliteSettings, Synchronous};
+pub use settings::{SqliteSettings, Synchronous};
+pub use sqlite::SqliteMetastore;

@@ -1,6 +1,29 @@
-//! The SQL text of all backends, and nothing else: migrations, and one constant for each statement.
+//! What is the same for every backend that speaks SQL: the text of all statements, what each change and each read does
+//! with them, group commit, and the threads.
+//!
+//! A backend brings connections ([`Connection`]) and what its readers need ([`Source`]); it has no SQL of its own.
 
+pub(crate) mod change;
+mod connection;
+mod database;
+mod digest;
+pub(crate) mod failure;
+mod group;
+pub(crate) mod identity;
+pub(crate) mod load;
+mod log;
 mod migrations;
+mod queue;
+mod reader;
+mod row;
 pub(crate) mod statements;
+pub(crate) mod tables;
+mod writer;
 
-pub(crate) use migrations::MIGRATIONS;
+pub(crate) use self::connection::{Connection, Primary, Row, Uncommitted, Value, all, first, roll_back, values};
+pub(crate) use self::database::Database;
+pub(crate) use self::migrations::MIGRATIONS;
+#[cfg(test)]
+pub(crate) use self::reader::Read;
+pub(crate) use self::reader::{Question, Readers, Source, in_transaction};
+pub(crate) use self::writer::Writer;

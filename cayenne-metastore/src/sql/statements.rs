@@ -10,6 +10,19 @@ pub(crate) const SAVE: &str = "SAVEPOINT request";
 pub(crate) const KEEP_SAVED: &str = "RELEASE request";
 pub(crate) const UNDO_SAVED: &str = "ROLLBACK TO request; RELEASE request";
 
+pub(crate) const APPLICATION_ID: &str = "PRAGMA application_id";
+pub(crate) const USER_VERSION: &str = "PRAGMA user_version";
+
+/// Says whose file it is, and of which version.
+pub(crate) fn set_identity(application: i64, version: i64) -> String {
+    format!("PRAGMA application_id = {application}; {}", set_version(version))
+}
+
+/// Says of which version the file is.
+pub(crate) fn set_version(version: i64) -> String {
+    format!("PRAGMA user_version = {version}")
+}
+
 pub(crate) const SCHEMA: &str = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema
     WHERE name NOT LIKE 'sqlite^_stat%' ESCAPE '^' ORDER BY type, name";
 pub(crate) const SCHEMA_OBJECTS: &str = "SELECT count(*) FROM sqlite_schema";

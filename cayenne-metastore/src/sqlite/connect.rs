@@ -7,18 +7,18 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::failure::OrFailure;
-use super::place::Place;
-use super::settings::{SqliteSettings, Synchronous};
+use crate::place::Place;
+use crate::settings::{SqliteSettings, Synchronous};
+use crate::sql::failure::while_busy;
 
 /// More than there are statements, so that each is compiled once for each connection.
 const STATEMENTS_CACHED: usize = 64;
 
-/// How often, and how long after, the change to WAL mode is tried again while another process makes it.
-const WAL_TRIES: u32 = 100;
-const WAL_PAUSE: Duration = Duration::from_millis(20);
+/// How long the change to WAL mode is tried again while another process makes it.
+const WAL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Opens the file for writing, and makes it if it is not there. Nothing is written yet.
-pub(super) fn writable(place: &Place, settings: &SqliteSettings) -> Result<Connection> {
+pub(crate) fn writable(place: &Place, settings: &SqliteSettings) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(place.path(), flags).or_failure()?;
     protect(&connection, settings)?;
@@ -36,7 +36,7 @@ pub(super) fn writable(place: &Place, settings: &SqliteSettings) -> Result<Conne
 }
 
 /// Opens the file for reading, together with whoever writes it.
-pub(super) fn shared(place: &Place, settings: &SqliteSettings) -> Result<Connection> {
+pub(crate) fn shared(place: &Place, settings: &SqliteSettings) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(place.path(), flags).or_failure()?;
     protect(&connection, settings)?;
@@ -45,7 +45,7 @@ pub(super) fn shared(place: &Place, settings: &SqliteSettings) -> Result<Connect
 }
 
 /// Opens the file for reading, while nobody writes it.
-pub(super) fn unshared(place: &Place, settings: &SqliteSettings) -> Result<Connection> {
+pub(crate) fn unshared(place: &Place, settings: &SqliteSettings) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let opened = Connection::open_with_flags(place.immutable_uri(), flags);
     let connection = opened.or_failure()?;
@@ -55,25 +55,16 @@ pub(super) fn unshared(place: &Place, settings: &SqliteSettings) -> Result<Conne
 }
 
 /// Changes the file to WAL mode.
-pub(super) fn enter_wal_mode(connection: &Connection) -> Result<()> {
-    let mut tries = 0;
-    loop {
-        let found = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
-        match found.or_failure() {
-            Ok(mode) if mode.eq_ignore_ascii_case("wal") => return Ok(()),
-            // Two processes that make the same file meet here, and SQLite does not wait for the other by itself.
-            Err(error) if error.stable_code() == "metastore-busy" && tries < WAL_TRIES => {
-                tries += 1;
-                std::thread::sleep(WAL_PAUSE);
-            }
-            Err(error) => return Err(error),
-            Ok(mode) => {
-                return Err(Error::unsupported("the file system of the metastore cannot do write-ahead logging")
-                    .with("journal_mode", mode)
-                    .help("keep the metadata folder on a local disk"));
-            }
-        }
+pub(crate) fn enter_wal_mode(connection: &Connection) -> Result<()> {
+    let change = || connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
+    // Two processes that make the same file meet here, and SQLite does not wait for the other by itself.
+    let mode = while_busy(WAL_PATIENCE, || change().or_failure())?;
+    if mode.eq_ignore_ascii_case("wal") {
+        return Ok(());
     }
+    Err(Error::unsupported("the file system of the metastore cannot do write-ahead logging")
+        .with("journal_mode", mode)
+        .help("keep the metadata folder on a local disk"))
 }
 
 /// Makes a connection safe to use on a file that may be damaged or made by somebody else.

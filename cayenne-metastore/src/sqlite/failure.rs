@@ -1,10 +1,12 @@
 //! What SQLite says when it fails, sorted by what a caller can do.
 
-use std::path::Path;
-
-use cayenne_format::{Error, ErrorKind, Result};
+use cayenne_format::{Error, Result};
 use rusqlite::Error as Sqlite;
 use rusqlite::ffi::{self, ErrorCode};
+
+use crate::sql::failure::{
+    busy, damaged, disk_full, misused, no_permission, not_a_database, too_large, unreadable, wrong_value,
+};
 
 /// Turns the results of SQLite into ours.
 pub(super) trait OrFailure<T> {
@@ -25,9 +27,9 @@ pub(super) fn failure(error: Sqlite) -> Error {
         Sqlite::FromSqlConversionFailure(..)
         | Sqlite::IntegralValueOutOfRange(..)
         | Sqlite::Utf8Error(..)
-        | Sqlite::InvalidColumnType(..) => Error::corrupt("a stored value is not of the kind that was written"),
+        | Sqlite::InvalidColumnType(..) => wrong_value(),
         Sqlite::NulError(_) | Sqlite::InvalidPath(_) => Error::invalid("the path of the metastore cannot be used"),
-        _ => Error::internal("the metastore was used in a wrong way"),
+        _ => misused(),
     };
     made.because(error)
 }
@@ -35,30 +37,20 @@ pub(super) fn failure(error: Sqlite) -> Error {
 fn sorted(error: ffi::Error) -> Error {
     // A file that ends too early is damaged; all other failures of input and output may pass.
     if matches!(error.extended_code, ffi::SQLITE_IOERR_SHORT_READ | ffi::SQLITE_IOERR_CORRUPTFS) {
-        return Error::corrupt("the metastore file is damaged");
+        return damaged();
     }
     match error.code {
-        ErrorCode::NotADatabase => Error::corrupt("the metastore file is not a database, or its header is damaged"),
-        ErrorCode::DatabaseCorrupt => Error::corrupt("the metastore file is damaged"),
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
-            Error::unavailable("the metastore is busy with another process").code("metastore-busy").help("try again")
-        }
-        ErrorCode::DiskFull => Error::resource_limit("the disk of the metastore is full")
-            .code("disk-full")
-            .help("free some space and try again; nothing was changed"),
-        ErrorCode::OutOfMemory | ErrorCode::TooBig => Error::resource_limit("the metastore cannot hold this much"),
+        ErrorCode::NotADatabase => not_a_database(),
+        ErrorCode::DatabaseCorrupt => damaged(),
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => busy(),
+        ErrorCode::DiskFull => disk_full(),
+        ErrorCode::OutOfMemory | ErrorCode::TooBig => too_large(),
         ErrorCode::CannotOpen
         | ErrorCode::ReadOnly
         | ErrorCode::PermissionDenied
-        | ErrorCode::AuthorizationForStatementDenied => {
-            Error::invalid("the metastore file cannot be opened or written")
-                .code("no-permission")
-                .help("give this process permission, or open the database read-only")
-        }
-        ErrorCode::SystemIoFailure | ErrorCode::OperationInterrupted => {
-            Error::unavailable("the metastore file cannot be read or written")
-        }
-        _ => Error::internal("the metastore was used in a wrong way"),
+        | ErrorCode::AuthorizationForStatementDenied => no_permission(),
+        ErrorCode::SystemIoFailure | ErrorCode::OperationInterrupted => unreadable(),
+        _ => misused(),
     }
 }
 
@@ -76,29 +68,10 @@ pub(super) fn applied_nothing(error: &Sqlite) -> bool {
     }
 }
 
-/// Adds the path where the file itself is at fault; a conflict needs no path.
-pub(super) fn at(path: &Path, error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::NotFound | ErrorKind::AlreadyExists | ErrorKind::Conflict | ErrorKind::Invalid => error,
-        _ => named(path, error),
-    }
-}
-
-/// Returns the error for a file that cannot be opened. What SQLite cannot make sense of then is damage.
-pub(super) fn while_opening(path: &Path, error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::Internal => named(path, Error::corrupt("the metastore file is damaged").because(error)),
-        _ => named(path, error),
-    }
-}
-
-fn named(path: &Path, error: Error) -> Error {
-    let is_named = error.facts().any(|(name, _)| name == "metastore");
-    if is_named { error } else { error.with("metastore", path.display()) }
-}
-
 #[cfg(test)]
 mod tests {
+    use cayenne_format::ErrorKind;
+
     use super::*;
 
     fn of(code: i32) -> Sqlite {

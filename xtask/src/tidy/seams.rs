@@ -26,7 +26,7 @@ const SQL: &[&str] = &[
 /// The files that may start a task or a thread; each owns what it starts and stops it.
 const SPAWNING_FILES: &[&str] = &[
     "cayenne-datafusion/src/blocking.rs",
-    "cayenne-metastore/src/sqlite/writer.rs",
+    "cayenne-metastore/src/sql/writer.rs",
     "cayenne-storage/src/task.rs",
     "cayenne-table/src/task.rs",
 ];

@@ -5,22 +5,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use cayenne_format::{Error, Result, Steps};
 use crossbeam_channel::Receiver;
 use parking_lot::Mutex;
-use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
-use super::failure::{OrFailure as _, at, while_opening};
+use super::failure::{at, while_opening};
 use super::group::{self, Job, Request};
-use super::identity::Identity;
-use super::place::Place;
 use super::queue::{Queue, Waiting};
-use super::settings::SqliteSettings;
-use super::{connect, identity};
-use crate::sql::statements;
+use super::{Connection, Primary};
+use crate::place::Place;
 
 /// How many changes share one transaction at most. It bounds what one flush has to write, and so how long the first of
 /// them waits for the last.
@@ -31,9 +26,6 @@ const WAL_BYTES_MAX: u64 = 160 * 1024 * 1024;
 
 /// How much longer the WAL may grow before the next try, after a reader kept it from being cut.
 const WAL_BYTES_MORE: u64 = 16 * 1024 * 1024;
-
-/// How long a checkpoint waits for readers. Commits wait behind it, so it gives up soon; it is tried again later.
-const CHECKPOINT_WAIT: Duration = Duration::from_millis(100);
 
 /// A thread that works until its queue is closed, and says how that ended.
 #[derive(Debug)]
@@ -70,22 +62,27 @@ impl Worker {
 }
 
 /// The way to the writer thread.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     queue: Queue<Box<dyn Job>>,
     worker: Worker,
     transactions: Arc<AtomicU64>,
 }
 
 impl Writer {
-    /// Opens the file in a thread of its own. Once this returns, it is there and of the version of this build.
-    pub(super) async fn open(place: Place, settings: SqliteSettings, steps: Arc<dyn Steps>) -> Result<Self> {
+    /// Opens the file with `open`, in a thread of its own. Once this returns, it is there and of the version of this
+    /// build.
+    pub(crate) async fn open<P, F>(place: Place, steps: Arc<dyn Steps>, open: F) -> Result<Self>
+    where
+        P: Primary + 'static,
+        F: FnOnce(&Place) -> Result<P> + Send + 'static,
+    {
         let (queue, jobs) = Queue::new();
         let (opened, is_open) = oneshot::channel();
         let transactions = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&transactions);
         let worker = Worker::start("cayenne-writer", move || {
-            let connection = match open(&place, &settings).map_err(|error| while_opening(place.path(), error)) {
-                Ok(connection) => connection,
+            let primary = match open(&place).map_err(|error| while_opening(place.path(), error)) {
+                Ok(primary) => Box::new(primary),
                 Err(error) => {
                     // Nobody waits any more if the future was dropped; then there is nobody to tell.
                     let _nobody = opened.send(Err(error));
@@ -93,17 +90,17 @@ impl Writer {
                 }
             };
             let _nobody = opened.send(Ok(()));
-            Desk { connection, place, settings, steps, transactions: count, wal_bytes_max: WAL_BYTES_MAX }.work(&jobs)
+            Desk { primary, place, steps, transactions: count, wal_bytes_max: WAL_BYTES_MAX }.work(&jobs)
         })?;
         is_open.await.map_err(|_| Error::internal("a thread of the metastore broke off"))??;
         Ok(Self { queue, worker, transactions })
     }
 
     /// Does `work` in a transaction, perhaps together with others, and returns once that is durable.
-    pub(super) async fn change<T, F>(&self, work: F) -> Result<T>
+    pub(crate) async fn change<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: Fn(&Connection, &dyn Steps) -> Result<T> + Send + 'static,
+        F: Fn(&dyn Connection, &dyn Steps) -> Result<T> + Send + 'static,
     {
         let (request, answer) = Request::new(work);
         self.queue.put(Box::new(request)).await?;
@@ -112,40 +109,21 @@ impl Writer {
         })
     }
 
-    pub(super) fn transactions(&self) -> u64 {
+    pub(crate) fn transactions(&self) -> u64 {
         self.transactions.load(Ordering::Relaxed)
     }
 
     /// Finishes what is in the queue, tidies up and closes the file.
-    pub(super) async fn close(&self) -> Result<()> {
+    pub(crate) async fn close(&self) -> Result<()> {
         self.queue.close();
         self.worker.end().await
     }
 }
 
-fn open(place: &Place, settings: &SqliteSettings) -> Result<Connection> {
-    place.is_new()?;
-    let connection = connect::writable(place, settings)?;
-    let found = identity::identify(&connection)?;
-    // A version number in the header that this SQLite cannot write shows only once the header has been read.
-    if connection.is_readonly("main").or_failure()? {
-        return Err(Error::corrupt("the header of the metastore file is damaged"));
-    }
-    connect::enter_wal_mode(&connection)?;
-    if !identity::is_current(found) {
-        identity::migrate(&connection)?;
-    }
-    if found != Identity::New {
-        identity::check_small_tables(&connection)?;
-    }
-    Ok(connection)
-}
-
 /// What the writer thread works with.
 struct Desk {
-    connection: Connection,
+    primary: Box<dyn Primary>,
     place: Place,
-    settings: SqliteSettings,
     steps: Arc<dyn Steps>,
     transactions: Arc<AtomicU64>,
     wal_bytes_max: u64,
@@ -156,11 +134,11 @@ impl Desk {
         while let Ok(first) = jobs.recv() {
             let mut waiting = vec![first.job];
             waiting.extend(jobs.try_iter().take(GROUP_MAX - 1).map(|more| more.job));
-            let done = group::run(&self.connection, self.steps.as_ref(), self.place.path(), waiting);
+            let done = group::run(self.primary.connection(), self.steps.as_ref(), self.place.path(), waiting);
             self.transactions.fetch_add(done, Ordering::Relaxed);
             self.bound_wal();
         }
-        self.tidy()
+        self.primary.tidy().map_err(|error| at(self.place.path(), error))
     }
 
     fn bound_wal(&mut self) {
@@ -168,29 +146,11 @@ impl Desk {
         if bytes <= self.wal_bytes_max {
             return;
         }
-        if let Err(error) = self.checkpoint() {
+        if let Err(error) = self.primary.checkpoint() {
             tracing::warn!(%error, metastore = %self.place.path().display(), "the write-ahead log was not cut");
         }
         let left = self.place.wal_bytes().unwrap_or_default();
         self.wal_bytes_max = WAL_BYTES_MAX.max(left.saturating_add(WAL_BYTES_MORE));
-    }
-
-    fn checkpoint(&self) -> Result<()> {
-        self.connection.busy_timeout(CHECKPOINT_WAIT).or_failure()?;
-        // The row says whether a reader was in the way, which is not a failure.
-        let done = self.connection.query_row(statements::CHECKPOINT, [], |_| Ok(())).or_failure();
-        self.connection.busy_timeout(self.settings.busy_timeout).or_failure()?;
-        done
-    }
-
-    fn tidy(self) -> Result<()> {
-        let tidied = self.checkpoint().and_then(|()| self.connection.execute_batch(statements::OPTIMIZE).or_failure());
-        let closed = self.connection.close().map_err(|(_, error)| super::failure::failure(error));
-        // What was committed is safe in the WAL whether or not tidying worked, and the next open finds it there.
-        if let Err(error) = tidied {
-            tracing::warn!(%error, metastore = %self.place.path().display(), "the metastore was not tidied at its close");
-        }
-        closed.map_err(|error| at(self.place.path(), error))
     }
 }
 
@@ -199,23 +159,24 @@ mod tests {
     use cayenne_format::NoSteps;
 
     use super::*;
+    use crate::settings::SqliteSettings;
 
     #[test]
     fn long_write_ahead_log_is_cut() {
         let folder = tempfile::tempdir().unwrap();
         let place = Place::find(&folder.path().join("a.db")).unwrap();
         let settings = SqliteSettings::default();
-        let connection = open(&place, &settings).unwrap();
+        let primary = Box::new(crate::sqlite::open(&place, &settings).unwrap());
         let transactions = Arc::default();
         let wal = place.wal_bytes();
         let steps = Arc::new(NoSteps);
-        let mut desk = Desk { connection, place, settings, steps, transactions, wal_bytes_max: 1 << 20 };
+        let mut desk = Desk { primary, place, steps, transactions, wal_bytes_max: 1 << 20 };
         desk.bound_wal();
         assert_eq!(desk.place.wal_bytes(), wal, "a short log is left alone");
         desk.wal_bytes_max = 1;
         desk.bound_wal();
         assert_eq!(desk.place.wal_bytes(), Some(0));
         assert_eq!(desk.wal_bytes_max, WAL_BYTES_MAX);
-        desk.tidy().unwrap();
+        desk.primary.tidy().unwrap();
     }
 }

@@ -1,12 +1,10 @@
 //! The commit log: which commits were applied, and what the manifest was after each.
 
 use cayenne_format::{CommitId, CommitRecord, Error, Result, Sequence, TableId, Timestamp};
-use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 use super::digest::Columns;
-use super::failure::OrFailure;
 use super::row::Stored;
-use crate::sql::statements;
+use super::{Connection, Row, Value, first, statements, values};
 
 /// One row of the log.
 #[derive(Clone, Debug)]
@@ -44,13 +42,13 @@ impl Entry {
             .digest()
     }
 
-    fn decode(table: TableId, row: &Row<'_>) -> Result<Self> {
+    fn decode(table: TableId, row: &dyn Row) -> Result<Self> {
         let row = Stored::new("commit_log", row);
         let record = CommitRecord {
             sequence: row.sequence(0)?,
-            id: CommitId::from_bytes(row.get(1)?),
-            operation: row.get::<String>(2)?.parse().map_err(|error| row.named(error))?,
-            made_at: Timestamp(row.get(3)?),
+            id: CommitId::from_bytes(row.id(1)?),
+            operation: row.text(2)?.parse().map_err(|error| row.named(error))?,
+            made_at: Timestamp(row.integer(3)?),
             files_added: row.count(4)?,
             files_removed: row.count(5)?,
             rows_added: row.count(6)?,
@@ -71,8 +69,8 @@ pub(super) struct Head {
 }
 
 /// Returns what the next commit builds on; for a table without commits, the empty table.
-pub(super) fn head(connection: &Connection, table: TableId) -> Result<Head> {
-    let last = one(connection, statements::LAST_COMMIT, table, params![table.as_bytes()])?;
+pub(super) fn head(connection: &dyn Connection, table: TableId) -> Result<Head> {
+    let last = one(connection, statements::LAST_COMMIT, table, values![table.as_bytes()])?;
     Ok(match last {
         Some(entry) => Head { sequence: entry.record.sequence, manifest: entry.manifest, chain: entry.chain },
         None => Head { sequence: Sequence::ZERO, manifest: 0, chain: 0 },
@@ -80,46 +78,44 @@ pub(super) fn head(connection: &Connection, table: TableId) -> Result<Head> {
 }
 
 /// Returns the entry of the commit with this sequence.
-pub(super) fn at(connection: &Connection, table: TableId, sequence: Sequence) -> Result<Option<Entry>> {
-    let number = sequence.number().cast_signed();
-    one(connection, statements::COMMIT_AT, table, params![table.as_bytes(), number])
+pub(super) fn at(connection: &dyn Connection, table: TableId, sequence: Sequence) -> Result<Option<Entry>> {
+    let number = sequence.number();
+    one(connection, statements::COMMIT_AT, table, values![table.as_bytes(), number])
 }
 
 /// Returns the sequence of a commit, if it was applied.
-pub(super) fn sequence_of(connection: &Connection, table: TableId, commit: CommitId) -> Result<Option<Sequence>> {
-    let mut statement = connection.prepare_cached(statements::SEQUENCE_OF_COMMIT).or_failure()?;
-    let found = statement.query_row(params![table.as_bytes(), commit.as_bytes()], |row| row.get::<_, i64>(0));
-    found.optional().or_failure()?.map(|number| Sequence::new(number.cast_unsigned())).transpose()
+pub(super) fn sequence_of(connection: &dyn Connection, table: TableId, commit: CommitId) -> Result<Option<Sequence>> {
+    let key = values![table.as_bytes(), commit.as_bytes()];
+    first(connection, statements::SEQUENCE_OF_COMMIT, key, |row| Stored::new("commit_log", row).sequence(0))
 }
 
 /// Adds an entry.
-pub(super) fn insert(connection: &Connection, table: TableId, entry: &Entry) -> Result<()> {
+pub(super) fn insert(connection: &dyn Connection, table: TableId, entry: &Entry) -> Result<()> {
     let record = &entry.record;
-    let mut statement = connection.prepare_cached(statements::INSERT_COMMIT).or_failure()?;
-    let inserted = statement.execute(params![
-        table.as_bytes(),
-        record.sequence.number().cast_signed(),
-        record.id.as_bytes(),
-        record.operation.word(),
-        record.made_at.0,
-        record.files_added.cast_signed(),
-        record.files_removed.cast_signed(),
-        record.rows_added.cast_signed(),
-        record.rows_hidden.cast_signed(),
-        entry.manifest.to_be_bytes(),
-        entry.parent.to_be_bytes(),
-        entry.chain.to_be_bytes(),
-    ]);
-    inserted.or_failure().map(|_| ())
+    connection.execute(
+        statements::INSERT_COMMIT,
+        values![
+            table.as_bytes(),
+            record.sequence.number(),
+            record.id.as_bytes(),
+            record.operation.word(),
+            record.made_at.0,
+            record.files_added,
+            record.files_removed,
+            record.rows_added,
+            record.rows_hidden,
+            &entry.manifest.to_be_bytes(),
+            &entry.parent.to_be_bytes(),
+            &entry.chain.to_be_bytes(),
+        ],
+    )
 }
 
 /// Returns all commits of a table, earliest first. No entry can be changed, lost or put elsewhere unseen.
-pub(super) fn all(connection: &Connection, table: TableId) -> Result<Vec<CommitRecord>> {
-    let mut statement = connection.prepare_cached(statements::COMMITS).or_failure()?;
-    let mut rows = statement.query(params![table.as_bytes()]).or_failure()?;
+pub(super) fn all(connection: &dyn Connection, table: TableId) -> Result<Vec<CommitRecord>> {
     let mut records = Vec::new();
     let mut before: Option<u128> = None;
-    while let Some(row) = rows.next().or_failure()? {
+    connection.query(statements::COMMITS, values![table.as_bytes()], &mut |row| {
         let entry = Entry::decode(table, row)?;
         // The log may begin late, where earlier history has expired; from there on it is whole.
         if before.is_some_and(|chain| chain != entry.parent) {
@@ -129,12 +125,11 @@ pub(super) fn all(connection: &Connection, table: TableId) -> Result<Vec<CommitR
         }
         before = Some(entry.chain);
         records.push(entry.record);
-    }
+        Ok(())
+    })?;
     Ok(records)
 }
 
-fn one(connection: &Connection, sql: &str, table: TableId, key: impl Params) -> Result<Option<Entry>> {
-    let mut statement = connection.prepare_cached(sql).or_failure()?;
-    let mut rows = statement.query(key).or_failure()?;
-    rows.next().or_failure()?.map(|row| Entry::decode(table, row)).transpose()
+fn one(connection: &dyn Connection, sql: &'static str, table: TableId, key: &[Value<'_>]) -> Result<Option<Entry>> {
+    first(connection, sql, key, |row| Entry::decode(table, row))
 }

@@ -1,4 +1,4 @@
-//! Where the file of the metastore is, and what its folder says about it before SQLite is asked.
+//! Where the file of the metastore is, and what its folder says about it before a database is asked.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,24 +9,24 @@ use cayenne_format::{Error, Result};
 /// No SQLite database is shorter than its smallest page.
 const PAGE_BYTES_MIN: u64 = 512;
 
-/// The place of a metastore file: absolute, so that no name has a special meaning to SQLite.
+/// The place of a metastore file: absolute, so that no name has a special meaning to a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     path: PathBuf,
 }
 
 /// What tells one state of a metastore file from another, as long as its WAL is missing or empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     bytes: Option<u64>,
     modified: Option<SystemTime>,
     /// `None` if there is no WAL, as when nobody has the file open.
-    pub(super) wal_bytes: Option<u64>,
+    pub(crate) wal_bytes: Option<u64>,
 }
 
 impl Place {
     /// Finds the file at `path`, which may not exist yet.
-    pub(super) fn find(path: &Path) -> Result<Self> {
+    pub(crate) fn find(path: &Path) -> Result<Self> {
         let named = |message: &'static str| Error::invalid(message).with("metastore", path.display());
         let absolute = path.canonicalize().or_else(|_| std::path::absolute(path));
         let absolute = absolute.map_err(|error| named("the path of the metastore cannot be used").because(error))?;
@@ -40,7 +40,7 @@ impl Place {
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -48,7 +48,7 @@ impl Place {
     ///
     /// A file without bytes is nothing: SQLite leaves one behind when it ends before its first write. But if the WAL has
     /// content, there was a database, and SQLite would throw the WAL away.
-    pub(super) fn is_new(&self) -> Result<bool> {
+    pub(crate) fn is_new(&self) -> Result<bool> {
         match length(&self.path).unwrap_or_default() {
             0 => {}
             // SQLite takes some of these for empty and would write over them.
@@ -65,22 +65,30 @@ impl Place {
         Ok(true)
     }
 
+    /// Says that there is something to read.
+    pub(crate) fn require_file(&self) -> Result<()> {
+        if self.is_new()? {
+            return Err(Error::not_found("there is no metastore here").with("metastore", self.path.display()));
+        }
+        Ok(())
+    }
+
     /// Returns the length of the WAL, or `None` if there is none. A file without a WAL is in use by nobody.
-    pub(super) fn wal_bytes(&self) -> Option<u64> {
+    pub(crate) fn wal_bytes(&self) -> Option<u64> {
         let mut wal = self.path.clone().into_os_string();
         wal.push("-wal");
         length(Path::new(&wal))
     }
 
     /// Returns what tells this state of the file from another.
-    pub(super) fn stamp(&self) -> Stamp {
+    pub(crate) fn stamp(&self) -> Stamp {
         let found = self.path.metadata().ok();
         let modified = found.as_ref().and_then(|found| found.modified().ok());
         Stamp { bytes: found.map(|found| found.len()), modified, wal_bytes: self.wal_bytes() }
     }
 
     /// Returns the URI that opens the file as one that nobody changes: no lock is taken and no file made.
-    pub(super) fn immutable_uri(&self) -> String {
+    pub(crate) fn immutable_uri(&self) -> String {
         let mut uri = String::from("file:");
         if !self.path.as_os_str().as_encoded_bytes().starts_with(b"/") {
             uri.push('/');

@@ -5,16 +5,15 @@
 use std::path::Path;
 
 use cayenne_format::{Error, Result, Step, Steps};
-use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::failure::{OrFailure as _, applied_nothing, at, failure};
-use crate::sql::statements;
+use super::failure::at;
+use super::{Connection, Uncommitted, identity, roll_back, statements};
 
 /// A change that waits for the writer.
 pub(super) trait Job: Send {
     /// Makes the change, in the transaction that is open. May be called again, after that transaction was lost.
-    fn run(&mut self, connection: &Connection, steps: &dyn Steps) -> Result<()>;
+    fn run(&mut self, connection: &dyn Connection, steps: &dyn Steps) -> Result<()>;
 
     /// Tells the caller how it ended: what [`run`](Self::run) made if it is durable, else why it is not.
     fn answer(self: Box<Self>, ended: Result<()>);
@@ -29,7 +28,7 @@ pub(super) struct Request<T, F> {
 
 impl<T, F> Request<T, F>
 where
-    F: Fn(&Connection, &dyn Steps) -> Result<T>,
+    F: Fn(&dyn Connection, &dyn Steps) -> Result<T>,
 {
     pub(super) fn new(work: F) -> (Self, oneshot::Receiver<Result<T>>) {
         let (caller, answer) = oneshot::channel();
@@ -40,9 +39,9 @@ where
 impl<T, F> Job for Request<T, F>
 where
     T: Send,
-    F: Fn(&Connection, &dyn Steps) -> Result<T> + Send,
+    F: Fn(&dyn Connection, &dyn Steps) -> Result<T> + Send,
 {
-    fn run(&mut self, connection: &Connection, steps: &dyn Steps) -> Result<()> {
+    fn run(&mut self, connection: &dyn Connection, steps: &dyn Steps) -> Result<()> {
         self.made = Some((self.work)(connection, steps)?);
         Ok(())
     }
@@ -60,12 +59,12 @@ enum Ended {
     Done { results: Vec<Result<()>>, committed: bool },
     /// It left nothing behind, or that is not known, and all jobs get the error.
     Failed(Error),
-    /// SQLite gave it up because of one of its jobs, and it left nothing behind.
+    /// The database gave it up because of one of its jobs, and it left nothing behind.
     Lost(Error),
 }
 
 /// Makes the changes of all jobs durable, and answers each. Returns the number of transactions that took.
-pub(super) fn run(connection: &Connection, steps: &dyn Steps, path: &Path, mut jobs: Vec<Box<dyn Job>>) -> u64 {
+pub(super) fn run(connection: &dyn Connection, steps: &dyn Steps, path: &Path, mut jobs: Vec<Box<dyn Job>>) -> u64 {
     let alone = jobs.len() == 1;
     match attempt(connection, steps, &mut jobs) {
         Ended::Done { results, committed } => {
@@ -86,8 +85,8 @@ pub(super) fn run(connection: &Connection, steps: &dyn Steps, path: &Path, mut j
     }
 }
 
-fn attempt(connection: &Connection, steps: &dyn Steps, jobs: &mut [Box<dyn Job>]) -> Ended {
-    let begun = steps.before(Step::BeginCommit).and_then(|()| execute(connection, statements::BEGIN_WRITE));
+fn attempt(connection: &dyn Connection, steps: &dyn Steps, jobs: &mut [Box<dyn Job>]) -> Ended {
+    let begun = steps.before(Step::BeginCommit).and_then(|()| connection.script(statements::BEGIN_WRITE));
     if let Err(error) = begun {
         return Ended::Failed(error);
     }
@@ -110,25 +109,24 @@ fn attempt(connection: &Connection, steps: &dyn Steps, jobs: &mut [Box<dyn Job>]
         let _rolled_back = roll_back(connection);
         return Ended::Failed(error);
     }
-    match connection.execute_batch(statements::COMMIT) {
+    match connection.commit() {
         Ok(()) => Ended::Done { results, committed: true },
-        Err(error) => Ended::Failed(commit_failed(connection, error)),
+        Err(uncommitted) => Ended::Failed(commit_failed(connection, uncommitted)),
     }
 }
 
-fn in_savepoint(connection: &Connection, steps: &dyn Steps, job: &mut dyn Job) -> Result<()> {
-    execute(connection, statements::SAVE)?;
+fn in_savepoint(connection: &dyn Connection, steps: &dyn Steps, job: &mut dyn Job) -> Result<()> {
+    connection.script(statements::SAVE)?;
     match job.run(connection, steps) {
-        Ok(()) => execute(connection, statements::KEEP_SAVED),
+        Ok(()) => connection.script(statements::KEEP_SAVED),
         Err(error) if connection.is_autocommit() => Err(error),
-        Err(error) => execute(connection, statements::UNDO_SAVED).and(Err(error)),
+        Err(error) => connection.script(statements::UNDO_SAVED).and(Err(error)),
     }
 }
 
 /// Leaves the connection clean after a COMMIT that failed, and returns the error for those who wait.
-fn commit_failed(connection: &Connection, error: rusqlite::Error) -> Error {
-    let certain = !connection.is_autocommit() || applied_nothing(&error);
-    let error = failure(error);
+fn commit_failed(connection: &dyn Connection, Uncommitted { error, left_nothing }: Uncommitted) -> Error {
+    let certain = left_nothing || !connection.is_autocommit();
     if let Err(rollback) = roll_back(connection) {
         return unknown(rollback);
     }
@@ -139,11 +137,11 @@ fn commit_failed(connection: &Connection, error: rusqlite::Error) -> Error {
 ///
 /// A COMMIT whose flush failed is not part of what connections see, but its frames may be on the disk, and recovery after
 /// a crash would find them whole. The next transaction is written over them: this one changes nothing but is durable.
-fn settle(connection: &Connection) -> Result<()> {
-    let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).or_failure()?;
-    execute(connection, statements::BEGIN_WRITE)?;
-    let written = connection.pragma_update(None, "user_version", version).or_failure();
-    let settled = written.and_then(|()| execute(connection, statements::COMMIT));
+fn settle(connection: &dyn Connection) -> Result<()> {
+    let version = identity::version(connection)?;
+    connection.script(statements::BEGIN_WRITE)?;
+    let written = connection.script(&statements::set_version(version));
+    let settled = written.and_then(|()| connection.commit().map_err(|uncommitted| uncommitted.error));
     if settled.is_err() {
         // The transaction before is in doubt, which is what the caller is told.
         let _rolled_back = roll_back(connection);
@@ -158,33 +156,25 @@ fn unknown(error: Error) -> Error {
         .because(error)
 }
 
-/// Ends whatever transaction is open.
-pub(super) fn roll_back(connection: &Connection) -> Result<()> {
-    if connection.is_autocommit() { Ok(()) } else { execute(connection, statements::ROLLBACK) }
-}
-
-fn execute(connection: &Connection, sql: &str) -> Result<()> {
-    connection.execute_batch(sql).or_failure()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use cayenne_format::{Change, ErrorKind, Location, NoSteps, Sequence, TableCommit, TableId, WriterEpoch};
-    use rusqlite::ffi;
     use tempfile::TempDir;
 
     use super::*;
     use crate::conformance::Samples;
-    use crate::sqlite::place::Place;
-    use crate::sqlite::settings::SqliteSettings;
-    use crate::sqlite::{change, connect, identity, load};
+    use crate::place::Place;
+    use crate::settings::SqliteSettings;
+    use crate::sql::failure::unreadable;
+    use crate::sql::{change, load};
+    use crate::sqlite::connect;
 
     struct Scene {
         folder: TempDir,
-        connection: Connection,
+        connection: rusqlite::Connection,
         samples: Samples,
         table: TableId,
     }
@@ -213,7 +203,8 @@ mod tests {
             let mut answers = Vec::new();
             for commit in commits {
                 let commit = commit.clone();
-                let work = move |connection: &Connection, steps: &dyn Steps| change::commit(connection, steps, &commit);
+                let work =
+                    move |connection: &dyn Connection, steps: &dyn Steps| change::commit(connection, steps, &commit);
                 let (request, answer) = Request::new(work);
                 jobs.push(Box::new(request));
                 answers.push(answer);
@@ -272,7 +263,7 @@ mod tests {
         let scene = Scene::new();
         let wal = scene.folder.path().join("a.db-wal");
         let before = wal.metadata().unwrap().len();
-        let failed = || rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_FSYNC), None);
+        let failed = || Uncommitted { error: unreadable(), left_nothing: false };
         let error = commit_failed(&scene.connection, failed());
         assert_eq!((error.kind(), error.stable_code()), (ErrorKind::Unavailable, "unavailable"));
         assert!(wal.metadata().unwrap().len() > before, "nothing was written over the frames in doubt");
@@ -287,7 +278,7 @@ mod tests {
         let scene = Scene::new();
         let ran = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&ran);
-        let (request, answer) = Request::new(move |_: &Connection, _: &dyn Steps| {
+        let (request, answer) = Request::new(move |_: &dyn Connection, _: &dyn Steps| {
             seen.store(true, Ordering::Relaxed);
             Ok(())
         });

@@ -16,7 +16,7 @@ pub enum Synchronous {
 }
 
 impl Synchronous {
-    pub(super) const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Full => "FULL",
             Self::Normal => "NORMAL",

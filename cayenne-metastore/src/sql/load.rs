@@ -4,17 +4,14 @@ use cayenne_format::{
     BlockChecksums, CommitRecord, ContentHash, DataFile, DeletionFile, Error, FileId, FileStats, PartitionValue,
     Result, Sequence, Snapshot, TableId, TombstoneFile,
 };
-use rusqlite::{Connection, Row, params};
 
 use super::digest::{self, Columns};
-use super::failure::OrFailure;
 use super::row::Stored;
-use super::{log, tables};
+use super::{Connection, Row, all, first, log, statements, tables, values};
 use crate::metastore::{no_commit, no_file};
-use crate::sql::statements;
 
 /// Returns the latest snapshot, or the one at a sequence. All of it is read in the transaction that is open.
-pub(super) fn snapshot(connection: &Connection, table: TableId, at: Option<Sequence>) -> Result<Snapshot> {
+pub(crate) fn snapshot(connection: &dyn Connection, table: TableId, at: Option<Sequence>) -> Result<Snapshot> {
     tables::writer(connection, table)?;
     let latest = log::head(connection, table)?;
     // The latest snapshot is all that is live. It is not asked for by its sequence: then a log that lost its end would
@@ -41,49 +38,42 @@ pub(super) fn snapshot(connection: &Connection, table: TableId, at: Option<Seque
 }
 
 /// Returns the block checksums of a data file, also of one that is no longer live.
-pub(super) fn blocks(connection: &Connection, table: TableId, file: FileId) -> Result<BlockChecksums> {
+pub(crate) fn blocks(connection: &dyn Connection, table: TableId, file: FileId) -> Result<BlockChecksums> {
     tables::writer(connection, table)?;
-    let mut statement = connection.prepare_cached(statements::BLOCKS).or_failure()?;
-    let mut rows = statement.query(params![table.as_bytes(), file.as_bytes()]).or_failure()?;
-    let row = rows.next().or_failure()?.ok_or_else(|| no_file(table, file))?;
-    let row = Stored::new("data_file_blocks", row);
-    let checksums = row.bytes(0)?;
-    row.verify(row.digest(1)?, digest_of_blocks(table, file, &checksums)).map_err(|error| error.with("file", file))?;
-    BlockChecksums::decode(&checksums).map_err(|error| row.named(error).with("file", file))
+    let found = first(connection, statements::BLOCKS, values![table.as_bytes(), file.as_bytes()], |row| {
+        let row = Stored::new("data_file_blocks", row);
+        let checksums = row.bytes(0)?;
+        row.verify(row.digest(1)?, digest_of_blocks(table, file, &checksums))?;
+        BlockChecksums::decode(&checksums).map_err(|error| row.named(error))
+    });
+    found.map_err(|error| error.with("file", file))?.ok_or_else(|| no_file(table, file))
 }
 
 /// Returns all commits of a table, earliest first.
-pub(super) fn commits(connection: &Connection, table: TableId) -> Result<Vec<CommitRecord>> {
+pub(crate) fn commits(connection: &dyn Connection, table: TableId) -> Result<Vec<CommitRecord>> {
     tables::writer(connection, table)?;
     log::all(connection, table)
 }
 
 /// Returns the digest of the row with the block checksums of a data file.
-pub(super) fn digest_of_blocks(table: TableId, file: FileId, checksums: &[u8]) -> u128 {
+pub(crate) fn digest_of_blocks(table: TableId, file: FileId, checksums: &[u8]) -> u128 {
     Columns::of("data_file_blocks", table).bytes(file.as_bytes()).bytes(checksums).digest()
 }
 
 struct Scan<'c> {
-    connection: &'c Connection,
+    connection: &'c dyn Connection,
     table: TableId,
     at: Sequence,
     sum: u128,
 }
 
 impl Scan<'_> {
-    fn rows<T>(&mut self, sql: &str, decode: fn(&mut Self, &Row<'_>) -> Result<T>) -> Result<Vec<T>> {
-        let connection = self.connection;
-        let mut statement = connection.prepare_cached(sql).or_failure()?;
-        let key = params![self.table.as_bytes(), self.at.number().cast_signed()];
-        let mut rows = statement.query(key).or_failure()?;
-        let mut records = Vec::new();
-        while let Some(row) = rows.next().or_failure()? {
-            records.push(decode(self, row)?);
-        }
-        Ok(records)
+    fn rows<T>(&mut self, sql: &'static str, decode: fn(&mut Self, &dyn Row) -> Result<T>) -> Result<Vec<T>> {
+        let (connection, table, at) = (self.connection, self.table, self.at.number());
+        all(connection, sql, values![table.as_bytes(), at], |row| decode(self, row))
     }
 
-    fn file(&mut self, row: &Row<'_>) -> Result<DataFile> {
+    fn file(&mut self, row: &dyn Row) -> Result<DataFile> {
         let row = Stored::new("data_file", row);
         let partition = row.bytes(8)?;
         let file = DataFile {
@@ -100,7 +90,7 @@ impl Scan<'_> {
         Ok(file)
     }
 
-    fn deletion(&mut self, row: &Row<'_>) -> Result<DeletionFile> {
+    fn deletion(&mut self, row: &dyn Row) -> Result<DeletionFile> {
         let row = Stored::new("deletion", row);
         let deletion = DeletionFile {
             id: row.file_id(1)?,
@@ -113,7 +103,7 @@ impl Scan<'_> {
         Ok(deletion)
     }
 
-    fn tombstones(&mut self, row: &Row<'_>) -> Result<TombstoneFile> {
+    fn tombstones(&mut self, row: &dyn Row) -> Result<TombstoneFile> {
         let row = Stored::new("tombstone_file", row);
         let file = TombstoneFile {
             id: row.file_id(1)?,
@@ -125,7 +115,7 @@ impl Scan<'_> {
         Ok(file)
     }
 
-    fn count(&mut self, row: &Stored<'_, '_>, stored: u128, computed: u128) -> Result<()> {
+    fn count(&mut self, row: &Stored<'_>, stored: u128, computed: u128) -> Result<()> {
         row.verify(stored, computed)?;
         self.sum = self.sum.wrapping_add(computed);
         Ok(())

@@ -1,47 +1,55 @@
 //! Whose file it is, and of which version: nothing is read from a file that is not wholly ours.
 
 use cayenne_format::{Error, Result};
-use rusqlite::Connection;
 
-use super::failure::OrFailure;
-use super::group::roll_back;
-use crate::sql::{MIGRATIONS, statements};
+use super::failure::damaged;
+use super::row::Stored;
+use super::{Connection, MIGRATIONS, all, first, roll_back, statements};
 
 /// `CAYN`, in the field of the SQLite header that says which program a file belongs to.
-pub(super) const APPLICATION_ID: i32 = 0x4341_594E;
+pub(crate) const APPLICATION_ID: i64 = 0x4341_594E;
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Identity {
+pub(crate) enum Identity {
     /// Nothing has been written to it.
     New,
     /// A metastore with this many migrations.
     Version(usize),
 }
 
-/// One row of `sqlite_schema`: type, name, table, text.
-type SchemaRow = (String, String, String, String);
+/// Where the facts about a database itself come from.
+const CATALOG: &str = "sqlite_schema";
+
+/// One row of `sqlite_schema`.
+#[derive(PartialEq)]
+struct SchemaRow {
+    kind: String,
+    name: String,
+    table: String,
+    sql: String,
+}
 
 /// Says what the file is, and that its schema is what its version says.
 ///
 /// # Errors
 ///
 /// `Unsupported` with code `newer-metastore` or `foreign-metastore`; `Corrupt` if the header cannot be read.
-pub(super) fn identify(connection: &Connection) -> Result<Identity> {
+pub(crate) fn identify(connection: &dyn Connection) -> Result<Identity> {
     if !connection.is_autocommit() {
         return identify_in_transaction(connection);
     }
     // Another process may be making or migrating the file: all is read in one moment.
-    connection.execute_batch(statements::BEGIN_READ).or_failure()?;
+    connection.script(statements::BEGIN_READ)?;
     let found = identify_in_transaction(connection);
     let ended = roll_back(connection);
     found.and_then(|found| ended.map(|()| found))
 }
 
-fn identify_in_transaction(connection: &Connection) -> Result<Identity> {
-    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).or_failure()?;
-    let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).or_failure()?;
-    let objects: i64 = connection.query_row(statements::SCHEMA_OBJECTS, [], |row| row.get(0)).or_failure()?;
+fn identify_in_transaction(connection: &dyn Connection) -> Result<Identity> {
+    let application = number(connection, statements::APPLICATION_ID)?;
+    let version = version(connection)?;
+    let objects = number(connection, statements::SCHEMA_OBJECTS)?;
     match (application, usize::try_from(version).ok()) {
         (0, Some(0)) if objects == 0 => Ok(Identity::New),
         (APPLICATION_ID, Some(version)) if version > MIGRATIONS.len() => Err(newer(version)),
@@ -56,12 +64,12 @@ fn identify_in_transaction(connection: &Connection) -> Result<Identity> {
 /// Brings the file to the version of this build, one transaction for each migration.
 ///
 /// Another process may do the same at the same time: what is missing is looked up inside each transaction.
-pub(super) fn migrate(connection: &Connection) -> Result<()> {
+pub(crate) fn migrate(connection: &dyn Connection) -> Result<()> {
     loop {
-        connection.execute_batch(statements::BEGIN_WRITE).or_failure()?;
+        connection.script(statements::BEGIN_WRITE)?;
         match migrate_once(connection) {
             Ok(more) => {
-                connection.execute_batch(statements::COMMIT).or_failure()?;
+                connection.commit().map_err(|uncommitted| uncommitted.error)?;
                 if !more {
                     return Ok(());
                 }
@@ -75,7 +83,7 @@ pub(super) fn migrate(connection: &Connection) -> Result<()> {
     }
 }
 
-fn migrate_once(connection: &Connection) -> Result<bool> {
+fn migrate_once(connection: &dyn Connection) -> Result<bool> {
     let done = match identify(connection)? {
         Identity::New => 0,
         Identity::Version(version) => version,
@@ -83,15 +91,14 @@ fn migrate_once(connection: &Connection) -> Result<bool> {
     let Some(migration) = MIGRATIONS.get(done) else {
         return Ok(false);
     };
-    connection.execute_batch(migration).or_failure()?;
-    connection.pragma_update(None, "application_id", APPLICATION_ID).or_failure()?;
-    let version = i32::try_from(done + 1).map_err(|_| Error::internal("there are too many migrations"))?;
-    connection.pragma_update(None, "user_version", version).or_failure()?;
+    connection.script(migration)?;
+    let version = i64::try_from(done + 1).map_err(|_| Error::internal("there are too many migrations"))?;
+    connection.script(&statements::set_identity(APPLICATION_ID, version))?;
     Ok(done + 1 < MIGRATIONS.len())
 }
 
 /// Says that a file that is read but not written is of the version of this build.
-pub(super) fn require_current(connection: &Connection) -> Result<()> {
+pub(crate) fn require_current(connection: &dyn Connection) -> Result<()> {
     match identify(connection)? {
         Identity::Version(version) if version == MIGRATIONS.len() => Ok(()),
         Identity::Version(version) => Err(Error::unsupported("the metastore has an older schema version")
@@ -104,38 +111,53 @@ pub(super) fn require_current(connection: &Connection) -> Result<()> {
 }
 
 /// Checks the tables that are read as a whole, so that a damaged page cannot make a table vanish from the list.
-pub(super) fn check_small_tables(connection: &Connection) -> Result<()> {
+pub(crate) fn check_small_tables(connection: &dyn Connection) -> Result<()> {
     for check in statements::CHECK_SMALL_TABLES {
-        let found: String = connection.query_row(check, [], |row| row.get(0)).or_failure()?;
+        let found = first(connection, check, &[], |row| Stored::new(CATALOG, row).text(0).map(str::to_owned))?;
+        let found = found.unwrap_or_default();
         if found != "ok" {
-            return Err(Error::corrupt("the metastore file is damaged").with("found", found));
+            return Err(damaged().with("found", found));
         }
     }
     Ok(())
 }
 
 /// Compares the schema with what the migrations make: an extra trigger or a missing index is somebody else's work.
-fn verify_schema(connection: &Connection, version: usize) -> Result<()> {
+fn verify_schema(connection: &dyn Connection, version: usize) -> Result<()> {
     let found = schema_of(connection)?;
-    let fresh = Connection::open_in_memory().or_failure()?;
+    let blank = connection.blank()?;
     for migration in MIGRATIONS.iter().take(version) {
-        fresh.execute_batch(migration).or_failure()?;
+        blank.script(migration)?;
     }
-    let expected = schema_of(&fresh)?;
+    let expected = schema_of(blank.as_ref())?;
     if found == expected {
         return Ok(());
     }
     let differs = |rows: &[SchemaRow], others: &[SchemaRow]| {
-        rows.iter().find(|row| !others.contains(row)).map(|(kind, name, ..)| format!("{kind} {name}"))
+        rows.iter().find(|row| !others.contains(row)).map(|row| format!("{} {}", row.kind, row.name))
     };
     let object = differs(&found, &expected).or_else(|| differs(&expected, &found)).unwrap_or_default();
     Err(foreign("the schema of the metastore was changed by another program").with("object", object))
 }
 
-fn schema_of(connection: &Connection) -> Result<Vec<SchemaRow>> {
-    let mut statement = connection.prepare(statements::SCHEMA).or_failure()?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).or_failure()?;
-    rows.collect::<rusqlite::Result<_>>().or_failure()
+fn schema_of(connection: &dyn Connection) -> Result<Vec<SchemaRow>> {
+    all(connection, statements::SCHEMA, &[], |row| {
+        let row = Stored::new(CATALOG, row);
+        Ok(SchemaRow { kind: text(&row, 0)?, name: text(&row, 1)?, table: text(&row, 2)?, sql: text(&row, 3)? })
+    })
+}
+
+fn text(row: &Stored<'_>, column: usize) -> Result<String> {
+    row.text(column).map(str::to_owned)
+}
+
+fn number(connection: &dyn Connection, sql: &'static str) -> Result<i64> {
+    first(connection, sql, &[], |row| Stored::new(CATALOG, row).integer(0))?.ok_or_else(damaged)
+}
+
+/// Returns the version that the file says it has.
+pub(crate) fn version(connection: &dyn Connection) -> Result<i64> {
+    number(connection, statements::USER_VERSION)
 }
 
 fn newer(found: usize) -> Error {
@@ -150,6 +172,6 @@ fn foreign(message: &'static str) -> Error {
 }
 
 /// Says whether there is nothing to migrate.
-pub(super) fn is_current(found: Identity) -> bool {
+pub(crate) fn is_current(found: Identity) -> bool {
     found == Identity::Version(MIGRATIONS.len())
 }

@@ -7,19 +7,16 @@ use cayenne_format::{
     Change, DataFile, DeletionFile, Error, FileId, NewDataFile, PartitionValue, Requirement, Result, Sequence, Step,
     Steps, TableCommit, TableId, TombstoneFile, WriterEpoch,
 };
-use rusqlite::{Connection, OptionalExtension as _, Params, params};
 
-use super::failure::OrFailure;
 use super::log::{Entry, Head};
-use super::row::columns_of;
+use super::row::{Stored, columns_of};
 use super::tables::LatestWriter;
-use super::{digest, load, log, tables};
+use super::{Connection, Row, Value, all, digest, first, load, log, statements, tables, values};
 use crate::metastore::{epoch_after, fenced, first_rows};
-use crate::sql::statements;
 use crate::{NewTable, TableRecord, Writer};
 
 /// Makes a table, with its first rows where there are any.
-pub(super) fn create_table(connection: &Connection, steps: &dyn Steps, new: &NewTable) -> Result<TableRecord> {
+pub(crate) fn create_table(connection: &dyn Connection, steps: &dyn Steps, new: &NewTable) -> Result<TableRecord> {
     tables::require_free(connection, new)?;
     tables::insert(connection, new)?;
     if let Some(first) = first_rows(new)? {
@@ -29,21 +26,26 @@ pub(super) fn create_table(connection: &Connection, steps: &dyn Steps, new: &New
 }
 
 /// Forgets a table and everything that belongs to it.
-pub(super) fn drop_table(connection: &Connection, steps: &dyn Steps, table: TableId, epoch: WriterEpoch) -> Result<()> {
+pub(crate) fn drop_table(
+    connection: &dyn Connection,
+    steps: &dyn Steps,
+    table: TableId,
+    epoch: WriterEpoch,
+) -> Result<()> {
     require_writer(connection, table, epoch)?;
     steps.before(Step::DropTable)?;
     tables::delete(connection, table)
 }
 
 /// Raises the epoch by one.
-pub(super) fn begin_writer(connection: &Connection, table: TableId, writer: &Writer) -> Result<WriterEpoch> {
+pub(crate) fn begin_writer(connection: &dyn Connection, table: TableId, writer: &Writer) -> Result<WriterEpoch> {
     let epoch = epoch_after(tables::writer(connection, table)?.epoch)?;
     tables::set_writer(connection, table, &LatestWriter { epoch, writer: Some(writer.clone()) })?;
     Ok(epoch)
 }
 
 /// Applies one commit, or finds that it was applied before.
-pub(super) fn commit(connection: &Connection, steps: &dyn Steps, commit: &TableCommit) -> Result<Sequence> {
+pub(crate) fn commit(connection: &dyn Connection, steps: &dyn Steps, commit: &TableCommit) -> Result<Sequence> {
     let latest = tables::writer(connection, commit.table)?;
     if let Some(sequence) = log::sequence_of(connection, commit.table, commit.id)? {
         return Ok(sequence);
@@ -61,7 +63,7 @@ pub(super) fn commit(connection: &Connection, steps: &dyn Steps, commit: &TableC
     Ok(sequence)
 }
 
-fn require_writer(connection: &Connection, table: TableId, epoch: WriterEpoch) -> Result<()> {
+fn require_writer(connection: &dyn Connection, table: TableId, epoch: WriterEpoch) -> Result<()> {
     check_epoch(table, epoch, &tables::writer(connection, table)?)
 }
 
@@ -69,7 +71,7 @@ fn check_epoch(table: TableId, epoch: WriterEpoch, latest: &LatestWriter) -> Res
     if epoch == latest.epoch { Ok(()) } else { Err(fenced(table, epoch, latest.epoch, latest.writer.as_ref())) }
 }
 
-fn check(connection: &Connection, table: TableId, head: &Head, requirement: &Requirement) -> Result<()> {
+fn check(connection: &dyn Connection, table: TableId, head: &Head, requirement: &Requirement) -> Result<()> {
     match requirement {
         Requirement::SnapshotIs(sequence) if *sequence == head.sequence => Ok(()),
         Requirement::SnapshotIs(sequence) => Err(Error::conflict("the table has changed since the writer looked")
@@ -90,13 +92,13 @@ fn check(connection: &Connection, table: TableId, head: &Head, requirement: &Req
 #[derive(Clone, Copy)]
 struct Live {
     key: i64,
-    added_at: i64,
+    added_at: u64,
     digest: u128,
 }
 
 /// The snapshot that a commit makes, as far as it has been made.
 struct Next<'c> {
-    connection: &'c Connection,
+    connection: &'c dyn Connection,
     table: TableId,
     sequence: Sequence,
     manifest: u128,
@@ -129,14 +131,14 @@ impl Next<'_> {
         let (path, inline) = columns_of(&file.location);
         self.execute(
             statements::INSERT_FILE,
-            params![
+            values![
                 self.table.as_bytes(),
                 file.id.as_bytes(),
-                self.sequence.number().cast_signed(),
-                file.rows.cast_signed(),
-                file.bytes.cast_signed(),
-                file.hash.0.to_be_bytes(),
-                digest.to_be_bytes(),
+                self.sequence.number(),
+                file.rows,
+                file.bytes,
+                &file.hash.0.to_be_bytes(),
+                &digest.to_be_bytes(),
                 path,
                 partition.as_ref(),
                 file.stats.as_bytes().as_ref(),
@@ -144,10 +146,10 @@ impl Next<'_> {
             ],
         )?;
         self.manifest = self.manifest.wrapping_add(digest);
-        let key = self.connection.last_insert_rowid();
+        let key = self.connection.last_key();
         let checksums = new.blocks.encode();
         let digest = load::digest_of_blocks(self.table, file.id, &checksums);
-        self.execute(statements::INSERT_BLOCKS, params![key, checksums, digest.to_be_bytes()])
+        self.execute(statements::INSERT_BLOCKS, values![key, checksums.as_slice(), &digest.to_be_bytes()])
     }
 
     fn remove_file(&mut self, id: FileId) -> Result<()> {
@@ -159,9 +161,7 @@ impl Next<'_> {
     }
 
     fn deletions_of(&self, file: Live) -> Result<Vec<Live>> {
-        let mut statement = self.connection.prepare_cached(statements::LIVE_DELETIONS_OF_FILE).or_failure()?;
-        let rows = statement.query_map(params![file.key], decode_live).or_failure()?;
-        rows.collect::<rusqlite::Result<_>>().or_failure()
+        all(self.connection, statements::LIVE_DELETIONS_OF_FILE, values![file.key], decode_live)
     }
 
     fn add_deletion(&mut self, deletion: &DeletionFile) -> Result<()> {
@@ -172,13 +172,13 @@ impl Next<'_> {
         let (path, inline) = columns_of(&deletion.location);
         self.execute(
             statements::INSERT_DELETION,
-            params![
+            values![
                 self.table.as_bytes(),
                 file.key,
                 deletion.id.as_bytes(),
-                self.sequence.number().cast_signed(),
-                deletion.rows.cast_signed(),
-                digest.to_be_bytes(),
+                self.sequence.number(),
+                deletion.rows,
+                &digest.to_be_bytes(),
                 path,
                 inline,
             ],
@@ -194,12 +194,12 @@ impl Next<'_> {
         let (path, inline) = columns_of(&file.location);
         self.execute(
             statements::INSERT_TOMBSTONES,
-            params![
+            values![
                 self.table.as_bytes(),
                 file.id.as_bytes(),
-                self.sequence.number().cast_signed(),
-                file.keys.cast_signed(),
-                digest.to_be_bytes(),
+                self.sequence.number(),
+                file.keys,
+                &digest.to_be_bytes(),
                 path,
                 inline,
             ],
@@ -209,39 +209,40 @@ impl Next<'_> {
     }
 
     /// Ends a row with this commit. What this commit itself added was never part of a snapshot and leaves no trace.
-    fn end(&mut self, row: Live, end: &str, delete: &str) -> Result<()> {
-        let sequence = self.sequence.number().cast_signed();
+    fn end(&mut self, row: Live, end: &'static str, delete: &'static str) -> Result<()> {
+        let sequence = self.sequence.number();
         if row.added_at == sequence {
-            self.execute(delete, params![row.key])?;
+            self.execute(delete, values![row.key])?;
         } else {
-            self.execute(end, params![row.key, sequence])?;
+            self.execute(end, values![row.key, sequence])?;
         }
         self.manifest = self.manifest.wrapping_sub(row.digest);
         Ok(())
     }
 
-    fn present(&self, sql: &str, id: FileId) -> Result<Live> {
+    fn present(&self, sql: &'static str, id: FileId) -> Result<Live> {
         live(self.connection, sql, self.table, id)?
             .ok_or_else(|| Error::invalid("commit names a file that the table does not have").with("file", id))
     }
 
-    fn absent(&self, sql: &str, id: FileId) -> Result<()> {
+    fn absent(&self, sql: &'static str, id: FileId) -> Result<()> {
         match live(self.connection, sql, self.table, id)? {
             None => Ok(()),
             Some(_) => Err(Error::invalid("commit adds a file that the table has already").with("file", id)),
         }
     }
 
-    fn execute(&self, sql: &str, values: impl Params) -> Result<()> {
-        self.connection.prepare_cached(sql).or_failure()?.execute(values).or_failure().map(|_| ())
+    fn execute(&self, sql: &'static str, values: &[Value<'_>]) -> Result<()> {
+        self.connection.execute(sql, values)
     }
 }
 
-fn live(connection: &Connection, sql: &str, table: TableId, id: FileId) -> Result<Option<Live>> {
-    let mut statement = connection.prepare_cached(sql).or_failure()?;
-    statement.query_row(params![table.as_bytes(), id.as_bytes()], decode_live).optional().or_failure()
+/// Returns the live row with this id, of whatever table of the metastore `sql` names.
+fn live(connection: &dyn Connection, sql: &'static str, table: TableId, id: FileId) -> Result<Option<Live>> {
+    first(connection, sql, values![table.as_bytes(), id.as_bytes()], decode_live)
 }
 
-fn decode_live(row: &rusqlite::Row<'_>) -> rusqlite::Result<Live> {
-    Ok(Live { key: row.get(0)?, added_at: row.get(1)?, digest: row.get(2).map(u128::from_be_bytes)? })
+fn decode_live(row: &dyn Row) -> Result<Live> {
+    let row = Stored::new("data_file, deletion, tombstone_file", row);
+    Ok(Live { key: row.integer(0)?, added_at: row.count(1)?, digest: row.digest(2)? })
 }

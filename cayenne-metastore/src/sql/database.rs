@@ -1,0 +1,136 @@
+//! What a metastore does, in terms of its threads.
+
+use cayenne_format::{
+    BlockChecksums, CommitRecord, Error, FileId, Result, Sequence, Snapshot, Steps, TableCommit, TableId, WriterEpoch,
+};
+
+use super::{Connection, Readers, Writer as WriterThread, change, load, tables};
+use crate::place::Place;
+use crate::sqlite::SqliteMetastore;
+use crate::{NewTable, TableRecord, Writer};
+
+/// One file that is open: the threads that read it, and the one that writes it.
+pub(crate) struct Database {
+    pub(crate) place: Place,
+    pub(crate) readers: Readers,
+    /// `None` where the file is only read.
+    pub(crate) writer: Option<WriterThread>,
+}
+
+/// Each method is that of [`Metastore`](crate::Metastore) with the same name.
+impl Database {
+    pub(crate) fn transactions(&self) -> u64 {
+        self.writer.as_ref().map_or(0, WriterThread::transactions)
+    }
+
+    fn writer(&self) -> Result<&WriterThread> {
+        self.writer.as_ref().ok_or_else(|| {
+            Error::invalid("the metastore is open for reading only")
+                .code("read-only")
+                .help("open the database for writing")
+        })
+    }
+
+    pub(crate) async fn create_table(&self, table: &NewTable) -> Result<TableRecord> {
+        let new = table.clone();
+        self.writer()?.change(move |connection, steps| change::create_table(connection, steps, &new)).await
+    }
+
+    pub(crate) async fn drop_table(&self, table: TableId, epoch: WriterEpoch) -> Result<()> {
+        self.writer()?.change(move |connection, steps| change::drop_table(connection, steps, table, epoch)).await
+    }
+
+    pub(crate) async fn list_tables(&self) -> Result<Vec<TableRecord>> {
+        self.readers.read(tables::all).await
+    }
+
+    pub(crate) async fn load_snapshot(&self, table: TableId, at: Option<Sequence>) -> Result<Snapshot> {
+        self.readers.read(move |connection| load::snapshot(connection, table, at)).await
+    }
+
+    pub(crate) async fn load_blocks(&self, table: TableId, file: FileId) -> Result<BlockChecksums> {
+        self.readers.read(move |connection| load::blocks(connection, table, file)).await
+    }
+
+    pub(crate) async fn load_log(&self, table: TableId) -> Result<Vec<CommitRecord>> {
+        self.readers.read(move |connection| load::commits(connection, table)).await
+    }
+
+    pub(crate) async fn begin_writer(&self, table: TableId, writer: &Writer) -> Result<WriterEpoch> {
+        let writer = writer.clone();
+        self.writer()?.change(move |connection, _| change::begin_writer(connection, table, &writer)).await
+    }
+
+    pub(crate) async fn commit(&self, commits: &[TableCommit]) -> Result<Vec<Sequence>> {
+        let commits = commits.to_vec();
+        let apply = move |connection: &dyn Connection, steps: &dyn Steps| {
+            commits.iter().map(|commit| change::commit(connection, steps, commit)).collect()
+        };
+        self.writer()?.change(apply).await
+    }
+
+    pub(crate) async fn close(&self) -> Result<()> {
+        // Readers first: an open read would keep the last checkpoint from cutting the WAL.
+        let readers = self.readers.close().await;
+        let writer = match &self.writer {
+            Some(writer) => writer.close().await,
+            None => Ok(()),
+        };
+        readers.and(writer)
+    }
+}
+
+/// Makes a backend with a field `database` a [`Metastore`](crate::Metastore), and says what it is when it is debugged.
+macro_rules! metastore_in_database {
+    ($backend:ident) => {
+        impl std::fmt::Debug for $backend {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($backend))
+                    .field("path", &self.database.place.path())
+                    .field("read_only", &self.database.writer.is_none())
+                    .finish_non_exhaustive()
+            }
+        }
+
+        #[async_trait::async_trait]
+        impl crate::Metastore for $backend {
+            async fn create_table(&self, table: &crate::NewTable) -> Result<crate::TableRecord> {
+                self.database.create_table(table).await
+            }
+
+            async fn drop_table(&self, table: TableId, epoch: WriterEpoch) -> Result<()> {
+                self.database.drop_table(table, epoch).await
+            }
+
+            async fn list_tables(&self) -> Result<Vec<crate::TableRecord>> {
+                self.database.list_tables().await
+            }
+
+            async fn load_snapshot(&self, table: TableId, at: Option<Sequence>) -> Result<Snapshot> {
+                self.database.load_snapshot(table, at).await
+            }
+
+            async fn load_blocks(&self, table: TableId, file: FileId) -> Result<BlockChecksums> {
+                self.database.load_blocks(table, file).await
+            }
+
+            async fn load_log(&self, table: TableId) -> Result<Vec<CommitRecord>> {
+                self.database.load_log(table).await
+            }
+
+            async fn begin_writer(&self, table: TableId, writer: &crate::Writer) -> Result<WriterEpoch> {
+                self.database.begin_writer(table, writer).await
+            }
+
+            async fn commit(&self, commits: &[TableCommit]) -> Result<Vec<Sequence>> {
+                self.database.commit(commits).await
+            }
+
+            async fn close(&self) -> Result<()> {
+                self.database.close().await
+            }
+        }
+    };
+}
+
+metastore_in_database!(SqliteMetastore);

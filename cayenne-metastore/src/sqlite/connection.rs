@@ -1,0 +1,113 @@
+//! Connections of SQLite, as the metastore asks for them.
+
+use std::time::Duration;
+
+use cayenne_format::Result;
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection as Sqlite, params_from_iter};
+
+use super::failure::{OrFailure as _, applied_nothing, failure};
+use crate::place::Place;
+use crate::sql::failure::wrong_value;
+use crate::sql::{Connection, Primary, Row, Uncommitted, Value, statements};
+
+/// How long a checkpoint waits for readers. Commits wait behind it, so it gives up soon; it is tried again later.
+const CHECKPOINT_WAIT: Duration = Duration::from_millis(100);
+
+impl Connection for Sqlite {
+    fn execute(&self, sql: &'static str, values: &[Value<'_>]) -> Result<()> {
+        self.prepare_cached(sql).or_failure()?.execute(params_from_iter(values)).or_failure().map(|_| ())
+    }
+
+    fn query(
+        &self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        each: &mut dyn FnMut(&dyn Row) -> Result<()>,
+    ) -> Result<()> {
+        let mut statement = self.prepare_cached(sql).or_failure()?;
+        let mut rows = statement.query(params_from_iter(values)).or_failure()?;
+        while let Some(row) = rows.next().or_failure()? {
+            each(row)?;
+        }
+        Ok(())
+    }
+
+    fn script(&self, sql: &str) -> Result<()> {
+        self.execute_batch(sql).or_failure()
+    }
+
+    fn commit(&self) -> Result<(), Uncommitted> {
+        self.execute_batch(statements::COMMIT).map_err(|error| {
+            let left_nothing = applied_nothing(&error);
+            Uncommitted { error: failure(error), left_nothing }
+        })
+    }
+
+    fn last_key(&self) -> i64 {
+        self.last_insert_rowid()
+    }
+
+    fn is_autocommit(&self) -> bool {
+        Self::is_autocommit(self)
+    }
+
+    fn blank(&self) -> Result<Box<dyn Connection>> {
+        Ok(Box::new(Self::open_in_memory().or_failure()?))
+    }
+}
+
+impl Row for rusqlite::Row<'_> {
+    fn value(&self, column: usize) -> Result<Value<'_>> {
+        match self.get_ref(column).or_failure()? {
+            ValueRef::Null => Ok(Value::Null),
+            ValueRef::Integer(number) => Ok(Value::Integer(number)),
+            ValueRef::Blob(bytes) => Ok(Value::Blob(bytes)),
+            ValueRef::Text(bytes) => {
+                std::str::from_utf8(bytes).map(Value::Text).map_err(|error| wrong_value().because(error))
+            }
+            ValueRef::Real(_) => Err(wrong_value()),
+        }
+    }
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match *self {
+            Self::Null => ValueRef::Null,
+            Self::Integer(number) => ValueRef::Integer(number),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Blob(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+/// The connection of the writer, and what it needs to look after the file.
+pub(crate) struct SqlitePrimary {
+    pub(super) connection: Sqlite,
+    pub(super) place: Place,
+    pub(super) busy_timeout: Duration,
+}
+
+impl Primary for SqlitePrimary {
+    fn connection(&self) -> &dyn Connection {
+        &self.connection
+    }
+
+    fn checkpoint(&self) -> Result<()> {
+        self.connection.busy_timeout(CHECKPOINT_WAIT).or_failure()?;
+        // The row says whether a reader was in the way, which is not a failure.
+        let done = self.connection.query_row(statements::CHECKPOINT, [], |_| Ok(())).or_failure();
+        self.connection.busy_timeout(self.busy_timeout).or_failure()?;
+        done
+    }
+
+    fn tidy(self: Box<Self>) -> Result<()> {
+        let tidied = self.checkpoint().and_then(|()| self.connection.script(statements::OPTIMIZE));
+        // What was committed is safe in the WAL whether or not tidying worked, and the next open finds it there.
+        if let Err(error) = tidied {
+            tracing::warn!(%error, metastore = %self.place.path().display(), "the metastore was not tidied at its close");
+        }
+        self.connection.close().map_err(|(_, error)| failure(error))
+    }
+}
