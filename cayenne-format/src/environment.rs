@@ -84,6 +84,8 @@ steps! {
     ApplyChanges = "apply-changes",
     /// The transaction is made durable.
     EndCommit = "end-commit",
+    /// A commit is noted without being applied.
+    StageCommit = "stage-commit",
     /// The view that readers see is swapped, after the commit.
     SwapView = "swap-view",
     /// A table is forgotten by the metastore.

@@ -1,17 +1,18 @@
-//! The reference backend: maps, and [`TableCommit::apply`]. It keeps every snapshot; they share what they have in common.
+//! The reference backend: maps, and [`TableCommit::apply`]. Snapshots share what they have in common.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use cayenne_format::{
-    BlockChecksums, Change, CommitId, CommitRecord, Error, FileId, NoSteps, Result, Sequence, Snapshot, Step, Steps,
-    TableCommit, TableId, WriterEpoch,
+    BlockChecksums, Change, CommitId, CommitRecord, Error, FileId, NoSteps, Result, Sequence, Snapshot, SourcePosition,
+    Step, Steps, TableCommit, TableId, WriterEpoch,
 };
 use parking_lot::Mutex;
 
-use crate::metastore::{epoch_after, fenced, first_rows, no_commit, no_file, no_table};
-use crate::{Metastore, NewTable, TableRecord, Writer};
+use crate::metastore::{check_expiry, epoch_after, fenced, first_rows, no_commit, no_file, no_table};
+use crate::{CommitLog, Metastore, NewTable, StagedCommit, TableKey, TableRecord, Writer};
 
 /// A metastore that forgets everything when it is dropped.
 ///
@@ -33,21 +34,23 @@ pub struct MemoryMetastore {
 
 type Tables = BTreeMap<TableId, TableHistory>;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct TableHistory {
     record: TableRecord,
-    /// The empty table, and what each commit made of it; so the index of a snapshot is its sequence.
-    snapshots: Vec<Snapshot>,
+    /// The empty table, and what each commit made of it, as far as it is not forgotten.
+    snapshots: BTreeMap<Sequence, Snapshot>,
     log: Vec<CommitRecord>,
-    sequences: HashMap<CommitId, Sequence>,
     /// A file that was removed and added again has the checksums of the last time.
     blocks: HashMap<FileId, BlockChecksums>,
+    sources: BTreeMap<String, Taken>,
+    staged: BTreeMap<CommitId, TableCommit>,
 }
 
-/// A commit that was found to hold, before anything is changed.
-struct Applied<'a> {
-    commit: &'a TableCommit,
-    next: Snapshot,
+/// What was taken in of a stream, and by which commit.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    position: u64,
+    sequence: Sequence,
 }
 
 impl Default for MemoryMetastore {
@@ -84,8 +87,7 @@ impl MemoryMetastore {
         }
         let mut table = TableHistory::new(new);
         if let Some(first) = first_rows(new)? {
-            let next = self.apply(first, &table.record, table.latest()?)?;
-            table.push(Applied { commit: first, next });
+            self.apply(&mut table, first)?;
         }
         self.steps.before(Step::EndCommit)?;
         let record = table.record.clone();
@@ -94,38 +96,37 @@ impl MemoryMetastore {
     }
 
     fn commit_all(&self, tables: &mut Tables, commits: &[TableCommit]) -> Result<Vec<Sequence>> {
+        // Copies are changed, and take the place of the originals once nothing can be refused any more.
+        let mut changed = Tables::new();
         let mut sequences = Vec::with_capacity(commits.len());
-        let mut applied: Vec<Applied<'_>> = Vec::new();
         for commit in commits {
-            let table = tables.get(&commit.table).ok_or_else(|| no_table(commit.table))?;
-            let earlier = || applied.iter().rev().filter(|earlier| earlier.commit.table == commit.table);
-            let done = earlier().find(|earlier| earlier.commit.id == commit.id);
-            let done = done.map(|earlier| earlier.next.sequence()).or(table.sequences.get(&commit.id).copied());
-            if let Some(sequence) = done {
-                sequences.push(sequence);
-                continue;
-            }
-            let base = earlier().next().map_or_else(|| table.latest(), |earlier| Ok(&earlier.next))?;
-            let next = self.apply(commit, &table.record, base)?;
-            sequences.push(next.sequence());
-            applied.push(Applied { commit, next });
+            let table = match changed.entry(commit.table) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(table_of(tables, commit.table)?.clone()),
+            };
+            sequences.push(self.apply(table, commit)?);
         }
         self.steps.before(Step::EndCommit)?;
-        for applied in applied {
-            if let Some(table) = tables.get_mut(&applied.commit.table) {
-                table.push(applied);
-            }
-        }
+        tables.extend(changed);
         Ok(sequences)
     }
 
-    fn apply(&self, commit: &TableCommit, record: &TableRecord, base: &Snapshot) -> Result<Snapshot> {
-        if commit.epoch != record.epoch {
-            return Err(fenced(commit.table, commit.epoch, record.epoch, record.writer.as_ref()));
+    fn apply(&self, table: &mut TableHistory, commit: &TableCommit) -> Result<Sequence> {
+        table.staged.remove(&commit.id);
+        if let Some(sequence) = table.sequence_of(commit.id) {
+            return Ok(sequence);
+        }
+        table.require_writer(commit.epoch)?;
+        if let Some(sequence) = table.taken_by(commit) {
+            return Ok(sequence);
         }
         self.steps.before(Step::CheckRequirements)?;
         self.steps.before(Step::ApplyChanges)?;
-        commit.apply(base)
+        let next = commit.apply(table.latest()?)?;
+        if let Some(expiry) = &commit.expiry {
+            check_expiry(expiry, next.sequence(), table.record.kept_from)?;
+        }
+        Ok(table.push(commit, next))
     }
 }
 
@@ -134,28 +135,52 @@ impl TableHistory {
         let NewTable { id, name, location, schema, options, made_at, first: _ } = new.clone();
         let sequence = Sequence::ZERO;
         let epoch = WriterEpoch::NONE;
-        let record = TableRecord { id, name, location, schema, options, made_at, sequence, epoch, writer: None };
+        let kept_from = Sequence::ZERO;
+        let record =
+            TableRecord { id, name, location, schema, options, made_at, sequence, epoch, writer: None, kept_from };
         Self {
             record,
-            snapshots: vec![Snapshot::empty(id)],
+            snapshots: BTreeMap::from([(sequence, Snapshot::empty(id))]),
             log: Vec::new(),
-            sequences: HashMap::new(),
             blocks: HashMap::new(),
+            sources: BTreeMap::new(),
+            staged: BTreeMap::new(),
         }
     }
 
+    fn require_writer(&self, epoch: WriterEpoch) -> Result<()> {
+        let record = &self.record;
+        if epoch == record.epoch {
+            return Ok(());
+        }
+        Err(fenced(record.id, epoch, record.epoch, record.writer.as_ref()))
+    }
+
+    fn sequence_of(&self, commit: CommitId) -> Option<Sequence> {
+        self.log.iter().find(|record| record.id == commit).map(|record| record.sequence)
+    }
+
+    fn taken_by(&self, commit: &TableCommit) -> Option<Sequence> {
+        let source = commit.source.as_ref()?;
+        let last = self.sources.get(&source.stream)?;
+        (last.position >= source.position).then_some(last.sequence)
+    }
+
     fn latest(&self) -> Result<&Snapshot> {
-        self.snapshots.last().ok_or_else(|| Error::internal("a table has no snapshot"))
+        let latest = self.snapshots.last_key_value();
+        latest.map(|(_, snapshot)| snapshot).ok_or_else(|| Error::internal("a table has no snapshot"))
     }
 
-    fn at(&self, sequence: Sequence) -> Result<&Snapshot> {
-        let index = usize::try_from(sequence.number()).ok();
-        let found = index.and_then(|index| self.snapshots.get(index));
-        found.ok_or_else(|| no_commit(self.record.id, sequence, self.record.sequence))
+    fn at(&self, sequence: Sequence) -> Result<Snapshot> {
+        let TableRecord { id, kept_from, sequence: latest, .. } = self.record;
+        if sequence == Sequence::ZERO {
+            return Ok(Snapshot::empty(id));
+        }
+        let found = self.snapshots.get(&sequence).filter(|_| sequence >= kept_from);
+        found.cloned().ok_or_else(|| no_commit(id, sequence, kept_from, latest))
     }
 
-    fn push(&mut self, applied: Applied<'_>) {
-        let Applied { commit, next } = applied;
+    fn push(&mut self, commit: &TableCommit, next: Snapshot) -> Sequence {
         let sequence = next.sequence();
         for change in &commit.changes {
             if let Change::AddFile(new) = change
@@ -164,10 +189,24 @@ impl TableHistory {
                 self.blocks.insert(new.file.id, new.blocks.clone());
             }
         }
+        if let Some(SourcePosition { stream, position }) = commit.source.clone() {
+            self.sources.insert(stream, Taken { position, sequence });
+        }
         self.record.sequence = sequence;
         self.log.push(commit.record(sequence));
-        self.sequences.insert(commit.id, sequence);
-        self.snapshots.push(next);
+        self.snapshots.insert(sequence, next);
+        if let Some(expiry) = &commit.expiry {
+            self.record.kept_from = self.record.kept_from.max(expiry.keep_from);
+            self.forget(expiry.forget_before);
+        }
+        sequence
+    }
+
+    fn forget(&mut self, before: Sequence) {
+        self.snapshots = self.snapshots.split_off(&before);
+        self.log.retain(|record| record.sequence >= before);
+        let snapshots = &self.snapshots;
+        self.blocks.retain(|file, _| snapshots.values().any(|snapshot| snapshot.file(*file).is_some()));
     }
 }
 
@@ -180,6 +219,57 @@ fn table_of(tables: &Tables, id: TableId) -> Result<&TableHistory> {
 }
 
 #[async_trait]
+impl CommitLog for MemoryMetastore {
+    async fn load_log(&self, table: TableId) -> Result<Vec<CommitRecord>> {
+        self.read(|tables| {
+            let table = table_of(tables, table)?;
+            let kept = |record: &&CommitRecord| record.sequence >= table.record.kept_from;
+            Ok(table.log.iter().filter(kept).cloned().collect())
+        })
+    }
+
+    async fn load_sources(&self, table: TableId) -> Result<Vec<SourcePosition>> {
+        self.read(|tables| {
+            let sources = table_of(tables, table)?.sources.iter();
+            Ok(sources
+                .map(|(stream, taken)| SourcePosition { stream: stream.clone(), position: taken.position })
+                .collect())
+        })
+    }
+
+    async fn stage(&self, commit: &TableCommit) -> Result<()> {
+        self.write(|tables| {
+            let table = tables.get_mut(&commit.table).ok_or_else(|| no_table(commit.table))?;
+            table.require_writer(commit.epoch)?;
+            if table.sequence_of(commit.id).is_some() {
+                return Ok(());
+            }
+            self.steps.before(Step::StageCommit)?;
+            self.steps.before(Step::EndCommit)?;
+            table.staged.entry(commit.id).or_insert_with(|| commit.clone());
+            Ok(())
+        })
+    }
+
+    async fn load_staged(&self, table: TableId) -> Result<Vec<StagedCommit>> {
+        self.read(|tables| {
+            let staged = table_of(tables, table)?.staged.values().cloned();
+            Ok(staged.map(|commit| StagedCommit { id: commit.id, commit: Ok(commit) }).collect())
+        })
+    }
+
+    async fn discard_staged(&self, table: TableId, epoch: WriterEpoch, commit: CommitId) -> Result<()> {
+        self.write(|tables| {
+            let table = tables.get_mut(&table).ok_or_else(|| no_table(table))?;
+            table.require_writer(epoch)?;
+            self.steps.before(Step::EndCommit)?;
+            table.staged.remove(&commit);
+            Ok(())
+        })
+    }
+}
+
+#[async_trait]
 impl Metastore for MemoryMetastore {
     async fn create_table(&self, table: &NewTable) -> Result<TableRecord> {
         self.write(|tables| self.create(tables, table))
@@ -187,10 +277,7 @@ impl Metastore for MemoryMetastore {
 
     async fn drop_table(&self, table: TableId, epoch: WriterEpoch) -> Result<()> {
         self.write(|tables| {
-            let record = &table_of(tables, table)?.record;
-            if record.epoch != epoch {
-                return Err(fenced(table, epoch, record.epoch, record.writer.as_ref()));
-            }
+            table_of(tables, table)?.require_writer(epoch)?;
             self.steps.before(Step::DropTable)?;
             self.steps.before(Step::EndCommit)?;
             tables.remove(&table);
@@ -205,10 +292,18 @@ impl Metastore for MemoryMetastore {
         Ok(records)
     }
 
+    async fn find_table(&self, key: &TableKey) -> Result<Option<TableRecord>> {
+        let is_it = |record: &TableRecord| match key {
+            TableKey::Id(id) => record.id == *id,
+            TableKey::Name(name) => record.name == *name,
+        };
+        self.read(|tables| Ok(tables.values().map(|table| &table.record).find(|record| is_it(record)).cloned()))
+    }
+
     async fn load_snapshot(&self, table: TableId, at: Option<Sequence>) -> Result<Snapshot> {
         self.read(|tables| {
             let table = table_of(tables, table)?;
-            at.map_or_else(|| table.latest(), |sequence| table.at(sequence)).cloned()
+            at.map_or_else(|| table.latest().cloned(), |sequence| table.at(sequence))
         })
     }
 
@@ -217,10 +312,6 @@ impl Metastore for MemoryMetastore {
             let blocks = table_of(tables, table)?.blocks.get(&file);
             blocks.cloned().ok_or_else(|| no_file(table, file))
         })
-    }
-
-    async fn load_log(&self, table: TableId) -> Result<Vec<CommitRecord>> {
-        self.read(|tables| Ok(table_of(tables, table)?.log.clone()))
     }
 
     async fn begin_writer(&self, table: TableId, writer: &Writer) -> Result<WriterEpoch> {

@@ -5,8 +5,8 @@ use std::fmt;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use cayenne_format::{
-    BlockChecksums, CommitRecord, Error, FileId, Result, Sequence, Snapshot, TableCommit, TableId, TableName,
-    TableOptions, Timestamp, WriterEpoch,
+    BlockChecksums, CommitId, CommitRecord, Error, Expiry, FileId, Result, Sequence, Snapshot, SourcePosition,
+    TableCommit, TableId, TableName, TableOptions, Timestamp, WriterEpoch,
 };
 
 /// A table to be made.
@@ -66,13 +66,75 @@ pub struct TableRecord {
     pub epoch: WriterEpoch,
     /// Its latest writer, alive or not.
     pub writer: Option<Writer>,
+    /// The earliest snapshot that can be opened.
+    pub kept_from: Sequence,
+}
+
+/// What a table is looked for by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TableKey {
+    /// Its id.
+    Id(TableId),
+    /// Its name.
+    Name(TableName),
+}
+
+/// A commit that waits to be applied or discarded.
+#[derive(Clone, Debug)]
+pub struct StagedCommit {
+    /// Its id.
+    pub id: CommitId,
+    /// The commit, or why it cannot be read any more.
+    pub commit: Result<TableCommit>,
+}
+
+/// What a metastore knows of commits besides the snapshots that they made. Every method is atomic.
+#[async_trait]
+pub trait CommitLog: fmt::Debug + Send + Sync {
+    /// Returns the commits of all snapshots that can be opened, earliest first.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no such table.
+    async fn load_log(&self, table: TableId) -> Result<Vec<CommitRecord>>;
+
+    /// Returns what was taken in of each stream, ordered by the names of the streams.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no such table.
+    async fn load_sources(&self, table: TableId) -> Result<Vec<SourcePosition>>;
+
+    /// Notes a commit without applying it. It is durable when this returns, and part of no snapshot.
+    ///
+    /// It is no longer staged once it is applied. One that was applied before is not noted; one that was staged before
+    /// stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no such table; `Conflict` (code `fenced`) if its epoch is not that of the latest writer.
+    async fn stage(&self, commit: &TableCommit) -> Result<()>;
+
+    /// Returns the staged commits of a table, in the order of their ids. One that cannot be read does not hide the others.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no such table.
+    async fn load_staged(&self, table: TableId) -> Result<Vec<StagedCommit>>;
+
+    /// Forgets a staged commit; one that is not there is fine.
+    ///
+    /// # Errors
+    ///
+    /// As [`stage`](Self::stage).
+    async fn discard_staged(&self, table: TableId, epoch: WriterEpoch, commit: CommitId) -> Result<()>;
 }
 
 /// Remembers tables and their snapshots. Every method is atomic.
 ///
 /// A future that is dropped before it is done leaves its work either done or not begun.
 #[async_trait]
-pub trait Metastore: fmt::Debug + Send + Sync {
+pub trait Metastore: CommitLog {
     /// Makes a table, with its first rows where there are any.
     ///
     /// # Errors
@@ -90,11 +152,14 @@ pub trait Metastore: fmt::Debug + Send + Sync {
     /// Returns all tables, ordered by name.
     async fn list_tables(&self) -> Result<Vec<TableRecord>>;
 
+    /// Returns one table, or `None` if there is none.
+    async fn find_table(&self, key: &TableKey) -> Result<Option<TableRecord>>;
+
     /// Returns the latest snapshot, or the one at a sequence; at [`Sequence::ZERO`] that is the empty table.
     ///
     /// # Errors
     ///
-    /// `NotFound` if there is no such table, or no commit with that sequence.
+    /// `NotFound` if there is no such table, no commit with that sequence, or if it is no longer kept.
     async fn load_snapshot(&self, table: TableId, at: Option<Sequence>) -> Result<Snapshot>;
 
     /// Returns the block checksums of a data file of any kept snapshot.
@@ -103,13 +168,6 @@ pub trait Metastore: fmt::Debug + Send + Sync {
     ///
     /// `NotFound` if there is no such file.
     async fn load_blocks(&self, table: TableId, file: FileId) -> Result<BlockChecksums>;
-
-    /// Returns all commits of a table, earliest first.
-    ///
-    /// # Errors
-    ///
-    /// `NotFound` if there is no such table.
-    async fn load_log(&self, table: TableId) -> Result<Vec<CommitRecord>>;
 
     /// Makes the caller the writer of a table: raises the epoch by one, so that earlier writers can no longer commit.
     ///
@@ -120,13 +178,14 @@ pub trait Metastore: fmt::Debug + Send + Sync {
 
     /// Applies the commits together, or changes nothing. Returns the sequence of each.
     ///
-    /// Durable when it returns. A commit id that was applied before gives its first sequence again and changes nothing.
+    /// Durable when it returns. A commit id that was applied before gives its first sequence again and changes nothing;
+    /// a source position that is not later than the last one of its stream gives the sequence of that one.
     ///
     /// # Errors
     ///
     /// `Conflict` (code `fenced`) if an epoch is not that of the latest writer; `Conflict` if a requirement does not
     /// hold; `Invalid` if a change contradicts the snapshot; `NotFound` if there is no such table; `Unavailable` (code
-    /// `commit-unknown`) if the answer was lost, so that only [`load_log`](Self::load_log) can tell.
+    /// `commit-unknown`) if the answer was lost, so that only [`load_log`](CommitLog::load_log) can tell.
     async fn commit(&self, commits: &[TableCommit]) -> Result<Vec<Sequence>>;
 
     /// Finishes what is under way, tidies up and closes. Nothing works afterwards; closing twice is harmless.
@@ -139,11 +198,25 @@ pub(crate) fn no_table(table: TableId) -> Error {
 }
 
 /// The error for a snapshot that is not there.
-pub(crate) fn no_commit(table: TableId, sequence: Sequence, latest: Sequence) -> Error {
+pub(crate) fn no_commit(table: TableId, sequence: Sequence, oldest: Sequence, latest: Sequence) -> Error {
     Error::not_found("no snapshot with this sequence is kept")
         .with("table", table)
         .with("sequence", sequence)
+        .with("oldest", oldest)
         .with("latest", latest)
+}
+
+/// Says what is wrong with the history that a commit with `sequence` gives up, if anything is.
+pub(crate) fn check_expiry(expiry: &Expiry, sequence: Sequence, kept_from: Sequence) -> Result<()> {
+    if expiry.keep_from > sequence {
+        return Err(Error::invalid("a commit gives up the snapshot that it makes").with("keep_from", expiry.keep_from));
+    }
+    if expiry.forget_before > kept_from {
+        return Err(Error::invalid("a commit forgets snapshots that could be opened until now")
+            .with("forget_before", expiry.forget_before)
+            .with("kept_from", kept_from));
+    }
+    Ok(())
 }
 
 /// The error for a data file that no kept snapshot has.

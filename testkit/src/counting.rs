@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use cayenne_format::{
-    BlockChecksums, CommitRecord, FileId, Result, Sequence, Snapshot, TableCommit, TableId, WriterEpoch,
+    BlockChecksums, CommitId, CommitRecord, FileId, Result, Sequence, Snapshot, SourcePosition, TableCommit, TableId,
+    WriterEpoch,
 };
-use cayenne_metastore::{Metastore, NewTable, TableRecord, Writer};
+use cayenne_metastore::{CommitLog, Metastore, NewTable, StagedCommit, TableKey, TableRecord, Writer};
 use cayenne_storage::{Entry, FileLock, Fs, LocalFs, ReadFile, WriteFile};
 
 /// Counts the calls of a metastore.
@@ -39,6 +40,29 @@ impl CountingMetastore {
 }
 
 #[async_trait]
+impl CommitLog for CountingMetastore {
+    async fn load_log(&self, table: TableId) -> Result<Vec<CommitRecord>> {
+        self.counted().load_log(table).await
+    }
+
+    async fn load_sources(&self, table: TableId) -> Result<Vec<SourcePosition>> {
+        self.counted().load_sources(table).await
+    }
+
+    async fn stage(&self, commit: &TableCommit) -> Result<()> {
+        self.counted().stage(commit).await
+    }
+
+    async fn load_staged(&self, table: TableId) -> Result<Vec<StagedCommit>> {
+        self.counted().load_staged(table).await
+    }
+
+    async fn discard_staged(&self, table: TableId, epoch: WriterEpoch, commit: CommitId) -> Result<()> {
+        self.counted().discard_staged(table, epoch, commit).await
+    }
+}
+
+#[async_trait]
 impl Metastore for CountingMetastore {
     async fn create_table(&self, table: &NewTable) -> Result<TableRecord> {
         self.counted().create_table(table).await
@@ -52,16 +76,16 @@ impl Metastore for CountingMetastore {
         self.counted().list_tables().await
     }
 
+    async fn find_table(&self, key: &TableKey) -> Result<Option<TableRecord>> {
+        self.counted().find_table(key).await
+    }
+
     async fn load_snapshot(&self, table: TableId, at: Option<Sequence>) -> Result<Snapshot> {
         self.counted().load_snapshot(table, at).await
     }
 
     async fn load_blocks(&self, table: TableId, file: FileId) -> Result<BlockChecksums> {
         self.counted().load_blocks(table, file).await
-    }
-
-    async fn load_log(&self, table: TableId) -> Result<Vec<CommitRecord>> {
-        self.counted().load_log(table).await
     }
 
     async fn begin_writer(&self, table: TableId, writer: &Writer) -> Result<WriterEpoch> {

@@ -2,10 +2,12 @@
 
 mod commits;
 mod snapshots;
+mod staging;
 mod tables;
 
 pub(super) use commits::*;
 pub(super) use snapshots::*;
+pub(super) use staging::*;
 pub(super) use tables::*;
 
 use cayenne_format::{Change, Error, ErrorKind, NewDataFile, Result, TableId, WriterEpoch};

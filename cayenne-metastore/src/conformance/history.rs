@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use cayenne_format::{
-    Change, ErrorKind, FileId, Requirement, Result, Sequence, Snapshot, TableCommit, TableId, WriterEpoch,
+    Change, ErrorKind, Expiry, FileId, Requirement, Result, Sequence, Snapshot, SourcePosition, TableCommit, TableId,
+    WriterEpoch,
 };
 
 use super::model::{Model, ModelTable};
 use super::sample::Samples;
-use crate::Metastore;
+use crate::{Metastore, TableKey};
 
 /// No more than this many tables, so that they have histories.
 const TABLES_MAX: usize = 3;
@@ -78,6 +79,8 @@ impl History {
             6..10 => self.begin_writer(metastore, place).await,
             10..22 => self.look_back(metastore, place).await,
             22..24 => self.compare_all(metastore, place).await,
+            24..28 => self.stage(metastore, place).await,
+            28..30 => self.discard_staged(metastore, place).await,
             _ => self.commit(metastore, place).await,
         }
     }
@@ -128,14 +131,36 @@ impl History {
         }
     }
 
+    async fn stage(&mut self, metastore: &dyn Metastore, place: &str) {
+        let commit = self.some_commit();
+        let expected = self.model.stage(&commit);
+        agree(&expected, &metastore.stage(&commit).await, place);
+        self.compare_staged(metastore, commit.table, place).await;
+    }
+
+    async fn discard_staged(&mut self, metastore: &dyn Metastore, place: &str) {
+        let table = self.some_table();
+        let epoch = self.some_epoch(table);
+        let staged = self.some_staged(table).map(|commit| commit.id);
+        let commit = staged.unwrap_or_else(|| self.some_commit().id);
+        let expected = self.model.discard_staged(table, epoch, commit);
+        agree(&expected, &metastore.discard_staged(table, epoch, commit).await, place);
+        self.compare_staged(metastore, table, place).await;
+    }
+
+    async fn compare_staged(&mut self, metastore: &dyn Metastore, table: TableId, place: &str) {
+        let expected: Result<Vec<TableCommit>> =
+            self.model.table(table).map(|table| table.staged.values().cloned().collect());
+        let found = metastore.load_staged(table).await;
+        let found = found.and_then(|staged| staged.into_iter().map(|staged| staged.commit).collect());
+        agree(&expected, &found, place);
+    }
+
     async fn look_back(&mut self, metastore: &dyn Metastore, place: &str) {
         let table = self.some_table();
         let latest = self.model.table(table).map(|table| table.latest().sequence().number()).unwrap_or_default();
         let at = Sequence::new(self.samples.below(latest + 3)).expect("small");
-        let expected = self.model.table(table).and_then(|table| {
-            let found = table.snapshots.iter().find(|snapshot| snapshot.sequence() == at);
-            found.cloned().ok_or_else(|| cayenne_format::Error::not_found("snapshot"))
-        });
+        let expected = self.model.table(table).and_then(|table| table.at(at));
         agree(&expected, &metastore.load_snapshot(table, Some(at)).await, place);
     }
 
@@ -147,18 +172,35 @@ impl History {
     /// Compares all there is: the list of tables, every log, and the checksums of every file.
     async fn compare_all(&mut self, metastore: &dyn Metastore, place: &str) {
         let records = metastore.list_tables().await.expect(place);
-        let found: Vec<_> =
-            records.iter().map(|record| (record.name.clone(), record.id, record.sequence, record.epoch)).collect();
+        let found: Vec<_> = records
+            .iter()
+            .map(|record| (record.name.clone(), record.id, record.sequence, record.epoch, record.kept_from))
+            .collect();
         let mut expected: Vec<_> = self
             .model
             .tables
             .iter()
-            .map(|(id, table)| (table.name.clone(), *id, table.latest().sequence(), table.epoch))
+            .map(|(id, table)| (table.name.clone(), *id, table.latest().sequence(), table.epoch, table.kept_from))
             .collect();
         expected.sort();
         assert_eq!(found, expected, "the list of tables, {place}");
+        for record in records {
+            for key in [TableKey::Id(record.id), TableKey::Name(record.name.clone())] {
+                assert_eq!(metastore.find_table(&key).await.expect(place).as_ref(), Some(&record), "{key:?}, {place}");
+            }
+            self.compare_staged(metastore, record.id, place).await;
+        }
         for (id, table) in &self.model.tables {
-            assert_eq!(metastore.load_log(*id).await.expect(place), table.log, "the log of {id}, {place}");
+            assert_eq!(metastore.load_log(*id).await.expect(place), table.kept_log(), "the log of {id}, {place}");
+            let expected = table
+                .sources
+                .iter()
+                .map(|(stream, (position, _))| SourcePosition { stream: stream.clone(), position: *position });
+            assert_eq!(
+                metastore.load_sources(*id).await.expect(place),
+                expected.collect::<Vec<_>>(),
+                "the sources of {id}, {place}"
+            );
             compare_blocks(metastore, *id, table, place).await;
         }
     }
@@ -176,6 +218,10 @@ impl History {
         WriterEpoch::new(epoch)
     }
 
+    fn some_staged(&self, table: TableId) -> Option<&TableCommit> {
+        self.model.tables.get(&table).and_then(|table| table.staged.values().next())
+    }
+
     fn some_commit(&mut self) -> TableCommit {
         let id = self.some_table();
         let epoch = self.some_epoch(id);
@@ -185,6 +231,12 @@ impl History {
         let changes = changes(&self.samples, table.latest(), Some(table));
         let mut commit = self.samples.commit(id, epoch, changes);
         commit.requires = requirements(&self.samples, table);
+        commit.source = self.samples.percent(15).then(|| self.samples.source());
+        commit.expiry = self.samples.percent(10).then(|| expiry(&self.samples, table));
+        if let Some(staged) = self.some_staged(id).filter(|_| self.samples.percent(10)) {
+            // It is published, perhaps with another content than was staged; what was staged is gone either way.
+            commit.id = staged.id;
+        }
         if let Some(earlier) = self.samples.one_of(&table.log).filter(|_| self.samples.percent(5)) {
             commit.id = earlier.id;
         }
@@ -197,6 +249,15 @@ async fn compare_blocks(metastore: &dyn Metastore, id: TableId, table: &ModelTab
         let found = metastore.load_blocks(id, *file).await;
         assert_eq!(found.as_ref().ok(), blocks.as_ref(), "the checksums of {file}, {place}");
         assert!(found.is_ok() || found.is_err_and(|error| error.kind() == ErrorKind::NotFound), "{place}");
+    }
+}
+
+/// Returns mostly what may be given up, and sometimes a little more.
+fn expiry(samples: &Samples, table: &ModelTable) -> Expiry {
+    let up_to = |end: u64| Sequence::new(samples.below(end)).expect("small");
+    Expiry {
+        keep_from: up_to(table.latest().sequence().number() + 3),
+        forget_before: up_to(table.kept_from.number() + 1 + u64::from(samples.percent(5))),
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use cayenne_format::{
-    BlockChecksums, Change, CommitId, CommitRecord, Error, FileId, Result, Sequence, Snapshot, TableCommit, TableId,
-    TableName, WriterEpoch,
+    BlockChecksums, Change, CommitId, CommitRecord, Error, Expiry, FileId, Result, Sequence, Snapshot, TableCommit,
+    TableId, TableName, WriterEpoch,
 };
 
 use crate::NewTable;
@@ -16,7 +16,7 @@ pub(super) struct Model {
     pub(super) dropped: Vec<TableId>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ModelTable {
     pub(super) name: TableName,
     pub(super) epoch: WriterEpoch,
@@ -25,6 +25,11 @@ pub(super) struct ModelTable {
     pub(super) log: Vec<CommitRecord>,
     /// Every file that a commit added, with its latest checksums if a snapshot has it.
     pub(super) files: BTreeMap<FileId, Option<BlockChecksums>>,
+    /// The earliest snapshot that can be opened.
+    pub(super) kept_from: Sequence,
+    /// The last position of each stream, and the commit that brought it.
+    pub(super) sources: BTreeMap<String, (u64, Sequence)>,
+    pub(super) staged: BTreeMap<CommitId, TableCommit>,
 }
 
 impl ModelTable {
@@ -36,19 +41,60 @@ impl ModelTable {
         self.log.iter().find(|record| record.id == commit).map(|record| record.sequence)
     }
 
-    /// Returns the sequence, and whether it is a new one.
-    fn apply(&mut self, commit: &TableCommit) -> Result<(Sequence, bool)> {
+    pub(super) fn require_writer(&self, epoch: WriterEpoch) -> Result<()> {
+        if epoch == self.epoch { Ok(()) } else { Err(Error::conflict("fenced").code("fenced")) }
+    }
+
+    fn apply(&mut self, commit: &TableCommit) -> Result<Sequence> {
+        self.staged.remove(&commit.id);
         if let Some(sequence) = self.sequence_of(commit.id) {
-            return Ok((sequence, false));
+            return Ok(sequence);
         }
-        if commit.epoch != self.epoch {
-            return Err(Error::conflict("fenced").code("fenced"));
+        self.require_writer(commit.epoch)?;
+        if let Some(source) = &commit.source
+            && let Some((position, sequence)) = self.sources.get(&source.stream)
+            && *position >= source.position
+        {
+            return Ok(*sequence);
         }
         let next = commit.apply(self.latest())?;
         let sequence = next.sequence();
+        let expiry = commit.expiry.unwrap_or(Expiry { keep_from: Sequence::ZERO, forget_before: Sequence::ZERO });
+        if expiry.keep_from > sequence || expiry.forget_before > self.kept_from {
+            return Err(Error::invalid("expiry"));
+        }
         self.log.push(commit.record(sequence));
         self.snapshots.push(next);
-        Ok((sequence, true))
+        self.remember_files(commit, sequence);
+        if let Some(source) = &commit.source {
+            self.sources.insert(source.stream.clone(), (source.position, sequence));
+        }
+        self.kept_from = self.kept_from.max(expiry.keep_from);
+        self.forget(expiry.forget_before);
+        Ok(sequence)
+    }
+
+    fn forget(&mut self, before: Sequence) {
+        self.snapshots.retain(|snapshot| snapshot.sequence() >= before);
+        self.log.retain(|record| record.sequence >= before);
+        for (file, blocks) in &mut self.files {
+            if !self.snapshots.iter().any(|snapshot| snapshot.file(*file).is_some()) {
+                *blocks = None;
+            }
+        }
+    }
+
+    /// What the log tells: the commits of the snapshots that can be opened.
+    pub(super) fn kept_log(&self) -> Vec<CommitRecord> {
+        self.log.iter().filter(|record| record.sequence >= self.kept_from).cloned().collect()
+    }
+
+    pub(super) fn at(&self, sequence: Sequence) -> Result<Snapshot> {
+        if sequence == Sequence::ZERO {
+            return Ok(Snapshot::empty(self.latest().table()));
+        }
+        let found = self.snapshots.iter().find(|snapshot| snapshot.sequence() == sequence);
+        found.filter(|_| sequence >= self.kept_from).cloned().ok_or_else(|| Error::not_found("snapshot"))
     }
 
     fn remember_files(&mut self, commit: &TableCommit, sequence: Sequence) {
@@ -76,6 +122,9 @@ impl Model {
             snapshots: vec![Snapshot::empty(new.id)],
             log: Vec::new(),
             files: BTreeMap::new(),
+            kept_from: Sequence::ZERO,
+            sources: BTreeMap::new(),
+            staged: BTreeMap::new(),
         };
         self.tables.insert(new.id, table);
         let first = self.commit(new.first.as_slice());
@@ -87,9 +136,7 @@ impl Model {
 
     pub(super) fn drop(&mut self, table: TableId, epoch: WriterEpoch) -> Result<()> {
         let found = self.tables.get(&table).ok_or_else(|| Error::not_found("table"))?;
-        if found.epoch != epoch {
-            return Err(Error::conflict("fenced").code("fenced"));
-        }
+        found.require_writer(epoch)?;
         self.tables.remove(&table);
         self.dropped.push(table);
         Ok(())
@@ -97,23 +144,28 @@ impl Model {
 
     /// Applies the commits in place, and takes all of them back if one is refused.
     pub(super) fn commit(&mut self, commits: &[TableCommit]) -> Result<Vec<Sequence>> {
-        let lengths: Vec<_> = self.tables.iter().map(|(id, table)| (*id, table.log.len())).collect();
+        let before = self.tables.clone();
         let applied: Result<Vec<_>> = commits.iter().map(|commit| self.table(commit.table)?.apply(commit)).collect();
-        match &applied {
-            Ok(sequences) => {
-                for (commit, (sequence, _)) in commits.iter().zip(sequences).filter(|(_, (_, is_new))| *is_new) {
-                    self.table(commit.table)?.remember_files(commit, *sequence);
-                }
-            }
-            Err(_) => {
-                for (id, length) in lengths {
-                    let table = self.table(id)?;
-                    table.log.truncate(length);
-                    table.snapshots.truncate(length + 1);
-                }
-            }
+        if applied.is_err() {
+            self.tables = before;
         }
-        Ok(applied?.into_iter().map(|(sequence, _)| sequence).collect())
+        applied
+    }
+
+    pub(super) fn stage(&mut self, commit: &TableCommit) -> Result<()> {
+        let table = self.table(commit.table)?;
+        table.require_writer(commit.epoch)?;
+        if table.sequence_of(commit.id).is_none() {
+            table.staged.entry(commit.id).or_insert_with(|| commit.clone());
+        }
+        Ok(())
+    }
+
+    pub(super) fn discard_staged(&mut self, table: TableId, epoch: WriterEpoch, commit: CommitId) -> Result<()> {
+        let table = self.table(table)?;
+        table.require_writer(epoch)?;
+        table.staged.remove(&commit);
+        Ok(())
     }
 
     pub(super) fn table(&mut self, id: TableId) -> Result<&mut ModelTable> {

@@ -7,8 +7,8 @@ use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
 use cayenne_format::{
     BlockChecksums, Bound, Change, ColumnStats, CommitId, ContentHash, DataFile, DeletionFile, FileId, FileStats,
-    Location, NewDataFile, Operation, PartitionValue, Requirement, Sequence, TableCommit, TableId, TableName,
-    TableOptions, Timestamp, TombstoneFile, Value, WriterEpoch,
+    Location, NewDataFile, Operation, PartitionValue, Requirement, Sequence, SourcePosition, TableCommit, TableId,
+    TableName, TableOptions, Timestamp, TombstoneFile, Value, WriterEpoch,
 };
 
 use crate::{NewTable, Writer};
@@ -145,6 +145,11 @@ impl Samples {
         DeletionFile { id, data_file, location, rows, sequence: Sequence::ZERO }
     }
 
+    /// Returns a position in one of two streams.
+    pub fn source(&self) -> SourcePosition {
+        SourcePosition { stream: format!("stream '{}'", self.below(2)), position: self.below(100) }
+    }
+
     /// Returns a tombstone file.
     pub fn tombstones(&self) -> TombstoneFile {
         let (id, location, keys) = (self.file_id(), self.location(), self.below(100));
@@ -153,8 +158,15 @@ impl Samples {
 
     /// Returns a commit without requirements.
     pub fn commit(&self, table: TableId, epoch: WriterEpoch, changes: Vec<Change>) -> TableCommit {
-        let operations =
-            [Operation::Append, Operation::Overwrite, Operation::Truncate, Operation::Delete, Operation::Compact];
+        let operations = [
+            Operation::Append,
+            Operation::Overwrite,
+            Operation::Truncate,
+            Operation::Delete,
+            Operation::Compact,
+            Operation::Flush,
+            Operation::Expire,
+        ];
         TableCommit {
             id: CommitId::from_bytes(self.id()),
             table,

@@ -44,6 +44,33 @@ CREATE TABLE commit_log (
 
 CREATE UNIQUE INDEX commit_log_by_id ON commit_log (table_id, id);
 
+-- The earliest snapshot that can be opened; a table without a row keeps all of them. Rows that no kept snapshot has are
+-- removed some time after.
+CREATE TABLE history (
+    table_id  BLOB    NOT NULL PRIMARY KEY REFERENCES cayenne_table (id) ON DELETE CASCADE,
+    kept_from INTEGER NOT NULL,
+    digest    BLOB    NOT NULL CHECK (length(digest) = 16)
+) STRICT;
+
+-- The last position of each stream that a table has taken in, and the commit that did.
+CREATE TABLE source_position (
+    table_id BLOB    NOT NULL REFERENCES cayenne_table (id) ON DELETE CASCADE,
+    stream   TEXT    NOT NULL,
+    position INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    digest   BLOB    NOT NULL CHECK (length(digest) = 16),
+    PRIMARY KEY (table_id, stream)
+) STRICT;
+
+-- Commits that are durable and part of no snapshot yet, whole.
+CREATE TABLE staged (
+    table_id     BLOB NOT NULL REFERENCES cayenne_table (id) ON DELETE CASCADE,
+    id           BLOB NOT NULL CHECK (length(id) = 16),
+    commit_bytes BLOB NOT NULL,
+    digest       BLOB NOT NULL CHECK (length(digest) = 16),
+    PRIMARY KEY (table_id, id)
+) STRICT;
+
 CREATE TABLE data_file (
     file_key         INTEGER PRIMARY KEY,
     table_id         BLOB    NOT NULL REFERENCES cayenne_table (id) ON DELETE CASCADE,

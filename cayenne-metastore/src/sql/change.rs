@@ -4,14 +4,16 @@
 //! refuses is what [`TableCommit::apply`] accepts and refuses; the conformance suite compares them.
 
 use cayenne_format::{
-    Change, DataFile, DeletionFile, Error, FileId, NewDataFile, PartitionValue, Requirement, Result, Sequence, Step,
-    Steps, TableCommit, TableId, TombstoneFile, WriterEpoch,
+    Change, CommitId, DataFile, DeletionFile, Error, FileId, NewDataFile, PartitionValue, Requirement, Result,
+    Sequence, Step, Steps, TableCommit, TableId, TombstoneFile, WriterEpoch,
 };
 
 use super::log::{Entry, Head};
 use super::row::{Stored, columns_of};
 use super::tables::LatestWriter;
-use super::{Connection, Row, Value, all, digest, first, load, log, statements, tables, values};
+use super::{
+    Connection, Row, Value, all, digest, first, history, load, log, sources, staged, statements, tables, values,
+};
 use crate::metastore::{epoch_after, fenced, first_rows};
 use crate::{NewTable, TableRecord, Writer};
 
@@ -47,10 +49,16 @@ pub(crate) fn begin_writer(connection: &dyn Connection, table: TableId, writer: 
 /// Applies one commit, or finds that it was applied before.
 pub(crate) fn commit(connection: &dyn Connection, steps: &dyn Steps, commit: &TableCommit) -> Result<Sequence> {
     let latest = tables::writer(connection, commit.table)?;
+    staged::delete(connection, commit.table, commit.id)?;
     if let Some(sequence) = log::sequence_of(connection, commit.table, commit.id)? {
         return Ok(sequence);
     }
     check_epoch(commit.table, commit.epoch, &latest)?;
+    if let Some(source) = &commit.source
+        && let Some(sequence) = sources::taken_by(connection, commit.table, source)?
+    {
+        return Ok(sequence);
+    }
     let head = log::head(connection, commit.table)?;
     steps.before(Step::CheckRequirements)?;
     commit.requires.iter().try_for_each(|requirement| check(connection, commit.table, &head, requirement))?;
@@ -60,7 +68,34 @@ pub(crate) fn commit(connection: &dyn Connection, steps: &dyn Steps, commit: &Ta
     commit.changes.iter().try_for_each(|change| next.apply(change))?;
     let entry = Entry::new(commit.table, commit.record(sequence), next.manifest, head.chain);
     log::insert(connection, commit.table, &entry)?;
+    if let Some(source) = &commit.source {
+        sources::take(connection, commit.table, source, sequence)?;
+    }
+    if let Some(expiry) = &commit.expiry {
+        history::give_up(connection, commit.table, sequence, expiry)?;
+    }
     Ok(sequence)
+}
+
+/// Notes a commit without applying it, unless it was applied before.
+pub(crate) fn stage(connection: &dyn Connection, steps: &dyn Steps, commit: &TableCommit) -> Result<()> {
+    require_writer(connection, commit.table, commit.epoch)?;
+    if log::sequence_of(connection, commit.table, commit.id)?.is_some() {
+        return Ok(());
+    }
+    steps.before(Step::StageCommit)?;
+    staged::insert(connection, commit)
+}
+
+/// Forgets a staged commit.
+pub(crate) fn discard_staged(
+    connection: &dyn Connection,
+    table: TableId,
+    epoch: WriterEpoch,
+    commit: CommitId,
+) -> Result<()> {
+    require_writer(connection, table, epoch)?;
+    staged::delete(connection, table, commit)
 }
 
 fn require_writer(connection: &dyn Connection, table: TableId, epoch: WriterEpoch) -> Result<()> {

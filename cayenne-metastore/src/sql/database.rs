@@ -1,13 +1,14 @@
 //! What a metastore does, in terms of its threads.
 
 use cayenne_format::{
-    BlockChecksums, CommitRecord, Error, FileId, Result, Sequence, Snapshot, Steps, TableCommit, TableId, WriterEpoch,
+    BlockChecksums, CommitId, CommitRecord, Error, FileId, Result, Sequence, Snapshot, SourcePosition, Steps,
+    TableCommit, TableId, WriterEpoch,
 };
 
 use super::{Connection, Readers, Writer as WriterThread, change, load, tables};
 use crate::place::Place;
 use crate::sqlite::SqliteMetastore;
-use crate::{NewTable, TableRecord, Writer};
+use crate::{NewTable, StagedCommit, TableKey, TableRecord, Writer};
 
 /// One file that is open: the threads that read it, and the one that writes it.
 pub(crate) struct Database {
@@ -42,6 +43,28 @@ impl Database {
 
     pub(crate) async fn list_tables(&self) -> Result<Vec<TableRecord>> {
         self.readers.read(tables::all).await
+    }
+
+    pub(crate) async fn find_table(&self, key: &TableKey) -> Result<Option<TableRecord>> {
+        let key = key.clone();
+        self.readers.read(move |connection| tables::find(connection, &key)).await
+    }
+
+    pub(crate) async fn load_sources(&self, table: TableId) -> Result<Vec<SourcePosition>> {
+        self.readers.read(move |connection| load::sources(connection, table)).await
+    }
+
+    pub(crate) async fn load_staged(&self, table: TableId) -> Result<Vec<StagedCommit>> {
+        self.readers.read(move |connection| load::staged(connection, table)).await
+    }
+
+    pub(crate) async fn stage(&self, commit: &TableCommit) -> Result<()> {
+        let commit = commit.clone();
+        self.writer()?.change(move |connection, steps| change::stage(connection, steps, &commit)).await
+    }
+
+    pub(crate) async fn discard_staged(&self, table: TableId, epoch: WriterEpoch, commit: CommitId) -> Result<()> {
+        self.writer()?.change(move |connection, _| change::discard_staged(connection, table, epoch, commit)).await
     }
 
     pub(crate) async fn load_snapshot(&self, table: TableId, at: Option<Sequence>) -> Result<Snapshot> {
@@ -93,6 +116,29 @@ macro_rules! metastore_in_database {
         }
 
         #[async_trait::async_trait]
+        impl crate::CommitLog for $backend {
+            async fn load_log(&self, table: TableId) -> Result<Vec<CommitRecord>> {
+                self.database.load_log(table).await
+            }
+
+            async fn load_sources(&self, table: TableId) -> Result<Vec<SourcePosition>> {
+                self.database.load_sources(table).await
+            }
+
+            async fn stage(&self, commit: &TableCommit) -> Result<()> {
+                self.database.stage(commit).await
+            }
+
+            async fn load_staged(&self, table: TableId) -> Result<Vec<crate::StagedCommit>> {
+                self.database.load_staged(table).await
+            }
+
+            async fn discard_staged(&self, table: TableId, epoch: WriterEpoch, commit: CommitId) -> Result<()> {
+                self.database.discard_staged(table, epoch, commit).await
+            }
+        }
+
+        #[async_trait::async_trait]
         impl crate::Metastore for $backend {
             async fn create_table(&self, table: &crate::NewTable) -> Result<crate::TableRecord> {
                 self.database.create_table(table).await
@@ -106,16 +152,16 @@ macro_rules! metastore_in_database {
                 self.database.list_tables().await
             }
 
+            async fn find_table(&self, key: &crate::TableKey) -> Result<Option<crate::TableRecord>> {
+                self.database.find_table(key).await
+            }
+
             async fn load_snapshot(&self, table: TableId, at: Option<Sequence>) -> Result<Snapshot> {
                 self.database.load_snapshot(table, at).await
             }
 
             async fn load_blocks(&self, table: TableId, file: FileId) -> Result<BlockChecksums> {
                 self.database.load_blocks(table, file).await
-            }
-
-            async fn load_log(&self, table: TableId) -> Result<Vec<CommitRecord>> {
-                self.database.load_log(table).await
             }
 
             async fn begin_writer(&self, table: TableId, writer: &crate::Writer) -> Result<WriterEpoch> {

@@ -2,26 +2,28 @@
 
 use cayenne_format::{
     BlockChecksums, CommitRecord, ContentHash, DataFile, DeletionFile, Error, FileId, FileStats, PartitionValue,
-    Result, Sequence, Snapshot, TableId, TombstoneFile,
+    Result, Sequence, Snapshot, SourcePosition, TableId, TombstoneFile,
 };
 
 use super::digest::{self, Columns};
 use super::row::Stored;
-use super::{Connection, Row, all, first, log, statements, tables, values};
+use super::{Connection, Row, all, first, history, log, sources, staged, statements, tables, values};
+use crate::StagedCommit;
 use crate::metastore::{no_commit, no_file};
 
 /// Returns the latest snapshot, or the one at a sequence. All of it is read in the transaction that is open.
 pub(crate) fn snapshot(connection: &dyn Connection, table: TableId, at: Option<Sequence>) -> Result<Snapshot> {
     tables::writer(connection, table)?;
     let latest = log::head(connection, table)?;
+    let oldest = history::kept_from(connection, table)?;
     // The latest snapshot is all that is live. It is not asked for by its sequence: then a log that lost its end would
     // turn the table back unseen.
     let (sequence, manifest, at) = match at {
         None => (latest.sequence, latest.manifest, Sequence::MAX),
         Some(Sequence::ZERO) => (Sequence::ZERO, 0, Sequence::ZERO),
-        Some(sequence) => match log::at(connection, table, sequence)? {
+        Some(sequence) => match log::at(connection, table, sequence)?.filter(|_| sequence >= oldest) {
             Some(entry) => (sequence, entry.manifest, sequence),
-            None => return Err(no_commit(table, sequence, latest.sequence)),
+            None => return Err(no_commit(table, sequence, oldest, latest.sequence)),
         },
     };
     let mut scan = Scan { connection, table, at, sum: 0 };
@@ -49,10 +51,22 @@ pub(crate) fn blocks(connection: &dyn Connection, table: TableId, file: FileId) 
     found.map_err(|error| error.with("file", file))?.ok_or_else(|| no_file(table, file))
 }
 
-/// Returns all commits of a table, earliest first.
+/// Returns the commits of all snapshots that can be opened, earliest first.
 pub(crate) fn commits(connection: &dyn Connection, table: TableId) -> Result<Vec<CommitRecord>> {
     tables::writer(connection, table)?;
-    log::all(connection, table)
+    log::all(connection, table, history::kept_from(connection, table)?)
+}
+
+/// Returns what was taken in of each stream.
+pub(crate) fn sources(connection: &dyn Connection, table: TableId) -> Result<Vec<SourcePosition>> {
+    tables::writer(connection, table)?;
+    sources::all(connection, table)
+}
+
+/// Returns the commits that are staged.
+pub(crate) fn staged(connection: &dyn Connection, table: TableId) -> Result<Vec<StagedCommit>> {
+    tables::writer(connection, table)?;
+    staged::all(connection, table)
 }
 
 /// Returns the digest of the row with the block checksums of a data file.

@@ -111,11 +111,11 @@ pub(super) fn insert(connection: &dyn Connection, table: TableId, entry: &Entry)
     )
 }
 
-/// Returns all commits of a table, earliest first. No entry can be changed, lost or put elsewhere unseen.
-pub(super) fn all(connection: &dyn Connection, table: TableId) -> Result<Vec<CommitRecord>> {
+/// Returns the commits of a table from a sequence on, earliest first. No entry can be changed, lost or put elsewhere unseen.
+pub(super) fn all(connection: &dyn Connection, table: TableId, from: Sequence) -> Result<Vec<CommitRecord>> {
     let mut records = Vec::new();
     let mut before: Option<u128> = None;
-    connection.query(statements::COMMITS, values![table.as_bytes()], &mut |row| {
+    connection.query(statements::COMMITS, values![table.as_bytes(), from.number()], &mut |row| {
         let entry = Entry::decode(table, row)?;
         // The log may begin late, where earlier history has expired; from there on it is whole.
         if before.is_some_and(|chain| chain != entry.parent) {

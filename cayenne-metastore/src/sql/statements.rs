@@ -40,11 +40,36 @@ pub(crate) const TABLES: &str =
     "SELECT id, name, location, columns, options, made_at, digest FROM cayenne_table NOT INDEXED";
 pub(crate) const TABLE: &str =
     "SELECT id, name, location, columns, options, made_at, digest FROM cayenne_table WHERE id = ?1";
+pub(crate) const TABLE_NAMED: &str =
+    "SELECT id, name, location, columns, options, made_at, digest FROM cayenne_table WHERE name = ?1";
 pub(crate) const DELETE_TABLE: &str = "DELETE FROM cayenne_table WHERE id = ?1";
 
 pub(crate) const WRITER: &str = "SELECT epoch, host, process, since, digest FROM writer WHERE table_id = ?1";
 pub(crate) const SET_WRITER: &str = "INSERT OR REPLACE INTO writer
     (table_id, epoch, host, process, since, digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+pub(crate) const KEPT_FROM: &str = "SELECT kept_from, digest FROM history WHERE table_id = ?1";
+pub(crate) const SET_KEPT_FROM: &str =
+    "INSERT OR REPLACE INTO history (table_id, kept_from, digest) VALUES (?1, ?2, ?3)";
+/// What goes with the rows of data files, deletions included, goes by the foreign keys.
+pub(crate) const FORGET: &[&str] = &[
+    "DELETE FROM data_file WHERE table_id = ?1 AND removed_at <= ?2",
+    "DELETE FROM deletion WHERE table_id = ?1 AND removed_at <= ?2",
+    "DELETE FROM tombstone_file WHERE table_id = ?1 AND removed_at <= ?2",
+    "DELETE FROM commit_log WHERE table_id = ?1 AND sequence < ?2",
+];
+
+pub(crate) const SOURCE: &str =
+    "SELECT stream, position, sequence, digest FROM source_position WHERE table_id = ?1 AND stream = ?2";
+pub(crate) const SOURCES: &str =
+    "SELECT stream, position, sequence, digest FROM source_position WHERE table_id = ?1 ORDER BY stream";
+pub(crate) const SET_SOURCE: &str = "INSERT OR REPLACE INTO source_position
+    (table_id, stream, position, sequence, digest) VALUES (?1, ?2, ?3, ?4, ?5)";
+
+pub(crate) const INSERT_STAGED: &str =
+    "INSERT OR IGNORE INTO staged (table_id, id, commit_bytes, digest) VALUES (?1, ?2, ?3, ?4)";
+pub(crate) const STAGED: &str = "SELECT id, commit_bytes, digest FROM staged WHERE table_id = ?1 ORDER BY id";
+pub(crate) const DELETE_STAGED: &str = "DELETE FROM staged WHERE table_id = ?1 AND id = ?2";
 
 pub(crate) const INSERT_COMMIT: &str = "INSERT INTO commit_log
     (table_id, sequence, id, operation, made_at, files_added, files_removed, rows_added, rows_hidden,
@@ -56,7 +81,7 @@ pub(crate) const LAST_COMMIT: &str = "SELECT sequence, id, operation, made_at, f
 pub(crate) const COMMIT_AT: &str = "SELECT sequence, id, operation, made_at, files_added, files_removed, rows_added,
     rows_hidden, manifest, parent, chain FROM commit_log WHERE table_id = ?1 AND sequence = ?2";
 pub(crate) const COMMITS: &str = "SELECT sequence, id, operation, made_at, files_added, files_removed, rows_added,
-    rows_hidden, manifest, parent, chain FROM commit_log WHERE table_id = ?1 ORDER BY sequence";
+    rows_hidden, manifest, parent, chain FROM commit_log WHERE table_id = ?1 AND sequence >= ?2 ORDER BY sequence";
 
 pub(crate) const INSERT_FILE: &str = "INSERT INTO data_file
     (table_id, id, added_at, row_count, byte_count, content_hash, digest, path, partition_values, column_stats,

@@ -7,9 +7,9 @@ use cayenne_format::{
 use super::digest::Columns;
 use super::failure::wrong_value;
 use super::row::{Stored, damaged_row};
-use super::{Connection, Row, Value, first, log, statements, values};
+use super::{Connection, Row, Value, first, history, log, statements, values};
 use crate::metastore::no_table;
-use crate::{NewTable, TableRecord, Writer};
+use crate::{NewTable, TableKey, TableRecord, Writer};
 
 /// The latest writer of a table.
 #[derive(Clone, Debug)]
@@ -135,6 +135,15 @@ pub(crate) fn one(connection: &dyn Connection, table: TableId) -> Result<TableRe
     found.into_iter().next().ok_or_else(|| no_table(table))
 }
 
+/// Returns the table with this id or name, if there is one.
+pub(crate) fn find(connection: &dyn Connection, key: &TableKey) -> Result<Option<TableRecord>> {
+    let found = match key {
+        TableKey::Id(id) => read(connection, statements::TABLE, values![id.as_bytes()])?,
+        TableKey::Name(name) => read(connection, statements::TABLE_NAMED, values![name.as_str()])?,
+    };
+    Ok(found.into_iter().next())
+}
+
 /// Returns all tables, ordered by name.
 pub(crate) fn all(connection: &dyn Connection) -> Result<Vec<TableRecord>> {
     let mut records = read(connection, statements::TABLES, &[])?;
@@ -161,7 +170,8 @@ fn decode(row: &dyn Row) -> Result<TableRecord> {
     let schema = decode_schema(&columns).map_err(|error| row.named(error).with("table", &name))?;
     let options = TableOptions::decode(options).map_err(|error| row.named(error).with("table", &name))?;
     let (location, sequence, epoch) = (location.to_owned(), Sequence::ZERO, WriterEpoch::NONE);
-    Ok(TableRecord { id, name, location, schema, options, made_at, sequence, epoch, writer: None })
+    let kept_from = Sequence::ZERO;
+    Ok(TableRecord { id, name, location, schema, options, made_at, sequence, epoch, writer: None, kept_from })
 }
 
 fn add_latest(connection: &dyn Connection, record: &mut TableRecord) -> Result<()> {
@@ -170,6 +180,7 @@ fn add_latest(connection: &dyn Connection, record: &mut TableRecord) -> Result<(
     let latest = writer(connection, record.id).map_err(|error| damaged_row("cayenne_table").because(error))?;
     record.epoch = latest.epoch;
     record.writer = latest.writer;
+    record.kept_from = history::kept_from(connection, record.id)?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use cayenne_format::{Change, ErrorKind, NoSteps, Sequence, Step};
 use cayenne_metastore::conformance::Samples;
-use cayenne_metastore::{Metastore, SqliteMetastore};
+use cayenne_metastore::{CommitLog, Metastore, SqliteMetastore};
 use futures::future::join_all;
 
 use crate::fixture::{Gate, append, fill, open, open_with, settings, table, try_open};

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cayenne_format::{ErrorKind, Result};
-use cayenne_metastore::Metastore;
 use cayenne_metastore::conformance::Samples;
+use cayenne_metastore::{CommitLog, Metastore};
 use rusqlite::Connection;
 
 use crate::fixture::{Contents, append, contents, fill, open, open_read_only, table, try_open};
@@ -103,6 +103,9 @@ async fn every_changed_value_of_a_row_is_found() {
         ("data_file_blocks", "checksums digest"),
         ("deletion", "id file_key added_at removed_at row_count digest path inline_bytes"),
         ("tombstone_file", "id added_at removed_at key_count digest path inline_bytes"),
+        ("history", "kept_from digest"),
+        ("source_position", "stream position sequence digest"),
+        ("staged", "id commit_bytes digest"),
     ];
     for (table, names) in columns {
         for column in names.split(' ') {

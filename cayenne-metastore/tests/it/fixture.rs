@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use cayenne_format::{
-    BlockChecksums, Change, CommitRecord, Error, FileId, NoSteps, Result, Sequence, Snapshot, Step, Steps, TableCommit,
-    TableId, WriterEpoch,
+    BlockChecksums, Change, CommitRecord, Error, Expiry, FileId, NoSteps, Result, Sequence, Snapshot, SourcePosition,
+    Step, Steps, TableCommit, TableId, WriterEpoch,
 };
 use cayenne_metastore::conformance::Samples;
 use cayenne_metastore::{Metastore, SqliteMetastore, SqliteSettings, Synchronous, TableRecord};
@@ -59,6 +59,11 @@ pub(crate) async fn fill(metastore: &dyn Metastore, samples: &Samples) {
             }
             metastore.commit(&[samples.commit(of.0, of.1, changes)]).await.unwrap();
         }
+        let mut last = append(samples, of);
+        last.source = Some(samples.source());
+        last.expiry = Some(Expiry { keep_from: Sequence::new(1).unwrap(), forget_before: Sequence::ZERO });
+        metastore.commit(&[last]).await.unwrap();
+        metastore.stage(&append(samples, of)).await.unwrap();
     }
 }
 
@@ -69,6 +74,8 @@ pub(crate) struct Contents {
     pub(crate) logs: Vec<Vec<CommitRecord>>,
     pub(crate) snapshots: Vec<Snapshot>,
     pub(crate) blocks: BTreeMap<FileId, BlockChecksums>,
+    pub(crate) sources: Vec<Vec<SourcePosition>>,
+    pub(crate) staged: Vec<TableCommit>,
 }
 
 pub(crate) async fn contents(metastore: &dyn Metastore) -> Result<Contents> {
@@ -77,10 +84,16 @@ pub(crate) async fn contents(metastore: &dyn Metastore) -> Result<Contents> {
         logs: Vec::new(),
         snapshots: Vec::new(),
         blocks: BTreeMap::new(),
+        sources: Vec::new(),
+        staged: Vec::new(),
     };
     for table in &all.tables {
         all.snapshots.push(metastore.load_snapshot(table.id, None).await?);
         all.logs.push(metastore.load_log(table.id).await?);
+        all.sources.push(metastore.load_sources(table.id).await?);
+        for staged in metastore.load_staged(table.id).await? {
+            all.staged.push(staged.commit?);
+        }
         for sequence in 0..=table.sequence.number() {
             let snapshot = metastore.load_snapshot(table.id, Some(Sequence::new(sequence).unwrap())).await?;
             for file in snapshot.files() {

@@ -46,6 +46,7 @@ pub(in crate::conformance) async fn record_is_kept_exactly(m: &dyn Metastore, sa
         sequence: Sequence::ZERO,
         epoch,
         writer: Some(writer),
+        kept_from: Sequence::ZERO,
     };
     assert_eq!(made, TableRecord { epoch: WriterEpoch::NONE, writer: None, ..expected.clone() });
     assert_eq!(m.list_tables().await.unwrap(), [expected]);
