@@ -26,13 +26,10 @@ pub enum Operation {
     Compact,
     /// Inline rows moved to data files; the rows stayed.
     Flush,
-    /// History was given up; the rows stayed.
-    Expire,
 }
 
 impl Operation {
-    const ALL: [Self; 7] =
-        [Self::Append, Self::Overwrite, Self::Truncate, Self::Delete, Self::Compact, Self::Flush, Self::Expire];
+    const ALL: [Self; 6] = [Self::Append, Self::Overwrite, Self::Truncate, Self::Delete, Self::Compact, Self::Flush];
 
     /// Returns the word for it in the log.
     #[must_use]
@@ -44,7 +41,6 @@ impl Operation {
             Self::Delete => "delete",
             Self::Compact => "compact",
             Self::Flush => "flush",
-            Self::Expire => "expire",
         }
     }
 }
@@ -129,15 +125,15 @@ pub struct SourcePosition {
     pub position: u64,
 }
 
-/// Which history a commit gives up.
+/// Which history is given up, with a commit or without one.
 ///
-/// That takes two commits: the first says from where on snapshots are kept, so that nobody begins to read earlier ones;
-/// a later one forgets them, as far as nobody still reads them.
+/// That takes two steps: the first says from where on snapshots are kept, so that nobody begins to read earlier ones; a
+/// later one forgets them, as far as nobody still reads them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expiry {
-    /// Snapshots before this one can no longer be opened. At most the sequence of this commit.
+    /// Snapshots before this one can no longer be opened. At most the latest sequence, that of the commit included.
     pub keep_from: Sequence,
-    /// What no snapshot from this one on names is forgotten. At most what an earlier commit kept from.
+    /// What no snapshot from this one on names is forgotten. At most what an earlier step kept from.
     pub forget_before: Sequence,
 }
 

@@ -67,7 +67,7 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Metastore>) {
         staged_commit_is_invisible_until_it_is_applied,
         only_the_latest_writer_stages_and_discards,
         position_of_a_stream_is_taken_in_once,
-        history_is_given_up_in_two_commits,
+        history_is_given_up_in_two_steps,
         table_is_found_by_id_and_by_name,
         extreme_values_are_kept,
         hostile_names_are_only_names,

@@ -9,6 +9,6 @@ mod sql;
 mod sqlite;
 
 pub use memory::MemoryMetastore;
-pub use metastore::{CommitLog, Metastore, NewTable, StagedCommit, TableKey, TableRecord, Writer};
+pub use metastore::{CommitLog, History, Metastore, NewTable, StagedCommit, TableKey, TableRecord, Writer};
 pub use settings::{SqliteSettings, Synchronous};
 pub use sqlite::SqliteMetastore;

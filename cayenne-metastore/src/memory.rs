@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cayenne_format::{
-    BlockChecksums, Change, CommitId, CommitRecord, Error, FileId, NoSteps, Result, Sequence, Snapshot, SourcePosition,
-    Step, Steps, TableCommit, TableId, WriterEpoch,
+    BlockChecksums, Change, CommitId, CommitRecord, Error, Expiry, FileId, NoSteps, Result, Sequence, Snapshot,
+    SourcePosition, Step, Steps, TableCommit, TableId, WriterEpoch,
 };
 use parking_lot::Mutex;
 
-use crate::metastore::{check_expiry, epoch_after, fenced, first_rows, no_commit, no_file, no_table};
-use crate::{CommitLog, Metastore, NewTable, StagedCommit, TableKey, TableRecord, Writer};
+use crate::metastore::{epoch_after, fenced, first_rows, no_commit, no_file, no_table};
+use crate::{CommitLog, History, Metastore, NewTable, StagedCommit, TableKey, TableRecord, Writer};
 
 /// A metastore that forgets everything when it is dropped.
 ///
@@ -123,10 +123,13 @@ impl MemoryMetastore {
         self.steps.before(Step::CheckRequirements)?;
         self.steps.before(Step::ApplyChanges)?;
         let next = commit.apply(table.latest()?)?;
-        if let Some(expiry) = &commit.expiry {
-            check_expiry(expiry, next.sequence(), table.record.kept_from)?;
-        }
-        Ok(table.push(commit, next))
+        let history = match &commit.expiry {
+            Some(expiry) => table.record.history.after(expiry, next.sequence())?,
+            None => table.record.history,
+        };
+        let sequence = table.push(commit, next);
+        table.keep(history);
+        Ok(sequence)
     }
 }
 
@@ -135,9 +138,9 @@ impl TableHistory {
         let NewTable { id, name, location, schema, options, made_at, first: _ } = new.clone();
         let sequence = Sequence::ZERO;
         let epoch = WriterEpoch::NONE;
-        let kept_from = Sequence::ZERO;
+        let history = History::default();
         let record =
-            TableRecord { id, name, location, schema, options, made_at, sequence, epoch, writer: None, kept_from };
+            TableRecord { id, name, location, schema, options, made_at, sequence, epoch, writer: None, history };
         Self {
             record,
             snapshots: BTreeMap::from([(sequence, Snapshot::empty(id))]),
@@ -172,7 +175,7 @@ impl TableHistory {
     }
 
     fn at(&self, sequence: Sequence) -> Result<Snapshot> {
-        let TableRecord { id, kept_from, sequence: latest, .. } = self.record;
+        let TableRecord { id, history: History { kept_from, .. }, sequence: latest, .. } = self.record;
         if sequence == Sequence::ZERO {
             return Ok(Snapshot::empty(id));
         }
@@ -195,16 +198,13 @@ impl TableHistory {
         self.record.sequence = sequence;
         self.log.push(commit.record(sequence));
         self.snapshots.insert(sequence, next);
-        if let Some(expiry) = &commit.expiry {
-            self.record.kept_from = self.record.kept_from.max(expiry.keep_from);
-            self.forget(expiry.forget_before);
-        }
         sequence
     }
 
-    fn forget(&mut self, before: Sequence) {
-        self.snapshots = self.snapshots.split_off(&before);
-        self.log.retain(|record| record.sequence >= before);
+    fn keep(&mut self, history: History) {
+        self.record.history = history;
+        self.snapshots = self.snapshots.split_off(&history.known_from);
+        self.log.retain(|record| record.sequence >= history.known_from);
         let snapshots = &self.snapshots;
         self.blocks.retain(|file, _| snapshots.values().any(|snapshot| snapshot.file(*file).is_some()));
     }
@@ -223,7 +223,7 @@ impl CommitLog for MemoryMetastore {
     async fn load_log(&self, table: TableId) -> Result<Vec<CommitRecord>> {
         self.read(|tables| {
             let table = table_of(tables, table)?;
-            let kept = |record: &&CommitRecord| record.sequence >= table.record.kept_from;
+            let kept = |record: &&CommitRecord| record.sequence >= table.record.history.kept_from;
             Ok(table.log.iter().filter(kept).cloned().collect())
         })
     }
@@ -234,6 +234,17 @@ impl CommitLog for MemoryMetastore {
             Ok(sources
                 .map(|(stream, taken)| SourcePosition { stream: stream.clone(), position: taken.position })
                 .collect())
+        })
+    }
+
+    async fn expire(&self, table: TableId, epoch: WriterEpoch, expiry: &Expiry) -> Result<()> {
+        self.write(|tables| {
+            let table = tables.get_mut(&table).ok_or_else(|| no_table(table))?;
+            table.require_writer(epoch)?;
+            let history = table.record.history.after(expiry, table.record.sequence)?;
+            self.steps.before(Step::EndCommit)?;
+            table.keep(history);
+            Ok(())
         })
     }
 

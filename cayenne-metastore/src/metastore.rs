@@ -66,8 +66,35 @@ pub struct TableRecord {
     pub epoch: WriterEpoch,
     /// Its latest writer, alive or not.
     pub writer: Option<Writer>,
+    /// How much of its history there is.
+    pub history: History,
+}
+
+/// How much history of a table there is. Both are 0 where nothing was given up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct History {
     /// The earliest snapshot that can be opened.
     pub kept_from: Sequence,
+    /// The earliest snapshot whose data files are still known, because somebody may read it.
+    pub known_from: Sequence,
+}
+
+impl History {
+    /// Returns what is left after `expiry`, in a table whose latest sequence is this.
+    pub(crate) fn after(self, expiry: &Expiry, latest: Sequence) -> Result<Self> {
+        if expiry.keep_from > latest {
+            return Err(Error::invalid("the latest snapshot cannot be given up").with("keep_from", expiry.keep_from));
+        }
+        if expiry.forget_before > self.kept_from {
+            return Err(Error::invalid("snapshots that could be opened until now cannot be forgotten yet")
+                .with("forget_before", expiry.forget_before)
+                .with("kept_from", self.kept_from));
+        }
+        Ok(Self {
+            kept_from: self.kept_from.max(expiry.keep_from),
+            known_from: self.known_from.max(expiry.forget_before),
+        })
+    }
 }
 
 /// What a table is looked for by.
@@ -104,6 +131,13 @@ pub trait CommitLog: fmt::Debug + Send + Sync {
     ///
     /// `NotFound` if there is no such table.
     async fn load_sources(&self, table: TableId) -> Result<Vec<SourcePosition>>;
+
+    /// Gives up history without a commit. Sequence and log stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if it goes too far; else as [`stage`](Self::stage).
+    async fn expire(&self, table: TableId, epoch: WriterEpoch, expiry: &Expiry) -> Result<()>;
 
     /// Notes a commit without applying it. It is durable when this returns, and part of no snapshot.
     ///
@@ -204,19 +238,6 @@ pub(crate) fn no_commit(table: TableId, sequence: Sequence, oldest: Sequence, la
         .with("sequence", sequence)
         .with("oldest", oldest)
         .with("latest", latest)
-}
-
-/// Says what is wrong with the history that a commit with `sequence` gives up, if anything is.
-pub(crate) fn check_expiry(expiry: &Expiry, sequence: Sequence, kept_from: Sequence) -> Result<()> {
-    if expiry.keep_from > sequence {
-        return Err(Error::invalid("a commit gives up the snapshot that it makes").with("keep_from", expiry.keep_from));
-    }
-    if expiry.forget_before > kept_from {
-        return Err(Error::invalid("a commit forgets snapshots that could be opened until now")
-            .with("forget_before", expiry.forget_before)
-            .with("kept_from", kept_from));
-    }
-    Ok(())
 }
 
 /// The error for a data file that no kept snapshot has.

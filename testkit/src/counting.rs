@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use cayenne_format::{
-    BlockChecksums, CommitId, CommitRecord, FileId, Result, Sequence, Snapshot, SourcePosition, TableCommit, TableId,
-    WriterEpoch,
+    BlockChecksums, CommitId, CommitRecord, Expiry, FileId, Result, Sequence, Snapshot, SourcePosition, TableCommit,
+    TableId, WriterEpoch,
 };
 use cayenne_metastore::{CommitLog, Metastore, NewTable, StagedCommit, TableKey, TableRecord, Writer};
 use cayenne_storage::{Entry, FileLock, Fs, LocalFs, ReadFile, WriteFile};
@@ -47,6 +47,10 @@ impl CommitLog for CountingMetastore {
 
     async fn load_sources(&self, table: TableId) -> Result<Vec<SourcePosition>> {
         self.counted().load_sources(table).await
+    }
+
+    async fn expire(&self, table: TableId, epoch: WriterEpoch, expiry: &Expiry) -> Result<()> {
+        self.counted().expire(table, epoch, expiry).await
     }
 
     async fn stage(&self, commit: &TableCommit) -> Result<()> {

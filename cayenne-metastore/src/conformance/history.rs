@@ -81,6 +81,7 @@ impl History {
             22..24 => self.compare_all(metastore, place).await,
             24..28 => self.stage(metastore, place).await,
             28..30 => self.discard_staged(metastore, place).await,
+            30..33 => self.expire(metastore, place).await,
             _ => self.commit(metastore, place).await,
         }
     }
@@ -131,6 +132,15 @@ impl History {
         }
     }
 
+    async fn expire(&mut self, metastore: &dyn Metastore, place: &str) {
+        let table = self.some_table();
+        let epoch = self.some_epoch(table);
+        let nothing = Expiry { keep_from: Sequence::ZERO, forget_before: Sequence::ZERO };
+        let expiry = self.model.tables.get(&table).map_or(nothing, |table| expiry(&self.samples, table));
+        let expected = self.model.table(table).and_then(|table| table.expire(epoch, &expiry));
+        agree(&expected, &metastore.expire(table, epoch, &expiry).await, place);
+    }
+
     async fn stage(&mut self, metastore: &dyn Metastore, place: &str) {
         let commit = self.some_commit();
         let expected = self.model.stage(&commit);
@@ -174,15 +184,15 @@ impl History {
         let records = metastore.list_tables().await.expect(place);
         let found: Vec<_> = records
             .iter()
-            .map(|record| (record.name.clone(), record.id, record.sequence, record.epoch, record.kept_from))
+            .map(|record| (record.name.clone(), record.id, record.sequence, record.epoch, record.history))
             .collect();
         let mut expected: Vec<_> = self
             .model
             .tables
             .iter()
-            .map(|(id, table)| (table.name.clone(), *id, table.latest().sequence(), table.epoch, table.kept_from))
+            .map(|(id, table)| (table.name.clone(), *id, table.latest().sequence(), table.epoch, table.history))
             .collect();
-        expected.sort();
+        expected.sort_by(|one, other| one.0.cmp(&other.0));
         assert_eq!(found, expected, "the list of tables, {place}");
         for record in records {
             for key in [TableKey::Id(record.id), TableKey::Name(record.name.clone())] {
@@ -257,7 +267,7 @@ fn expiry(samples: &Samples, table: &ModelTable) -> Expiry {
     let up_to = |end: u64| Sequence::new(samples.below(end)).expect("small");
     Expiry {
         keep_from: up_to(table.latest().sequence().number() + 3),
-        forget_before: up_to(table.kept_from.number() + 1 + u64::from(samples.percent(5))),
+        forget_before: up_to(table.history.kept_from.number() + 1 + u64::from(samples.percent(5))),
     }
 }
 

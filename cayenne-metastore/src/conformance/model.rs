@@ -7,7 +7,7 @@ use cayenne_format::{
     TableId, TableName, WriterEpoch,
 };
 
-use crate::NewTable;
+use crate::{History, NewTable};
 
 #[derive(Debug, Default)]
 pub(super) struct Model {
@@ -25,8 +25,8 @@ pub(super) struct ModelTable {
     pub(super) log: Vec<CommitRecord>,
     /// Every file that a commit added, with its latest checksums if a snapshot has it.
     pub(super) files: BTreeMap<FileId, Option<BlockChecksums>>,
-    /// The earliest snapshot that can be opened.
-    pub(super) kept_from: Sequence,
+    /// The earliest snapshot that can be opened, and the earliest that is not forgotten.
+    pub(super) history: History,
     /// The last position of each stream, and the commit that brought it.
     pub(super) sources: BTreeMap<String, (u64, Sequence)>,
     pub(super) staged: BTreeMap<CommitId, TableCommit>,
@@ -59,8 +59,7 @@ impl ModelTable {
         }
         let next = commit.apply(self.latest())?;
         let sequence = next.sequence();
-        let expiry = commit.expiry.unwrap_or(Expiry { keep_from: Sequence::ZERO, forget_before: Sequence::ZERO });
-        if expiry.keep_from > sequence || expiry.forget_before > self.kept_from {
+        if commit.expiry.is_some_and(|expiry| !self.may_expire(&expiry, sequence)) {
             return Err(Error::invalid("expiry"));
         }
         self.log.push(commit.record(sequence));
@@ -69,12 +68,29 @@ impl ModelTable {
         if let Some(source) = &commit.source {
             self.sources.insert(source.stream.clone(), (source.position, sequence));
         }
-        self.kept_from = self.kept_from.max(expiry.keep_from);
-        self.forget(expiry.forget_before);
+        if let Some(expiry) = &commit.expiry {
+            self.give_up(expiry);
+        }
         Ok(sequence)
     }
 
-    fn forget(&mut self, before: Sequence) {
+    fn may_expire(&self, expiry: &Expiry, latest: Sequence) -> bool {
+        expiry.keep_from <= latest && expiry.forget_before <= self.history.kept_from
+    }
+
+    pub(super) fn expire(&mut self, epoch: WriterEpoch, expiry: &Expiry) -> Result<()> {
+        self.require_writer(epoch)?;
+        if !self.may_expire(expiry, self.latest().sequence()) {
+            return Err(Error::invalid("expiry"));
+        }
+        self.give_up(expiry);
+        Ok(())
+    }
+
+    fn give_up(&mut self, expiry: &Expiry) {
+        self.history.kept_from = self.history.kept_from.max(expiry.keep_from);
+        self.history.known_from = self.history.known_from.max(expiry.forget_before);
+        let before = self.history.known_from;
         self.snapshots.retain(|snapshot| snapshot.sequence() >= before);
         self.log.retain(|record| record.sequence >= before);
         for (file, blocks) in &mut self.files {
@@ -86,7 +102,7 @@ impl ModelTable {
 
     /// What the log tells: the commits of the snapshots that can be opened.
     pub(super) fn kept_log(&self) -> Vec<CommitRecord> {
-        self.log.iter().filter(|record| record.sequence >= self.kept_from).cloned().collect()
+        self.log.iter().filter(|record| record.sequence >= self.history.kept_from).cloned().collect()
     }
 
     pub(super) fn at(&self, sequence: Sequence) -> Result<Snapshot> {
@@ -94,7 +110,7 @@ impl ModelTable {
             return Ok(Snapshot::empty(self.latest().table()));
         }
         let found = self.snapshots.iter().find(|snapshot| snapshot.sequence() == sequence);
-        found.filter(|_| sequence >= self.kept_from).cloned().ok_or_else(|| Error::not_found("snapshot"))
+        found.filter(|_| sequence >= self.history.kept_from).cloned().ok_or_else(|| Error::not_found("snapshot"))
     }
 
     fn remember_files(&mut self, commit: &TableCommit, sequence: Sequence) {
@@ -122,7 +138,7 @@ impl Model {
             snapshots: vec![Snapshot::empty(new.id)],
             log: Vec::new(),
             files: BTreeMap::new(),
-            kept_from: Sequence::ZERO,
+            history: History::default(),
             sources: BTreeMap::new(),
             staged: BTreeMap::new(),
         };

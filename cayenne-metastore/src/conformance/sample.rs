@@ -165,7 +165,6 @@ impl Samples {
             Operation::Delete,
             Operation::Compact,
             Operation::Flush,
-            Operation::Expire,
         ];
         TableCommit {
             id: CommitId::from_bytes(self.id()),

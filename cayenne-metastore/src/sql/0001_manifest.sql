@@ -44,12 +44,13 @@ CREATE TABLE commit_log (
 
 CREATE UNIQUE INDEX commit_log_by_id ON commit_log (table_id, id);
 
--- The earliest snapshot that can be opened; a table without a row keeps all of them. Rows that no kept snapshot has are
--- removed some time after.
+-- The earliest snapshot that can be opened, and the earliest whose rows are still here; a table without a row has given
+-- up nothing.
 CREATE TABLE history (
-    table_id  BLOB    NOT NULL PRIMARY KEY REFERENCES cayenne_table (id) ON DELETE CASCADE,
-    kept_from INTEGER NOT NULL,
-    digest    BLOB    NOT NULL CHECK (length(digest) = 16)
+    table_id   BLOB    NOT NULL PRIMARY KEY REFERENCES cayenne_table (id) ON DELETE CASCADE,
+    kept_from  INTEGER NOT NULL,
+    known_from INTEGER NOT NULL CHECK (known_from <= kept_from),
+    digest     BLOB    NOT NULL CHECK (length(digest) = 16)
 ) STRICT;
 
 -- The last position of each stream that a table has taken in, and the commit that did.

@@ -4,7 +4,7 @@
 //! refuses is what [`TableCommit::apply`] accepts and refuses; the conformance suite compares them.
 
 use cayenne_format::{
-    Change, CommitId, DataFile, DeletionFile, Error, FileId, NewDataFile, PartitionValue, Requirement, Result,
+    Change, CommitId, DataFile, DeletionFile, Error, Expiry, FileId, NewDataFile, PartitionValue, Requirement, Result,
     Sequence, Step, Steps, TableCommit, TableId, TombstoneFile, WriterEpoch,
 };
 
@@ -75,6 +75,12 @@ pub(crate) fn commit(connection: &dyn Connection, steps: &dyn Steps, commit: &Ta
         history::give_up(connection, commit.table, sequence, expiry)?;
     }
     Ok(sequence)
+}
+
+/// Gives up history without a commit.
+pub(crate) fn expire(connection: &dyn Connection, table: TableId, epoch: WriterEpoch, expiry: &Expiry) -> Result<()> {
+    require_writer(connection, table, epoch)?;
+    history::give_up(connection, table, log::head(connection, table)?.sequence, expiry)
 }
 
 /// Notes a commit without applying it, unless it was applied before.

@@ -1,7 +1,7 @@
 //! What a metastore does, in terms of its threads.
 
 use cayenne_format::{
-    BlockChecksums, CommitId, CommitRecord, Error, FileId, Result, Sequence, Snapshot, SourcePosition, Steps,
+    BlockChecksums, CommitId, CommitRecord, Error, Expiry, FileId, Result, Sequence, Snapshot, SourcePosition, Steps,
     TableCommit, TableId, WriterEpoch,
 };
 
@@ -56,6 +56,11 @@ impl Database {
 
     pub(crate) async fn load_staged(&self, table: TableId) -> Result<Vec<StagedCommit>> {
         self.readers.read(move |connection| load::staged(connection, table)).await
+    }
+
+    pub(crate) async fn expire(&self, table: TableId, epoch: WriterEpoch, expiry: &Expiry) -> Result<()> {
+        let expiry = *expiry;
+        self.writer()?.change(move |connection, _| change::expire(connection, table, epoch, &expiry)).await
     }
 
     pub(crate) async fn stage(&self, commit: &TableCommit) -> Result<()> {
@@ -123,6 +128,10 @@ macro_rules! metastore_in_database {
 
             async fn load_sources(&self, table: TableId) -> Result<Vec<SourcePosition>> {
                 self.database.load_sources(table).await
+            }
+
+            async fn expire(&self, table: TableId, epoch: WriterEpoch, expiry: &Expiry) -> Result<()> {
+                self.database.expire(table, epoch, expiry).await
             }
 
             async fn stage(&self, commit: &TableCommit) -> Result<()> {

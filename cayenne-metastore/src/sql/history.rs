@@ -5,35 +5,36 @@ use cayenne_format::{Expiry, Result, Sequence, TableId};
 use super::digest::Columns;
 use super::row::Stored;
 use super::{Connection, first, statements, values};
-use crate::metastore::check_expiry;
+use crate::metastore::History;
 
-/// Returns the earliest snapshot that can be opened.
-pub(super) fn kept_from(connection: &dyn Connection, table: TableId) -> Result<Sequence> {
-    let found = first(connection, statements::KEPT_FROM, values![table.as_bytes()], |row| {
+/// Returns how much history there is.
+pub(super) fn of(connection: &dyn Connection, table: TableId) -> Result<History> {
+    let found = first(connection, statements::HISTORY, values![table.as_bytes()], |row| {
         let row = Stored::new("history", row);
-        let kept_from = row.sequence(0)?;
-        row.verify(row.digest(1)?, digest_of(table, kept_from))?;
-        Ok(kept_from)
+        let history = History { kept_from: row.sequence(0)?, known_from: row.sequence(1)? };
+        row.verify(row.digest(2)?, digest_of(table, history))?;
+        Ok(history)
     });
-    Ok(found?.unwrap_or(Sequence::ZERO))
+    Ok(found?.unwrap_or_default())
 }
 
-/// Gives up history with the commit that has `sequence`.
-pub(super) fn give_up(connection: &dyn Connection, table: TableId, sequence: Sequence, expiry: &Expiry) -> Result<()> {
-    let kept_from = kept_from(connection, table)?;
-    check_expiry(expiry, sequence, kept_from)?;
-    if expiry.keep_from > kept_from {
-        let digest = digest_of(table, expiry.keep_from).to_be_bytes();
-        let values = values![table.as_bytes(), expiry.keep_from.number(), &digest];
-        connection.execute(statements::SET_KEPT_FROM, values)?;
-    }
-    if expiry.forget_before == Sequence::ZERO {
+/// Gives up history of a table whose latest sequence is this.
+pub(super) fn give_up(connection: &dyn Connection, table: TableId, latest: Sequence, expiry: &Expiry) -> Result<()> {
+    let before = of(connection, table)?;
+    let after = before.after(expiry, latest)?;
+    if after == before {
         return Ok(());
     }
-    let before = values![table.as_bytes(), expiry.forget_before.number()];
-    statements::FORGET.iter().try_for_each(|forget| connection.execute(forget, before))
+    let digest = digest_of(table, after).to_be_bytes();
+    let values = values![table.as_bytes(), after.kept_from.number(), after.known_from.number(), &digest];
+    connection.execute(statements::SET_HISTORY, values)?;
+    if after.known_from == before.known_from {
+        return Ok(());
+    }
+    let known_from = values![table.as_bytes(), after.known_from.number()];
+    statements::FORGET.iter().try_for_each(|forget| connection.execute(forget, known_from))
 }
 
-fn digest_of(table: TableId, kept_from: Sequence) -> u128 {
-    Columns::of("history", table).number(kept_from.number()).digest()
+fn digest_of(table: TableId, history: History) -> u128 {
+    Columns::of("history", table).number(history.kept_from.number()).number(history.known_from.number()).digest()
 }

@@ -15,7 +15,7 @@ use crate::metastore::{no_commit, no_file};
 pub(crate) fn snapshot(connection: &dyn Connection, table: TableId, at: Option<Sequence>) -> Result<Snapshot> {
     tables::writer(connection, table)?;
     let latest = log::head(connection, table)?;
-    let oldest = history::kept_from(connection, table)?;
+    let oldest = history::of(connection, table)?.kept_from;
     // The latest snapshot is all that is live. It is not asked for by its sequence: then a log that lost its end would
     // turn the table back unseen.
     let (sequence, manifest, at) = match at {
@@ -54,7 +54,7 @@ pub(crate) fn blocks(connection: &dyn Connection, table: TableId, file: FileId) 
 /// Returns the commits of all snapshots that can be opened, earliest first.
 pub(crate) fn commits(connection: &dyn Connection, table: TableId) -> Result<Vec<CommitRecord>> {
     tables::writer(connection, table)?;
-    log::all(connection, table, history::kept_from(connection, table)?)
+    log::all(connection, table, history::of(connection, table)?.kept_from)
 }
 
 /// Returns what was taken in of each stream.

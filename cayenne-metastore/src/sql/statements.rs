@@ -48,9 +48,9 @@ pub(crate) const WRITER: &str = "SELECT epoch, host, process, since, digest FROM
 pub(crate) const SET_WRITER: &str = "INSERT OR REPLACE INTO writer
     (table_id, epoch, host, process, since, digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
-pub(crate) const KEPT_FROM: &str = "SELECT kept_from, digest FROM history WHERE table_id = ?1";
-pub(crate) const SET_KEPT_FROM: &str =
-    "INSERT OR REPLACE INTO history (table_id, kept_from, digest) VALUES (?1, ?2, ?3)";
+pub(crate) const HISTORY: &str = "SELECT kept_from, known_from, digest FROM history WHERE table_id = ?1";
+pub(crate) const SET_HISTORY: &str =
+    "INSERT OR REPLACE INTO history (table_id, kept_from, known_from, digest) VALUES (?1, ?2, ?3, ?4)";
 /// What goes with the rows of data files, deletions included, goes by the foreign keys.
 pub(crate) const FORGET: &[&str] = &[
     "DELETE FROM data_file WHERE table_id = ?1 AND removed_at <= ?2",

@@ -9,7 +9,7 @@ use super::failure::wrong_value;
 use super::row::{Stored, damaged_row};
 use super::{Connection, Row, Value, first, history, log, statements, values};
 use crate::metastore::no_table;
-use crate::{NewTable, TableKey, TableRecord, Writer};
+use crate::{History, NewTable, TableKey, TableRecord, Writer};
 
 /// The latest writer of a table.
 #[derive(Clone, Debug)]
@@ -170,8 +170,8 @@ fn decode(row: &dyn Row) -> Result<TableRecord> {
     let schema = decode_schema(&columns).map_err(|error| row.named(error).with("table", &name))?;
     let options = TableOptions::decode(options).map_err(|error| row.named(error).with("table", &name))?;
     let (location, sequence, epoch) = (location.to_owned(), Sequence::ZERO, WriterEpoch::NONE);
-    let kept_from = Sequence::ZERO;
-    Ok(TableRecord { id, name, location, schema, options, made_at, sequence, epoch, writer: None, kept_from })
+    let history = History::default();
+    Ok(TableRecord { id, name, location, schema, options, made_at, sequence, epoch, writer: None, history })
 }
 
 fn add_latest(connection: &dyn Connection, record: &mut TableRecord) -> Result<()> {
@@ -180,7 +180,7 @@ fn add_latest(connection: &dyn Connection, record: &mut TableRecord) -> Result<(
     let latest = writer(connection, record.id).map_err(|error| damaged_row("cayenne_table").because(error))?;
     record.epoch = latest.epoch;
     record.writer = latest.writer;
-    record.kept_from = history::kept_from(connection, record.id)?;
+    record.history = history::of(connection, record.id)?;
     Ok(())
 }
 

@@ -103,7 +103,7 @@ async fn every_changed_value_of_a_row_is_found() {
         ("data_file_blocks", "checksums digest"),
         ("deletion", "id file_key added_at removed_at row_count digest path inline_bytes"),
         ("tombstone_file", "id added_at removed_at key_count digest path inline_bytes"),
-        ("history", "kept_from digest"),
+        ("history", "kept_from known_from digest"),
         ("source_position", "stream position sequence digest"),
         ("staged", "id commit_bytes digest"),
     ];

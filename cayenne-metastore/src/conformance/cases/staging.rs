@@ -4,7 +4,7 @@ use cayenne_format::{Change, ErrorKind, Expiry, Sequence, SourcePosition};
 
 use super::{add, append, refused, table};
 use crate::conformance::Samples;
-use crate::{Metastore, TableKey};
+use crate::{History, Metastore, TableKey};
 
 fn sequence(number: u64) -> Sequence {
     Sequence::new(number).unwrap()
@@ -71,7 +71,7 @@ pub(in crate::conformance) async fn position_of_a_stream_is_taken_in_once(m: &dy
     refused(m.load_sources(samples.table_id()).await, ErrorKind::NotFound);
 }
 
-pub(in crate::conformance) async fn history_is_given_up_in_two_commits(m: &dyn Metastore, samples: &Samples) {
+pub(in crate::conformance) async fn history_is_given_up_in_two_steps(m: &dyn Metastore, samples: &Samples) {
     let of = table(m, samples, "t").await;
     let (kept, gone) = (append(m, samples, of).await, append(m, samples, of).await);
     let expire = |keep_from, forget_before, changes| {
@@ -86,7 +86,10 @@ pub(in crate::conformance) async fn history_is_given_up_in_two_commits(m: &dyn M
     let error = refused(m.load_snapshot(of.0, Some(sequence(2))).await, ErrorKind::NotFound);
     assert!(error.facts().any(|(name, value)| name == "oldest" && value == "3"), "{error:?}");
     assert_eq!(m.load_blocks(of.0, gone.file.id).await.unwrap(), gone.blocks, "somebody may read it still");
-    assert_eq!(m.list_tables().await.unwrap()[0].kept_from, sequence(3));
+    assert_eq!(
+        m.list_tables().await.unwrap()[0].history,
+        History { kept_from: sequence(3), known_from: Sequence::ZERO }
+    );
     assert_eq!(m.load_log(of.0).await.unwrap().len(), 1);
     m.commit(&expire(0, 3, Vec::new())).await.unwrap();
     refused(m.load_blocks(of.0, gone.file.id).await, ErrorKind::NotFound);
@@ -94,6 +97,21 @@ pub(in crate::conformance) async fn history_is_given_up_in_two_commits(m: &dyn M
     assert_eq!(m.load_snapshot(of.0, Some(sequence(3))).await.unwrap().files().len(), 1);
     assert_eq!(m.load_snapshot(of.0, Some(Sequence::ZERO)).await.unwrap().files().len(), 0);
     assert_eq!(m.load_log(of.0).await.unwrap().len(), 2);
+    // Without a commit, only the history changes.
+    let all = Expiry { keep_from: sequence(4), forget_before: Sequence::ZERO };
+    m.expire(of.0, of.1, &all).await.unwrap();
+    let far = Expiry { keep_from: sequence(5), forget_before: Sequence::ZERO };
+    refused(m.expire(of.0, of.1, &far).await, ErrorKind::Invalid);
+    m.expire(of.0, of.1, &Expiry { forget_before: sequence(4), ..all }).await.unwrap();
+    let record = m.list_tables().await.unwrap().remove(0);
+    assert_eq!(
+        (record.sequence, record.history),
+        (sequence(4), History { kept_from: sequence(4), known_from: sequence(4) })
+    );
+    assert_eq!(m.load_log(of.0).await.unwrap().len(), 1);
+    let latest = m.begin_writer(of.0, &samples.writer()).await.unwrap();
+    assert_eq!(refused(m.expire(of.0, of.1, &all).await, ErrorKind::Conflict).stable_code(), "fenced");
+    m.expire(of.0, latest, &all).await.expect("nothing more is given up");
 }
 
 pub(in crate::conformance) async fn table_is_found_by_id_and_by_name(m: &dyn Metastore, samples: &Samples) {

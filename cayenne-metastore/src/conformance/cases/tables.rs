@@ -10,7 +10,7 @@ use cayenne_format::{Compression, ErrorKind, Sequence, Timestamp, WriterEpoch};
 
 use super::{add, append, refused, table};
 use crate::conformance::Samples;
-use crate::{Metastore, TableRecord, Writer};
+use crate::{History, Metastore, TableRecord, Writer};
 
 pub(in crate::conformance) async fn new_table_is_empty_and_listed(m: &dyn Metastore, samples: &Samples) {
     assert_eq!(m.list_tables().await.unwrap(), []);
@@ -46,7 +46,7 @@ pub(in crate::conformance) async fn record_is_kept_exactly(m: &dyn Metastore, sa
         sequence: Sequence::ZERO,
         epoch,
         writer: Some(writer),
-        kept_from: Sequence::ZERO,
+        history: History::default(),
     };
     assert_eq!(made, TableRecord { epoch: WriterEpoch::NONE, writer: None, ..expected.clone() });
     assert_eq!(m.list_tables().await.unwrap(), [expected]);
