@@ -63,6 +63,11 @@ uuid_id! {
     CommitId, "commit"
 }
 
+uuid_id! {
+    /// Identifies a process that reads, for as long as it runs.
+    ReaderId, "reader"
+}
+
 /// Orders commits within one table. Later is larger; the empty table before its first commit is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sequence(u64);

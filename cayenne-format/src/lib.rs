@@ -23,7 +23,7 @@ pub use environment::{Clock, Environment, Ids, NoSteps, RandomIds, Step, Steps, 
 pub use error::{Error, ErrorKind, Result};
 pub use file::{DataFile, DeletionFile, Location, PartitionValue, TombstoneFile};
 pub use frame::{FrameKind, open, seal};
-pub use id::{CommitId, FileId, Sequence, TableId, TableName, WriterEpoch};
+pub use id::{CommitId, FileId, ReaderId, Sequence, TableId, TableName, WriterEpoch};
 pub use manifest::Manifest;
 pub use options::{Compression, InlineOptions, RetentionOptions, TableOptions};
 pub use schema::{TypeRule, UnsupportedTypeAction, decode_schema, encode_schema, stored_schema, type_rule};

@@ -5,12 +5,14 @@
 
 use std::fmt::Write as _;
 
-use crate::{ContentHash, FileId, PartitionValue, TableId, TableName, Value};
+use crate::{ContentHash, FileId, PartitionValue, ReaderId, Sequence, TableId, TableName, Value};
 
 /// The folder of the metastore and of the lock files, below the root of a database.
 pub const METADATA_FOLDER: &str = "metadata";
 /// The file of the SQLite metastore.
 pub const METASTORE_FILE: &str = "cayenne.db";
+/// The folder, below [`METADATA_FOLDER`], where processes tell which snapshots they read.
+pub const READERS_FOLDER: &str = "readers";
 /// The folder of the table folders, below the root of a database.
 pub const DATA_FOLDER: &str = "data";
 /// The file in a table folder that says whose folder it is.
@@ -42,6 +44,26 @@ pub fn table_folder_id(name: &str) -> Option<TableId> {
 #[must_use]
 pub fn lock_file(id: TableId) -> String {
     format!("{id}.lock")
+}
+
+/// Returns the name of the lock file of a reader below [`READERS_FOLDER`].
+#[must_use]
+pub fn reader_lock(reader: ReaderId) -> String {
+    format!("{reader}.lock")
+}
+
+/// Returns the name of the file below [`READERS_FOLDER`] that says that a reader reads a snapshot.
+#[must_use]
+pub fn reader_pin(reader: ReaderId, table: TableId, sequence: Sequence) -> String {
+    format!("{reader}.{table}.{sequence}.pin")
+}
+
+/// Returns what the name of a file says that was made by [`reader_pin`], or `None` if it was not.
+#[must_use]
+pub fn parse_reader_pin(name: &str) -> Option<(ReaderId, TableId, Sequence)> {
+    let mut parts = name.strip_suffix(".pin")?.splitn(3, '.');
+    let (reader, table, sequence) = (parts.next()?, parts.next()?, parts.next()?);
+    Some((reader.parse().ok()?, table.parse().ok()?, Sequence::new(sequence.parse().ok()?).ok()?))
 }
 
 /// Returns the name of a data file, relative to the folder of its table.
@@ -137,6 +159,18 @@ mod tests {
         assert_eq!(table_folder_id(&table_folder(&name, id)), Some(id));
         for other in ["", "a", "é", "lost+found", &id.to_string(), &format!("a{id}"), &format!("é{id}")] {
             assert_eq!(table_folder_id(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_pin_is_read_back_from_its_name() {
+        let (reader, table) = (ReaderId::from_bytes([3; 16]), TableId::from_bytes([9; 16]));
+        let name = reader_pin(reader, table, Sequence::MAX);
+        assert_eq!(parse_reader_pin(&name), Some((reader, table, Sequence::MAX)));
+        for other in
+            ["", ".pin", "a.b.1.pin", &reader_lock(reader), &format!("{reader}.{table}.-1.pin"), &format!("x{name}")]
+        {
+            assert_eq!(parse_reader_pin(other), None, "{other}");
         }
     }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use cayenne_format::{ErrorKind, Result, path};
+use cayenne_format::{ErrorKind, Result, TableId, path};
+use cayenne_metastore::TableKey;
 
 use crate::{Access, Database, Table};
 
@@ -52,7 +53,8 @@ impl Database {
             if self.knows(id).await? {
                 continue;
             }
-            if self.tables.lock().is_still_read(id) {
+            let is_read = self.tables.lock().is_still_read(id) || self.shared.readers.oldest_elsewhere(id)?.is_some();
+            if is_read {
                 collected.busy.push(location);
                 continue;
             }
@@ -65,8 +67,8 @@ impl Database {
         Ok(())
     }
 
-    async fn knows(&self, id: cayenne_format::TableId) -> Result<bool> {
-        Ok(self.tables().await?.iter().any(|record| record.id == id))
+    async fn knows(&self, id: TableId) -> Result<bool> {
+        Ok(self.shared.metastore.find_table(&TableKey::Id(id)).await?.is_some())
     }
 }
 
@@ -94,7 +96,9 @@ impl Table {
         // What is not marked as this table's may be somebody else's.
         self.shared.storage.check_table_folder(&self.record.location, self.id()).await?;
         let mut names = Vec::new();
-        for orphan in self.shared.storage.orphans(&self.record.location, &self.live_names()).await? {
+        let mut named = self.live_names();
+        named.extend(self.staged_names().await?);
+        for orphan in self.shared.storage.orphans(&self.record.location, &named).await? {
             if self.is_kept(&orphan.name).await? {
                 continue;
             }

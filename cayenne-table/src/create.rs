@@ -110,7 +110,7 @@ impl Database {
         }
     }
 
-    /// Forgets a table and removes its files, as soon as nobody reads them.
+    /// Forgets a table and removes its files; if somebody reads them, collecting does so later.
     ///
     /// Returns false if there is no such table.
     ///
@@ -129,7 +129,8 @@ impl Database {
         task::to_the_end(async move {
             shared.metastore.drop_table(table.id(), epoch).await?;
             tables.lock().forget(&table);
-            if table.pins.close() {
+            let is_read_elsewhere = shared.readers.oldest_elsewhere(table.id())?.is_some();
+            if table.pins.close() && !is_read_elsewhere {
                 shared.forget_folder(&table.record().location, table.id()).await;
             }
             table.release().await;

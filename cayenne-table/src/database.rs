@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cayenne_format::{Environment, Error, ErrorKind, Result, TableId, TableName, TableOptions, path};
-use cayenne_metastore::{Metastore, SqliteMetastore, SqliteSettings, TableRecord};
+use cayenne_metastore::{Metastore, SqliteMetastore, SqliteSettings, TableKey, TableRecord};
 use cayenne_storage::{Fs, LocalFs, Storage, StorageSettings};
 use datafusion_execution::memory_pool::{MemoryPool, UnboundedMemoryPool};
 use parking_lot::Mutex;
 
+use crate::readers::ReaderRegistry;
 use crate::shared::Shared;
 use crate::{Table, View};
 
@@ -123,7 +124,10 @@ impl DatabaseBuilder {
             self.memory,
             self.settings.storage.clone(),
         );
+        let readers = self.root.join(path::METADATA_FOLDER).join(path::READERS_FOLDER);
+        let readers = ReaderRegistry::new(Arc::clone(&self.fs), readers, Arc::clone(&self.environment.ids));
         let shared = Shared {
+            readers: Arc::new(readers),
             root: self.root,
             access: self.access,
             metastore,
@@ -285,7 +289,7 @@ impl Database {
     }
 
     pub(crate) async fn find_record(&self, name: &TableName) -> Result<Option<TableRecord>> {
-        Ok(self.tables().await?.into_iter().find(|record| record.name == *name))
+        self.shared.metastore.find_table(&TableKey::Name(name.clone())).await
     }
 
     pub(crate) async fn open_table(&self, record: TableRecord) -> Result<Arc<Table>> {
@@ -318,6 +322,7 @@ impl Database {
             table.end_flush().await;
             table.release().await;
         }
+        self.shared.readers.close();
         self.shared.metastore.close().await
     }
 }

@@ -65,7 +65,8 @@ impl Table {
             rows: vec![rows],
         };
         let files = self.shared.storage.write(request).await?;
-        let unnamed = Unnamed { place: 0, table: Arc::clone(self), operation: Operation::Flush, replaced, files };
+        let unnamed =
+            Unnamed { place: 0, table: Arc::clone(self), operation: Operation::Flush, replaced, files, source: None };
         let written = publish_files(&self.shared, vec![unnamed], vec![no_commit_yet]).await?;
         let (rows, files) = written.iter().fold((0, 0), |(rows, files), one| (rows + one.rows, files + one.files));
         Ok(Flushed { rows, inline_files, files, sequence: self.view.load().sequence() })

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use cayenne_format::{
-    Change, CommitId, Error, FileId, NewDataFile, Operation, Requirement, Result, Sequence, Snapshot, Step,
-    TableCommit, WriterEpoch,
+    Change, CommitId, Error, FileId, NewDataFile, Operation, Requirement, Result, Sequence, Snapshot, SourcePosition,
+    Step, TableCommit,
 };
 
 use crate::shared::Shared;
-use crate::writer::WriterGuard;
+use crate::writer::{WriterGuard, WriterState};
 use crate::{Table, View};
 
 /// Files that become part of a table, in place of others.
@@ -17,6 +17,10 @@ pub(crate) struct Publication<'a> {
     pub(crate) operation: Operation,
     pub(crate) replaced: Replaced,
     pub(crate) files: Vec<NewDataFile>,
+    /// Where the rows come from; a position that was taken in before changes nothing.
+    pub(crate) source: Option<SourcePosition>,
+    /// The id of the commit, where it was drawn before.
+    pub(crate) id: Option<CommitId>,
 }
 
 /// Which files are no longer part of a table once others are.
@@ -53,15 +57,18 @@ impl Replaced {
 pub(crate) struct Published {
     pub(crate) sequence: Sequence,
     pub(crate) rows_removed: u64,
+    /// The rows were taken in before, and the files are nobody's.
+    pub(crate) is_repeated: bool,
 }
 
 /// A table whose turn it is to commit, and what it will be afterwards; `None` if it stays as it is.
 struct Turn<'a> {
     table: &'a Table,
     base: Arc<View>,
-    next: Option<Snapshot>,
+    next: Option<(TableCommit, Snapshot)>,
     operation: Operation,
-    _writer: WriterGuard<'a>,
+    is_repeated: bool,
+    writer: WriterGuard<'a>,
 }
 
 impl Shared {
@@ -126,26 +133,61 @@ impl Shared {
 impl<'a> Publication<'a> {
     /// Waits until the table may commit, and composes what it commits.
     async fn take_turn(self) -> Result<(Turn<'a>, Option<TableCommit>)> {
-        let Self { table, operation, replaced, files } = self;
+        let (table, operation) = (self.table, self.operation);
         let writer = table.writer().await?;
         let base = table.view.load_full();
-        let requires = replaced.requirement(&base).into_iter().collect();
-        let replaced = replaced.of(&base).into_iter().map(Change::RemoveFile);
-        let added = files.into_iter().map(|file| Change::AddFile(Box::new(file)));
-        let changes: Vec<_> = replaced.chain(added).collect();
-        let commit = (!changes.is_empty()).then(|| table.commit_of(operation, writer.epoch, requires, changes));
-        let next = commit.as_ref().map(|commit| commit.apply(base.snapshot())).transpose();
-        let next = next.map_err(|error| error.with("table", table.name()))?;
-        Ok((Turn { table, base, next, operation, _writer: writer }, commit))
+        let is_repeated = self.source.as_ref().is_some_and(|source| writer.has_taken(source));
+        let (commit, next) = if is_repeated { (None, None) } else { self.applied(&writer, &base)? };
+        let next = commit.clone().zip(next);
+        Ok((Turn { table, base, next, operation, is_repeated, writer }, commit))
+    }
+
+    fn applied(self, writer: &WriterState, base: &View) -> Result<(Option<TableCommit>, Option<Snapshot>)> {
+        let table = self.table;
+        let (commit, gives_up) = self.compose(writer, base);
+        let Some(mut commit) = commit else { return Ok((None, None)) };
+        if gives_up {
+            commit.expiry = table.expiry_of_commit(writer, base.sequence());
+        }
+        let next = commit.apply(base.snapshot()).map_err(|error| error.with("table", table.name()))?;
+        Ok((Some(commit), Some(next)))
+    }
+
+    /// Returns the commit, unless there is nothing to commit, and whether it takes files away.
+    pub(crate) fn compose(self, writer: &WriterState, base: &View) -> (Option<TableCommit>, bool) {
+        let Self { table, operation, replaced, files, source, id } = self;
+        let requires = replaced.requirement(base).into_iter().collect();
+        let mut changes: Vec<_> = replaced.of(base).into_iter().map(Change::RemoveFile).collect();
+        let takes_away = !changes.is_empty();
+        changes.extend(files.into_iter().map(|file| Change::AddFile(Box::new(file))));
+        // A stream may go on without rows for the table.
+        if changes.is_empty() && source.is_none() {
+            return (None, false);
+        }
+        let environment = &table.shared.environment;
+        let commit = TableCommit {
+            id: id.unwrap_or_else(|| CommitId::draw(environment.ids.as_ref())),
+            table: table.id(),
+            epoch: writer.epoch,
+            operation,
+            made_at: environment.clock.now(),
+            requires,
+            changes,
+            source,
+            expiry: None,
+        };
+        (Some(commit), takes_away)
     }
 }
 
 impl Turn<'_> {
     /// Shows what was committed.
-    async fn finish(self, sequences: &mut impl Iterator<Item = Sequence>) -> Result<Published> {
-        let Some(next) = self.next else {
-            return Ok(Published { sequence: self.base.sequence(), rows_removed: 0 });
+    async fn finish(mut self, sequences: &mut impl Iterator<Item = Sequence>) -> Result<Published> {
+        let Some((commit, next)) = self.next else {
+            let is_repeated = self.is_repeated;
+            return Ok(Published { sequence: self.base.sequence(), rows_removed: 0, is_repeated });
         };
+        self.writer.note(&commit);
         let sequence = sequences.next().ok_or_else(|| Error::internal("a commit has no sequence"))?;
         if sequence == next.sequence() {
             self.table.view.store(Arc::new(View::new(next, Arc::clone(self.table.schema()))));
@@ -158,28 +200,6 @@ impl Turn<'_> {
             Operation::Overwrite | Operation::Truncate => self.base.snapshot().visible_rows().unwrap_or_default(),
             _ => 0,
         };
-        Ok(Published { sequence, rows_removed })
-    }
-}
-
-impl Table {
-    fn commit_of(
-        &self,
-        operation: Operation,
-        epoch: WriterEpoch,
-        requires: Vec<Requirement>,
-        changes: Vec<Change>,
-    ) -> TableCommit {
-        TableCommit {
-            id: CommitId::draw(self.shared.environment.ids.as_ref()),
-            table: self.id(),
-            epoch,
-            operation,
-            made_at: self.shared.environment.clock.now(),
-            requires,
-            changes,
-            source: None,
-            expiry: None,
-        }
+        Ok(Published { sequence, rows_removed, is_repeated: false })
     }
 }

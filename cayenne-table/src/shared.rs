@@ -8,6 +8,7 @@ use cayenne_format::{BlockChecksums, Environment, Error, FileId, Result, TableId
 use cayenne_metastore::Metastore;
 use cayenne_storage::{Fs, LoadBlocks, Storage};
 
+use crate::readers::ReaderRegistry;
 use crate::{Access, DatabaseSettings};
 
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(crate) struct Shared {
     pub(crate) metastore: Arc<dyn Metastore>,
     pub(crate) storage: Storage,
     pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) readers: Arc<ReaderRegistry>,
     pub(crate) environment: Environment,
     pub(crate) settings: DatabaseSettings,
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use arrow_schema::SchemaRef;
 use cayenne_format::{CommitRecord, DataFile, Error, Result, Sequence, TableId, TableName, TableOptions};
-use cayenne_metastore::TableRecord;
+use cayenne_metastore::{TableKey, TableRecord};
 use cayenne_storage::task::Task;
 use cayenne_storage::{DataFileReader, LoadBlocks, ReadCounters, ReadRequest, RowStream, Storage};
 use tokio::sync::{Mutex, RwLock};
@@ -17,7 +17,10 @@ use tokio::sync::{Mutex, RwLock};
 use crate::pin::Pins;
 use crate::shared::{BlocksOf, Shared};
 use crate::writer::WriterState;
-use crate::{PinnedView, View};
+use crate::{PinnedView, Recovery, View};
+
+/// How often a view is taken anew because its snapshot was given up meanwhile.
+const VIEW_TRIES: usize = 5;
 
 /// A table: reads through one immutable view, changes through one commit at a time.
 ///
@@ -34,6 +37,8 @@ pub struct Table {
     pub(crate) pins: Pins,
     /// The flush that goes on in the background, or the last one that did.
     pub(crate) flushing: parking_lot::Mutex<Option<Task<()>>>,
+    /// What became of the staged commits that were found when this process became the writer.
+    pub(crate) recovery: parking_lot::Mutex<Recovery>,
     checked_at_ms: AtomicU64,
     refresh: Mutex<()>,
     blocks: Arc<dyn LoadBlocks>,
@@ -48,6 +53,7 @@ impl fmt::Debug for Table {
 impl Table {
     pub(crate) fn new(record: TableRecord, shared: Arc<Shared>, view: View) -> Self {
         let blocks = Arc::new(BlocksOf(Arc::clone(&shared)));
+        let pins = Pins::new(record.id, Arc::clone(&shared.readers));
         let table = Self {
             record,
             shared,
@@ -55,8 +61,9 @@ impl Table {
             writer: Mutex::new(None),
             is_writer: AtomicBool::new(false),
             unnamed_files: Arc::default(),
-            pins: Pins::default(),
+            pins,
             flushing: parking_lot::Mutex::default(),
+            recovery: parking_lot::Mutex::default(),
             checked_at_ms: AtomicU64::new(0),
             refresh: Mutex::new(()),
             blocks,
@@ -103,8 +110,10 @@ impl Table {
 
     /// Returns the current view and keeps its files alive.
     ///
-    /// Costs nothing but an atomic load in the process that writes the table. Other processes ask the metastore at
-    /// most once per [`poll_interval`](crate::DatabaseSettings::poll_interval).
+    /// Costs nothing but an atomic load in the process that writes the table. Other processes ask the metastore for later
+    /// snapshots at most once per [`poll_interval`](crate::DatabaseSettings::poll_interval), and whether a snapshot that
+    /// nobody of them reads yet is still kept. They need permission to make files in the metadata folder: without it no
+    /// writer knows of them, and files may be removed that they are about to read.
     ///
     /// # Errors
     ///
@@ -116,15 +125,31 @@ impl Table {
                 self.reload_if_changed().await?;
             }
         }
-        let pinned = self.pins.pin(|| {
-            let view = self.view.load_full();
-            (view.sequence(), view)
-        });
-        let (pin, view) = pinned.ok_or_else(|| self.was_dropped())?;
-        Ok(PinnedView::new(view, pin))
+        for _ in 0..VIEW_TRIES {
+            let pinned = self.pins.pin(|| {
+                let view = self.view.load_full();
+                (view.sequence(), view)
+            });
+            let (pin, view) = pinned.ok_or_else(|| self.was_dropped())?;
+            if !pin.is_news() || pin.sequence() >= self.kept_from().await? {
+                return Ok(PinnedView::new(view, pin));
+            }
+            drop(pin);
+            self.reload().await?;
+        }
+        Err(Error::unavailable("snapshots are given up faster than they can be read")
+            .code("snapshot-expired")
+            .with("table", self.name())
+            .help("try again, or keep snapshots longer: cayenne_snapshot_retention"))
     }
 
-    fn was_dropped(&self) -> Error {
+    /// Returns the earliest snapshot that can be opened, as the metastore knows it.
+    async fn kept_from(&self) -> Result<Sequence> {
+        let found = self.shared.metastore.find_table(&TableKey::Id(self.id())).await?;
+        Ok(found.ok_or_else(|| self.was_dropped())?.history.kept_from)
+    }
+
+    pub(crate) fn was_dropped(&self) -> Error {
         Error::not_found("the table was dropped").code("table-dropped").with("table", self.name())
     }
 
@@ -142,7 +167,15 @@ impl Table {
             .map_err(|error| error.with("table", self.name()))?;
         let view = Arc::new(View::new(snapshot, Arc::clone(self.schema())));
         let (pin, ()) = self.pins.pin(|| (sequence, ())).ok_or_else(|| self.was_dropped())?;
-        Ok(PinnedView::new(view, pin))
+        // It may have been given up between being loaded and being pinned.
+        let oldest = self.kept_from().await?;
+        if sequence >= oldest || sequence == Sequence::ZERO {
+            return Ok(PinnedView::new(view, pin));
+        }
+        Err(Error::not_found("no snapshot with this sequence is kept")
+            .with("table", self.name())
+            .with("sequence", sequence)
+            .with("oldest", oldest))
     }
 
     /// Returns the commits of the table, earliest first.
@@ -194,10 +227,8 @@ impl Table {
     }
 
     async fn reload_if_changed(&self) -> Result<()> {
-        let tables = self.shared.metastore.list_tables().await?;
-        let Some(record) = tables.iter().find(|record| record.id == self.id()) else {
-            return Err(self.was_dropped());
-        };
+        let found = self.shared.metastore.find_table(&TableKey::Id(self.id())).await?;
+        let record = found.ok_or_else(|| self.was_dropped())?;
         if record.sequence > self.view.load().sequence() {
             self.reload().await?;
         }

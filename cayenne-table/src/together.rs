@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use cayenne_format::{Error, Location, NewDataFile, Operation, Result};
+use cayenne_format::{Error, Location, NewDataFile, Operation, Result, SourcePosition};
 use cayenne_storage::{RowStream, WriteRequest};
 use futures::future::{self, BoxFuture};
 use futures::stream::{self, FuturesUnordered};
@@ -20,11 +20,20 @@ pub struct TableWrite {
     table: Arc<Table>,
     operation: Operation,
     rows: Vec<RowStream>,
+    source: Option<SourcePosition>,
 }
 
 impl TableWrite {
     pub(crate) fn new(table: &Arc<Table>, operation: Operation, rows: Vec<RowStream>) -> Self {
-        Self { table: Arc::clone(table), operation, rows }
+        Self { table: Arc::clone(table), operation, rows, source: None }
+    }
+
+    /// Says which position of which stream the rows are. A position that the table has taken in before, or an earlier
+    /// one, changes nothing: so a write may be repeated after its answer was lost.
+    #[must_use]
+    pub fn from_source(mut self, source: SourcePosition) -> Self {
+        self.source = Some(source);
+        self
     }
 
     /// Adds rows, as [`Table::append`] does.
@@ -48,12 +57,13 @@ impl TableWrite {
 
 impl fmt::Debug for TableWrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { table, operation, rows } = self;
+        let Self { table, operation, rows, source } = self;
         let streams = rows.len();
         f.debug_struct("TableWrite")
             .field("table", table)
             .field("operation", operation)
             .field("streams", &streams)
+            .field("source", source)
             .finish()
     }
 }
@@ -91,6 +101,7 @@ pub(crate) struct Unnamed {
     pub(crate) operation: Operation,
     pub(crate) replaced: Replaced,
     pub(crate) files: Vec<NewDataFile>,
+    pub(crate) source: Option<SourcePosition>,
 }
 
 pub(crate) async fn write_together(shared: &Arc<Shared>, writes: Vec<TableWrite>) -> Result<Vec<Written>> {
@@ -98,11 +109,15 @@ pub(crate) async fn write_together(shared: &Arc<Shared>, writes: Vec<TableWrite>
     // In one order for everybody, so that no two wait for each other.
     writes.sort_by_key(|(_, write)| write.table.id());
     let mut no_commit_yet = Vec::with_capacity(writes.len());
-    let tables: Vec<_> = writes.iter().map(|(_, write)| Arc::clone(&write.table)).collect();
-    for table in tables {
+    for (_, write) in &mut writes {
         // Becoming the writer first tells of another one before any work is done.
-        drop(table.writer().await?);
-        no_commit_yet.push(Arc::clone(&table.unnamed_files).read_owned().await);
+        let writer = write.table.writer().await?;
+        if write.source.as_ref().is_some_and(|source| writer.has_taken(source)) {
+            // What was taken in before is not read again.
+            write.rows.clear();
+        }
+        drop(writer);
+        no_commit_yet.push(Arc::clone(&write.table.unnamed_files).read_owned().await);
     }
     let unnamed = write_files(writes).await?;
     let tables: Vec<_> = unnamed.iter().map(|unnamed| Arc::clone(&unnamed.table)).collect();
@@ -115,7 +130,7 @@ pub(crate) async fn write_together(shared: &Arc<Shared>, writes: Vec<TableWrite>
 async fn write_files(writes: Vec<(usize, TableWrite)>) -> Result<Vec<Unnamed>> {
     let (stop, comes) = oneshot::channel::<()>();
     let stopped: Stopped = comes.map(drop).boxed().shared();
-    let write = |(place, write): (usize, TableWrite)| write.into_files(place, stopped.clone());
+    let write = |(place, write): (usize, TableWrite)| write.until(&stopped).into_files(place);
     let mut under_way: FuturesUnordered<_> = writes.into_iter().map(write).collect();
     let mut written: Vec<Unnamed> = Vec::with_capacity(under_way.len());
     let (mut stop, mut failed) = (Some(stop), None);
@@ -138,17 +153,23 @@ async fn write_files(writes: Vec<(usize, TableWrite)>) -> Result<Vec<Unnamed>> {
 }
 
 impl TableWrite {
-    async fn into_files(self, place: usize, stopped: Stopped) -> Result<Unnamed> {
-        let Self { table, operation, rows } = self;
+    /// Breaks the streams off when another write has failed.
+    fn until(mut self, stopped: &Stopped) -> Self {
+        self.rows = self.rows.into_iter().map(|rows| until(stopped, rows)).collect();
+        self
+    }
+
+    pub(crate) async fn into_files(self, place: usize) -> Result<Unnamed> {
+        let Self { table, operation, rows, source } = self;
         let request = WriteRequest {
             location: table.record.location.clone(),
             schema: Arc::clone(table.schema()),
             options: table.options_of_write(),
-            rows: rows.into_iter().map(|rows| until(&stopped, rows)).collect(),
+            rows,
         };
         let files = table.shared.storage.write(request).await?;
         let replaced = if operation == Operation::Append { Replaced::Nothing } else { Replaced::Everything };
-        Ok(Unnamed { place, table, operation, replaced, files })
+        Ok(Unnamed { place, table, operation, replaced, files, source })
     }
 }
 
@@ -165,23 +186,24 @@ fn until(stopped: &Stopped, rows: RowStream) -> RowStream {
 }
 
 /// How much was written of one table.
-struct Counts {
+pub(crate) struct Counts {
     place: usize,
     rows: u64,
     files: usize,
 }
 
 impl Unnamed {
-    fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         let rows = self.files.iter().map(|new| new.file.rows).sum();
         Counts { place: self.place, rows, files: self.files.len() }
     }
 }
 
 impl Counts {
-    fn with(self, published: &Published) -> (usize, Written) {
-        let Published { sequence, rows_removed } = *published;
-        (self.place, Written { rows: self.rows, rows_removed, files: self.files, sequence })
+    pub(crate) fn with(self, published: &Published) -> (usize, Written) {
+        let Published { sequence, rows_removed, is_repeated } = *published;
+        let (rows, files) = if is_repeated { (0, 0) } else { (self.rows, self.files) };
+        (self.place, Written { rows, rows_removed, files, sequence, is_repeated })
     }
 }
 
@@ -196,8 +218,9 @@ pub(crate) async fn publish_files(
     let tables: Vec<_> = unnamed.iter().map(|unnamed| Arc::clone(&unnamed.table)).collect();
     let (shared, written_to) = (Arc::clone(shared), tables.clone());
     let commit = async move {
-        let publications = written_to.iter().zip(unnamed).map(|(table, Unnamed { operation, replaced, files, .. })| {
-            Publication { table, operation, replaced, files }
+        let publications = written_to.iter().zip(unnamed).map(|(table, unnamed)| {
+            let Unnamed { operation, replaced, files, source, .. } = unnamed;
+            Publication { table, operation, replaced, files, source, id: None }
         });
         let published = shared.publish(publications.collect()).await;
         // Held by the task and not by the caller, who may have gone: until here nobody may collect the files.
@@ -206,6 +229,9 @@ pub(crate) async fn publish_files(
     };
     match task::to_the_end(commit).await {
         Ok(published) => {
+            let repeated = published.iter().map(|published| published.is_repeated);
+            remove(tables.iter().zip(names).zip(repeated).filter_map(|(files, repeated)| repeated.then_some(files)))
+                .await;
             let mut written: Vec<_> =
                 counts.into_iter().zip(published).map(|(counts, done)| counts.with(&done)).collect();
             written.sort_by_key(|(place, _)| *place);
@@ -221,14 +247,14 @@ pub(crate) async fn publish_files(
 }
 
 /// Removes the files of a failed write. What stays, collect finds.
-async fn remove(files: impl Iterator<Item = (&Arc<Table>, Vec<String>)>) {
+pub(crate) async fn remove(files: impl Iterator<Item = (&Arc<Table>, Vec<String>)>) {
     for (table, names) in files {
         let removed = table.shared.storage.remove_files(&table.record.location, &names).await;
         removed.inspect_err(|error| tracing::warn!(%error, "files of a failed write were left")).ok();
     }
 }
 
-fn names_of(files: &[NewDataFile]) -> Vec<String> {
+pub(crate) fn names_of(files: &[NewDataFile]) -> Vec<String> {
     let name = |new: &NewDataFile| match &new.file.location {
         Location::Path(name) => Some(name.clone()),
         Location::Inline(_) => None,

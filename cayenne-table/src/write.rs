@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cayenne_format::{Error, Operation, Result, Sequence};
+use cayenne_format::{Error, Operation, Result, Sequence, SourcePosition};
 use cayenne_storage::RowStream;
 
 use crate::Table;
@@ -19,6 +19,8 @@ pub struct Written {
     pub files: usize,
     /// The sequence of the table after the write.
     pub sequence: Sequence,
+    /// The rows come from a position of their source that the table has taken in before: nothing was written.
+    pub is_repeated: bool,
 }
 
 impl Table {
@@ -30,6 +32,17 @@ impl Table {
     /// another process writes the table; `ResourceLimit` for a full disk or pool. Nothing is changed then.
     pub async fn append(self: &Arc<Self>, rows: Vec<RowStream>) -> Result<Written> {
         self.write(Operation::Append, rows).await
+    }
+
+    /// Adds rows that are one position of a stream; as [`append`](Self::append), but once only.
+    ///
+    /// A position that the table has taken in before, or an earlier one, changes nothing, and the rows are not read.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append).
+    pub async fn append_from(self: &Arc<Self>, source: SourcePosition, rows: Vec<RowStream>) -> Result<Written> {
+        self.write_one(TableWrite::append(self, rows).from_source(source)).await
     }
 
     /// Replaces all rows. Readers see the old ones or the new ones, never none in between.
@@ -51,7 +64,10 @@ impl Table {
     }
 
     async fn write(self: &Arc<Self>, operation: Operation, rows: Vec<RowStream>) -> Result<Written> {
-        let write = TableWrite::new(self, operation, rows);
+        self.write_one(TableWrite::new(self, operation, rows)).await
+    }
+
+    async fn write_one(&self, write: TableWrite) -> Result<Written> {
         let written = write_together(&self.shared, vec![write]).await?;
         written.into_iter().next().ok_or_else(|| Error::internal("a write has no result"))
     }

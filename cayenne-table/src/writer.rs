@@ -1,11 +1,12 @@
 //! Being the one writer of a table: an OS lock, which tells who is alive, and an epoch, which fences who is not.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
-use cayenne_format::{Error, Result, WriterEpoch};
-use cayenne_metastore::Writer;
+use cayenne_format::{Error, Expiry, Result, SourcePosition, TableCommit, WriterEpoch};
+use cayenne_metastore::{History, TableKey, Writer};
 use cayenne_storage::FileLock;
-use tokio::sync::MutexGuard;
+use tokio::sync::{MappedMutexGuard, MutexGuard};
 
 use crate::Table;
 use crate::shared::Shared;
@@ -14,13 +15,36 @@ use crate::shared::Shared;
 #[derive(Debug)]
 pub(crate) struct WriterState {
     pub(crate) epoch: WriterEpoch,
+    /// How much history the table has: only its writer gives any up.
+    pub(crate) history: History,
+    /// The last position of each stream that the table has taken in.
+    pub(crate) sources: HashMap<String, u64>,
     _lock: FileLock,
 }
 
 /// The right to commit, for one commit.
-pub(crate) struct WriterGuard<'a> {
-    _serialises: MutexGuard<'a, Option<WriterState>>,
-    pub(crate) epoch: WriterEpoch,
+pub(crate) type WriterGuard<'a> = MappedMutexGuard<'a, WriterState>;
+
+impl WriterState {
+    /// Says whether a position was taken in before.
+    pub(crate) fn has_taken(&self, source: &SourcePosition) -> bool {
+        self.sources.get(&source.stream).is_some_and(|last| *last >= source.position)
+    }
+
+    /// Notes what a commit has done besides its changes.
+    pub(crate) fn note(&mut self, commit: &TableCommit) {
+        if let Some(SourcePosition { stream, position }) = commit.source.clone() {
+            self.sources.insert(stream, position);
+        }
+        if let Some(expiry) = &commit.expiry {
+            self.note_expiry(expiry);
+        }
+    }
+
+    pub(crate) fn note_expiry(&mut self, expiry: &Expiry) {
+        self.history.kept_from = self.history.kept_from.max(expiry.keep_from);
+        self.history.known_from = self.history.known_from.max(expiry.forget_before);
+    }
 }
 
 impl Table {
@@ -28,22 +52,27 @@ impl Table {
     pub(crate) async fn writer(&self) -> Result<WriterGuard<'_>> {
         self.shared.writable()?;
         let mut writer = self.writer.lock().await;
-        let epoch = match writer.as_ref() {
-            Some(state) => state.epoch,
-            None => writer.insert(self.become_writer().await?).epoch,
-        };
-        Ok(WriterGuard { _serialises: writer, epoch })
+        if writer.is_none() {
+            *writer = Some(self.become_writer().await?);
+        }
+        MutexGuard::try_map(writer, Option::as_mut).map_err(|_| Error::internal("a writer has no state"))
     }
 
     async fn become_writer(&self) -> Result<WriterState> {
         let Some(lock) = self.shared.lock(self.id())? else {
             return Err(self.locked_by_another().await);
         };
-        let epoch = self.shared.metastore.begin_writer(self.id(), &self.shared.this_process()).await?;
+        let metastore = &self.shared.metastore;
+        let epoch = metastore.begin_writer(self.id(), &self.shared.this_process()).await?;
+        self.recover_staged(epoch).await?;
         // The lock is held: what the metastore says now is what stays true until this process changes it.
         self.reload().await?;
+        let record = metastore.find_table(&TableKey::Id(self.id())).await?.ok_or_else(|| self.was_dropped())?;
+        let sources = metastore.load_sources(self.id()).await?;
+        let sources = sources.into_iter().map(|source| (source.stream, source.position)).collect();
+        self.pins.set_writer(true);
         self.is_writer.store(true, Ordering::Release);
-        Ok(WriterState { epoch, _lock: lock })
+        Ok(WriterState { epoch, history: record.history, sources, _lock: lock })
     }
 
     async fn locked_by_another(&self) -> Error {
@@ -52,8 +81,7 @@ impl Table {
             .with("table", self.name())
             .with("lock", self.shared.lock_path(self.id()).display())
             .help("stop that writer, or open the database read-only");
-        let tables = self.shared.metastore.list_tables().await.unwrap_or_default();
-        let record = tables.into_iter().find(|record| record.id == self.id());
+        let record = self.shared.metastore.find_table(&TableKey::Id(self.id())).await.unwrap_or_default();
         match record.and_then(|record| Some((record.writer?, record.epoch))) {
             Some((writer, epoch)) => error.with("writer", writer).with("epoch", epoch),
             None => error,
@@ -63,7 +91,12 @@ impl Table {
     /// Gives up the right to write, if this process has it.
     pub(crate) async fn release(&self) {
         let mut writer = self.writer.lock().await;
+        if writer.is_none() {
+            return;
+        }
         self.is_writer.store(false, Ordering::Release);
+        // The next writer has to know what is read here, before it can be one.
+        self.pins.set_writer(false);
         *writer = None;
     }
 }

@@ -1,0 +1,146 @@
+//! Telling the writers in other processes which snapshots this process reads.
+//!
+//! Each pinned snapshot is a file without content in the folder of readers, named by the reader, the table and the
+//! sequence; one OS lock of the reader stands behind all of its files. A file whose reader's lock is free was left by a
+//! process that has ended, and says nothing. So no clock decides who is alive, and nobody waits for anybody: a reader
+//! makes its file first and then looks whether the snapshot is still kept, and a writer first says that a snapshot is no
+//! longer kept and then looks for files.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cayenne_format::{Error, Ids, ReaderId, Result, Sequence, TableId, path};
+use cayenne_storage::{FileLock, Fs};
+use parking_lot::Mutex;
+
+/// The files of the readers of one database.
+pub(crate) struct ReaderRegistry {
+    fs: Arc<dyn Fs>,
+    folder: PathBuf,
+    ids: Arc<dyn Ids>,
+    own: Mutex<Registration>,
+}
+
+/// What this process is to the others.
+#[derive(Debug, Default)]
+enum Registration {
+    /// It has pinned nothing yet.
+    #[default]
+    Unknown,
+    /// Its lock is held until the database is closed.
+    Registered { id: ReaderId, _lock: FileLock },
+    /// It may not make files here: writers cannot know of it.
+    Impossible,
+}
+
+impl fmt::Debug for ReaderRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReaderRegistry").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl ReaderRegistry {
+    /// Returns the registry in `folder`, which is made when the first reader needs it.
+    pub(crate) fn new(fs: Arc<dyn Fs>, folder: PathBuf, ids: Arc<dyn Ids>) -> Self {
+        Self { fs, folder, ids, own: Mutex::default() }
+    }
+
+    /// Tells that this process reads a snapshot, and returns whether others can know of it.
+    pub(crate) fn announce(&self, table: TableId, sequence: Sequence) -> bool {
+        let mut own = self.own.lock();
+        if matches!(*own, Registration::Unknown) {
+            *own = self.register();
+        }
+        let Registration::Registered { id, .. } = &*own else { return false };
+        let made = self.fs.create_file(&self.folder.join(path::reader_pin(*id, table, sequence)));
+        match made {
+            Ok(_empty) => true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => true,
+            Err(error) => {
+                tracing::warn!(%error, %table, %sequence, "other processes cannot know that a snapshot is read");
+                false
+            }
+        }
+    }
+
+    fn register(&self) -> Registration {
+        let id = ReaderId::draw(self.ids.as_ref());
+        let lock = self.fs.create_dir_all(&self.folder);
+        let lock = lock.and_then(|()| self.fs.try_lock(&self.folder.join(path::reader_lock(id))));
+        match lock {
+            Ok(Some(lock)) => Registration::Registered { id, _lock: lock },
+            Ok(None) => Registration::Impossible,
+            Err(error) => {
+                tracing::debug!(%error, "this process cannot register as a reader");
+                Registration::Impossible
+            }
+        }
+    }
+
+    /// Tells that this process no longer reads a snapshot.
+    pub(crate) fn withdraw(&self, table: TableId, sequence: Sequence) {
+        if let Registration::Registered { id, .. } = &*self.own.lock() {
+            self.remove(&path::reader_pin(*id, table, sequence));
+        }
+    }
+
+    /// Returns the earliest snapshot of a table that another living process reads.
+    pub(crate) fn oldest_elsewhere(&self, table: TableId) -> Result<Option<Sequence>> {
+        let own = match &*self.own.lock() {
+            Registration::Registered { id, .. } => Some(*id),
+            Registration::Unknown | Registration::Impossible => None,
+        };
+        let entries = match self.fs.list(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            listed => listed.map_err(|error| self.unreadable(error))?,
+        };
+        let mut oldest = None;
+        for entry in entries {
+            let Some((reader, pinned, sequence)) = path::parse_reader_pin(&entry.name) else { continue };
+            if pinned != table || own == Some(reader) || oldest.is_some_and(|oldest| oldest <= sequence) {
+                continue;
+            }
+            if self.is_alive(reader)? {
+                oldest = Some(sequence);
+            } else {
+                self.remove(&entry.name);
+            }
+        }
+        Ok(oldest)
+    }
+
+    fn is_alive(&self, reader: ReaderId) -> Result<bool> {
+        let name = path::reader_lock(reader);
+        let lock = self.fs.try_lock(&self.folder.join(&name)).map_err(|error| self.unreadable(error))?;
+        if lock.is_some() {
+            // Its process has ended; other files of it are found to be dead as well.
+            self.remove(&name);
+        }
+        Ok(lock.is_none())
+    }
+
+    /// Ends the registration.
+    pub(crate) fn close(&self) {
+        if let Registration::Registered { id, .. } = std::mem::take(&mut *self.own.lock()) {
+            self.remove(&path::reader_lock(id));
+        }
+    }
+
+    fn remove(&self, name: &str) {
+        let removed = self.fs.remove_file(&self.folder.join(name));
+        // A file that stays belongs to a lock that is free one day, and then somebody else removes it.
+        removed.inspect_err(|error| tracing::debug!(%error, name, "a file of a reader was left")).ok();
+    }
+
+    /// Does what the end of the process does.
+    #[cfg(test)]
+    pub(crate) fn die(&self) {
+        *self.own.lock() = Registration::Unknown;
+    }
+
+    fn unreadable(&self, error: io::Error) -> Error {
+        Error::io("cannot see who reads the tables", error).with("folder", self.folder.display())
+    }
+}

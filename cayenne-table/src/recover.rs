@@ -1,0 +1,90 @@
+//! Staged commits that an earlier writer has left: whole ones are published, all others refused by name.
+
+use cayenne_format::{Change, CommitId, Error, Location, Result, Step, TableCommit, WriterEpoch};
+
+use crate::Table;
+
+/// What became of the staged commits that a new writer has found.
+#[derive(Clone, Debug, Default)]
+pub struct Recovery {
+    /// Those that were whole, and are part of the table now.
+    pub adopted: Vec<CommitId>,
+    /// Those that were not, and never will be. Their rows have to come from their source once more.
+    pub rejected: Vec<RejectedCommit>,
+}
+
+/// A staged commit that was not whole.
+#[derive(Clone, Debug)]
+pub struct RejectedCommit {
+    /// Its id.
+    pub commit: CommitId,
+    /// What is wrong, and with which file.
+    pub error: Error,
+}
+
+impl Table {
+    /// Returns what became of the staged commits that were found when this process became the writer of the table.
+    #[must_use]
+    pub fn recovery(&self) -> Recovery {
+        self.recovery.lock().clone()
+    }
+
+    /// Publishes or rejects every staged commit. Doing it again, after it was broken off anywhere, comes to the same.
+    pub(crate) async fn recover_staged(&self, epoch: WriterEpoch) -> Result<()> {
+        let mut recovery = Recovery::default();
+        for staged in self.shared.metastore.load_staged(self.id()).await? {
+            let adopted = match staged.commit {
+                Ok(commit) => self.adopt(TableCommit { epoch, ..commit }).await,
+                Err(error) => Err(error),
+            };
+            match adopted {
+                Ok(()) => recovery.adopted.push(staged.id),
+                Err(error) if is_final(&error) => {
+                    self.shared.metastore.discard_staged(self.id(), epoch, staged.id).await?;
+                    tracing::warn!(%error, table = %self.name(), commit = %staged.id, "a staged commit was rejected");
+                    recovery.rejected.push(RejectedCommit { commit: staged.id, error });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if !recovery.adopted.is_empty() {
+            tracing::info!(table = %self.name(), adopted = recovery.adopted.len(), "staged commits were published");
+        }
+        *self.recovery.lock() = recovery;
+        Ok(())
+    }
+
+    async fn adopt(&self, commit: TableCommit) -> Result<()> {
+        for change in &commit.changes {
+            if let Change::AddFile(new) = change {
+                self.shared.storage.verify(&self.record.location, &new.file).await?;
+            }
+        }
+        self.shared.environment.steps.before(Step::HandCommit)?;
+        self.shared.metastore.commit(&[commit]).await.map(|_| ())
+    }
+
+    /// Returns the names of the objects that staged commits name.
+    pub(crate) async fn staged_names(&self) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for staged in self.shared.metastore.load_staged(self.id()).await? {
+            // One that cannot be read names nothing that could still be published.
+            let changes = staged.commit.map(|commit| commit.changes).unwrap_or_default();
+            names.extend(changes.into_iter().filter_map(|change| match change {
+                Change::AddFile(new) => match new.file.location {
+                    Location::Path(name) => Some(name),
+                    Location::Inline(_) => None,
+                },
+                _ => None,
+            }));
+        }
+        Ok(names)
+    }
+}
+
+/// Says whether what is wrong with a staged commit stays wrong: it is damaged, incomplete, or contradicts the table.
+fn is_final(error: &Error) -> bool {
+    use cayenne_format::ErrorKind::{Conflict, Corrupt, Invalid, NotFound, Unsupported};
+    matches!(error.kind(), Corrupt | NotFound | Invalid | Unsupported)
+        || (error.kind() == Conflict && error.stable_code() != "fenced")
+}
