@@ -143,8 +143,14 @@ fn verify_schema(connection: &dyn Connection, version: usize) -> Result<()> {
 fn schema_of(connection: &dyn Connection) -> Result<Vec<SchemaRow>> {
     all(connection, statements::SCHEMA, &[], |row| {
         let row = Stored::new(CATALOG, row);
-        Ok(SchemaRow { kind: text(&row, 0)?, name: text(&row, 1)?, table: text(&row, 2)?, sql: text(&row, 3)? })
+        Ok(SchemaRow { kind: text(&row, 0)?, name: text(&row, 1)?, table: text(&row, 2)?, sql: plain(row.text(3)?) })
     })
+}
+
+/// Returns the text of a statement without the blanks that mean nothing: SQLite keeps it as it was, Turso does not.
+fn plain(sql: &str) -> String {
+    let words: Vec<_> = sql.split_whitespace().collect();
+    words.join(" ").replace("( ", "(").replace(" )", ")")
 }
 
 fn text(row: &Stored<'_>, column: usize) -> Result<String> {

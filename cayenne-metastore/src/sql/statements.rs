@@ -13,6 +13,12 @@ pub(crate) const UNDO_SAVED: &str = "ROLLBACK TO request; RELEASE request";
 pub(crate) const APPLICATION_ID: &str = "PRAGMA application_id";
 pub(crate) const USER_VERSION: &str = "PRAGMA user_version";
 
+/// Changes a setting of a connection.
+#[cfg(feature = "turso")]
+pub(crate) fn set(setting: &str, value: &str) -> String {
+    format!("PRAGMA {setting} = {value}")
+}
+
 /// Says whose file it is, and of which version.
 pub(crate) fn set_identity(application: i64, version: i64) -> String {
     format!("PRAGMA application_id = {application}; {}", set_version(version))
