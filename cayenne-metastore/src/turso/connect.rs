@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use turso_core::{Database, MemoryIO, OpenOptions, PlatformIO, SqliteDialect};
 
 use super::connection::TursoConnection;
-use super::failure::OrFailure as _;
+use super::failure::{OrFailure as _, broken, contained};
 use crate::place::Place;
 use crate::settings::{SqliteSettings, Synchronous};
 use crate::sql::{Connection as _, statements};
@@ -48,7 +48,8 @@ impl SharedFile {
     }
 
     fn connect(&self) -> Result<TursoConnection> {
-        let connection = self.database()?.connect().or_failure()?;
+        let database = self.database()?;
+        let connection = contained(|| database.connect()).ok_or_else(broken).flatten().or_failure()?;
         connection.set_busy_timeout(self.settings.busy_timeout);
         Ok(TursoConnection::new(connection))
     }
@@ -63,7 +64,7 @@ impl SharedFile {
             Error::invalid("the path of a metastore of Turso must be UTF-8").with("metastore", path.display())
         })?;
         let io = Arc::new(PlatformIO::new().or_failure()?);
-        let database = Database::open(io, text, options()).or_failure()?;
+        let database = contained(|| Database::open(io, text, options())).ok_or_else(broken).flatten().or_failure()?;
         Ok(Arc::clone(opened.insert(database)))
     }
 }

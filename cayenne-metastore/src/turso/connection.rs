@@ -1,6 +1,6 @@
 //! Connections of Turso, as the metastore asks for them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use cayenne_format::Result;
 use turso_core::{CheckpointMode, LimboError, Numeric, Statement, StepResult};
 
 use super::connect;
-use super::failure::{OrFailure as _, applied_nothing, failure};
+use super::failure::{OrFailure as _, applied_nothing, broken, contained, failure};
 use crate::place::Place;
 use crate::sql::failure::{while_busy, wrong_value};
 use crate::sql::{Connection, Primary, Row, Uncommitted, Value, statements};
@@ -22,43 +22,66 @@ const STALE_PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct TursoConnection {
     pub(super) inner: Arc<turso_core::Connection>,
     statements: RefCell<HashMap<&'static str, Statement>>,
+    /// Whether Turso has panicked in it.
+    is_broken: Cell<bool>,
 }
 
 impl TursoConnection {
     pub(super) fn new(inner: Arc<turso_core::Connection>) -> Self {
-        Self { inner, statements: RefCell::default() }
+        Self { inner, statements: RefCell::default(), is_broken: Cell::new(false) }
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken.get()
+    }
+
+    fn call<T>(&self, work: impl FnOnce() -> turso_core::Result<T>) -> turso_core::Result<T> {
+        if self.is_broken.get() {
+            return Err(broken());
+        }
+        contained(work).unwrap_or_else(|| {
+            self.is_broken.set(true);
+            Err(broken())
+        })
     }
 
     /// Takes a compiled statement; one that is in use is compiled once more.
     fn take(&self, sql: &'static str) -> Result<Statement> {
         let kept = self.statements.borrow_mut().remove(sql);
-        kept.map_or_else(|| self.inner.prepare(sql).or_failure(), Ok)
+        kept.map_or_else(|| self.call(|| self.inner.prepare(sql)).or_failure(), Ok)
     }
 
     /// Keeps a statement for the next time, unless it cannot be made ready again.
     fn keep(&self, sql: &'static str, mut statement: Statement) {
-        if statement.reset().is_ok() {
+        if self.call(|| statement.reset()).is_ok() {
             statement.clear_bindings();
             self.statements.borrow_mut().insert(sql, statement);
         }
     }
 
+    fn show(&self, statement: &mut Statement, each: &mut dyn FnMut(&dyn Row) -> Result<()>) -> Result<()> {
+        while self.call(|| next(statement)).or_failure()? {
+            each(statement.row().ok_or_else(wrong_value)?)?;
+        }
+        Ok(())
+    }
+
     /// Runs the first statement of a text, and returns where the next begins.
     fn run_first(&self, sql: &str) -> turso_core::Result<usize> {
-        let mut statement = self.inner.prepare(sql)?;
+        let mut statement = self.call(|| self.inner.prepare(sql))?;
         let end = statement.tail_offset();
-        while next(&mut statement)? {}
+        while self.call(|| next(&mut statement))? {}
         Ok(end)
     }
 
     pub(super) fn close(&self) -> Result<()> {
         self.statements.borrow_mut().clear();
-        self.inner.close().or_failure()
+        self.call(|| self.inner.close()).or_failure()
     }
 
     /// Writes the WAL back and cuts it, unless somebody reads.
     pub(super) fn cut_wal(&self) -> Result<()> {
-        match self.inner.checkpoint(CheckpointMode::Truncate { upper_bound_inclusive: None }) {
+        match self.call(|| self.inner.checkpoint(CheckpointMode::Truncate { upper_bound_inclusive: None })) {
             Ok(_) | Err(LimboError::Busy) => Ok(()),
             Err(error) => Err(failure(error)),
         }
@@ -77,7 +100,7 @@ impl Connection for TursoConnection {
         each: &mut dyn FnMut(&dyn Row) -> Result<()>,
     ) -> Result<()> {
         let mut statement = self.take(sql)?;
-        let ended = bind(&mut statement, values).and_then(|()| show(&mut statement, each));
+        let ended = bind(&mut statement, values).and_then(|()| self.show(&mut statement, each));
         self.keep(sql, statement);
         ended
     }
@@ -123,13 +146,6 @@ fn bind(statement: &mut Statement, values: &[Value<'_>]) -> Result<()> {
             Value::Blob(bytes) => turso_core::Value::from_blob(bytes.to_vec()),
         };
         statement.bind_at(index, owned).or_failure()?;
-    }
-    Ok(())
-}
-
-fn show(statement: &mut Statement, each: &mut dyn FnMut(&dyn Row) -> Result<()>) -> Result<()> {
-    while next(statement).or_failure()? {
-        each(statement.row().ok_or_else(wrong_value)?)?;
     }
     Ok(())
 }

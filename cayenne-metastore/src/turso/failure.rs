@@ -1,6 +1,7 @@
 //! What Turso says when it fails, sorted by what a caller can do.
 
 use std::io::ErrorKind as Io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cayenne_format::{Error, Result};
 use turso_core::{CompletionError, LimboError};
@@ -39,6 +40,17 @@ pub(super) fn failure(error: LimboError) -> Error {
         _ => misused(),
     };
     made.because(error)
+}
+
+/// Calls Turso, which panics where a damaged file breaks what it relies on. Then the answer is `None`, and whatever was
+/// used must not be used again.
+pub(super) fn contained<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
+/// The error after a panic of Turso.
+pub(super) fn broken() -> LimboError {
+    LimboError::Corrupt("Turso could not make sense of the file and broke off".to_owned())
 }
 
 fn incomplete(error: CompletionError) -> Error {

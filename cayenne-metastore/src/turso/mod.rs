@@ -61,7 +61,7 @@ impl TursoMetastore {
         let place = Place::find(path.as_ref())?;
         place.require_file()?;
         let readers = start_readers(&SharedFile::new(place.clone(), settings), true)?;
-        readers.read(identity::check_small_tables).await?;
+        readers.read(identity::compare_small_tables).await?;
         Ok(Self { database: Database { place, readers, writer: None } })
     }
 
@@ -81,7 +81,7 @@ fn open(file: &SharedFile) -> Result<TursoPrimary> {
         identity::migrate(&connection)?;
     }
     if found != Identity::New {
-        identity::check_small_tables(&connection)?;
+        identity::compare_small_tables(&connection)?;
     }
     Ok(TursoPrimary { connection, place: file.place.clone() })
 }
@@ -106,8 +106,8 @@ impl Source for Reader {
             None => self.connect().map_err(|error| while_opening(self.file.place.path(), error))?,
         };
         let ended = in_transaction(&connection, question);
-        // A connection that could not leave its transaction is not used again.
-        if roll_back(&connection).is_ok() && connection.is_autocommit() {
+        // A connection that broke, or could not leave its transaction, is not used again.
+        if roll_back(&connection).is_ok() && connection.is_autocommit() && !connection.is_broken() {
             self.connection = Some(connection);
         }
         ended

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cayenne_format::{Change, ErrorKind, NoSteps, Result, Sequence, Step, Steps};
 use cayenne_metastore::conformance::Samples;
@@ -165,7 +165,7 @@ async fn waiting_commits_share_one_transaction() {
     let mut sequences: Vec<_> = ended.iter().flatten().map(|sequences| sequences[0].number()).collect();
     sequences.sort_unstable();
     assert_eq!(sequences, (1..=80).collect::<Vec<_>>());
-    assert!(ended.iter().flat_map(|ended| ended.as_ref().err()).all(|error| error.kind() == ErrorKind::Invalid));
+    assert!(ended.iter().filter_map(|ended| ended.as_ref().err()).all(|error| error.kind() == ErrorKind::Invalid));
     let took = metastore.transactions() - before;
     assert!(took < 10, "100 commits took {took} transactions");
     assert_eq!(metastore.load_snapshot(of.0, None).await.unwrap().files().len(), 80);
@@ -365,24 +365,30 @@ async fn path_has_no_special_meaning() {
 }
 
 #[tokio::test]
-async fn a_hundred_thousand_files_load() {
+async fn twenty_thousand_files_load_fast() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let samples = Samples::new(1);
     let metastore = open(&path).await;
     let of = table(&metastore, &samples, "t").await;
-    let changes: Vec<_> = (0..100_000).map(|_| Change::AddFile(Box::new(samples.data_file()))).collect();
+    let changes: Vec<_> = (0..20_000).map(|_| Change::AddFile(Box::new(samples.data_file()))).collect();
     metastore.commit(&[samples.commit(of.0, of.1, changes)]).await.unwrap();
     metastore.close().await.unwrap();
-    let started = std::time::Instant::now();
+
+    let started = Instant::now();
     let metastore = open(&path).await;
-    eprintln!("open {:?}", started.elapsed());
-    let started = std::time::Instant::now();
-    assert_eq!(metastore.load_snapshot(of.0, None).await.unwrap().files().len(), 100_000);
-    eprintln!("load {:?}", started.elapsed());
-    let started = std::time::Instant::now();
-    for _ in 0..100 {
-        metastore.commit(&[append(&samples, of)]).await.unwrap();
+    assert_eq!(metastore.load_snapshot(of.0, None).await.unwrap().files().len(), 20_000);
+    // Turso is compiled without optimisation here, and the machine is shared.
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[tokio::test]
+async fn table_that_vanished_from_its_page_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, _) = sound(folder.path()).await;
+    fixture::hide_a_table(&path);
+    for opened in [open_read_only(&path).await, try_open(&path).await] {
+        assert_eq!(opened.map(|_| ()).unwrap_err().kind(), ErrorKind::Corrupt);
     }
-    eprintln!("commit each {:?}", started.elapsed() / 100);
 }
