@@ -86,6 +86,14 @@ fn open(file: &SharedFile) -> Result<TursoPrimary> {
     Ok(TursoPrimary { connection, place: file.place.clone() })
 }
 
+/// Opens a connection that writes, for the tests of what all backends share.
+#[cfg(test)]
+pub(crate) fn connection(place: Place, settings: SqliteSettings) -> Result<Box<dyn crate::sql::Connection>> {
+    let connection = SharedFile::new(place, settings).writable()?;
+    identity::migrate(&connection)?;
+    Ok(Box::new(connection))
+}
+
 fn start_readers(file: &Arc<SharedFile>, alone: bool) -> Result<Readers> {
     Readers::start(file.place.path(), || Reader { file: Arc::clone(file), alone, connection: None })
 }
