@@ -10,7 +10,8 @@ use super::connection::TursoConnection;
 use super::failure::{OrFailure as _, broken, contained};
 use crate::place::Place;
 use crate::settings::{SqliteSettings, Synchronous};
-use crate::sql::{Connection as _, statements};
+use crate::sql::{Connection as _, identity, statements};
+use crate::sqlite;
 
 /// A file that the threads of one metastore share. It is opened when the first of them needs it, and closed with the last.
 ///
@@ -63,9 +64,21 @@ impl SharedFile {
         let text = path.to_str().ok_or_else(|| {
             Error::invalid("the path of a metastore of Turso must be UTF-8").with("metastore", path.display())
         })?;
+        self.look_first()?;
         let io = Arc::new(PlatformIO::new().or_failure()?);
         let database = contained(|| Database::open(io, text, options())).ok_or_else(broken).flatten().or_failure()?;
         Ok(Arc::clone(opened.insert(database)))
+    }
+
+    /// Refuses a file of somebody else before Turso opens it, because Turso gives every file a WAL at once.
+    ///
+    /// A file that has one needs no such look. One that has none is open nowhere in this process, so that nothing is lost
+    /// when SQLite closes it again.
+    fn look_first(&self) -> Result<()> {
+        if self.place.is_new()? || self.place.wal_bytes().is_some() {
+            return Ok(());
+        }
+        identity::identify(&sqlite::connect::unshared(&self.place, &self.settings)?).map(|_| ())
     }
 }
 

@@ -29,7 +29,7 @@ async fn open_read_only(path: impl AsRef<Path>) -> Result<TursoMetastore> {
     TursoMetastore::open_read_only(path, settings()).await
 }
 
-async fn open_with(path: impl AsRef<Path>, steps: Arc<dyn Steps>) -> TursoMetastore {
+pub(crate) async fn open_with(path: impl AsRef<Path>, steps: Arc<dyn Steps>) -> TursoMetastore {
     TursoMetastore::open(path, settings(), steps).await.unwrap()
 }
 
@@ -278,14 +278,13 @@ async fn newer_version_and_changed_schema_are_refused() {
 
 /// Says that the file is refused with this code, for writing and for reading, and is as good as before.
 async fn refused(path: &Path, code: &str) {
+    let before = fs::read(path).unwrap();
     for opened in [try_open(path).await, open_read_only(path).await] {
         let error = opened.map(|_| ()).expect_err("this file should have been refused");
         assert_eq!((error.kind(), error.stable_code()), (ErrorKind::Unsupported, code), "{error:?}");
         assert!(error.to_string().contains(".db"), "the file is not named: {error}");
     }
-    let connection = Connection::open(path).unwrap();
-    let check = connection.pragma_query_value(None, "integrity_check", |row| row.get::<_, String>(0));
-    assert_eq!(check.unwrap(), "ok");
+    assert!(fs::read(path).unwrap() == before, "a refused file was changed");
 }
 
 #[tokio::test]
@@ -391,4 +390,19 @@ async fn table_that_vanished_from_its_page_is_found() {
     for opened in [open_read_only(&path).await, try_open(&path).await] {
         assert_eq!(opened.map(|_| ()).unwrap_err().kind(), ErrorKind::Corrupt);
     }
+}
+
+#[tokio::test]
+async fn closing_leaves_the_file_and_an_empty_log() {
+    let folder = tempfile::tempdir().unwrap();
+    sound(folder.path()).await;
+    let mut left: Vec<_> = folder
+        .path()
+        .read_dir()
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().len() > 0))
+        .collect();
+    left.sort();
+    assert_eq!(left, [("a.db".to_owned(), true), ("a.db-wal".to_owned(), false)]);
 }
