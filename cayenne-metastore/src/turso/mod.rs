@@ -77,6 +77,7 @@ fn open(file: &SharedFile) -> Result<TursoPrimary> {
     file.place.is_new()?;
     let connection = file.writable()?;
     let found = identity::identify(&connection)?;
+    file.place.flush_names()?;
     if !identity::is_current(found) {
         identity::migrate(&connection)?;
     }
