@@ -52,7 +52,10 @@ impl SharedFile {
         let database = self.database()?;
         let connection = contained(|| database.connect()).ok_or_else(broken).flatten().or_failure()?;
         connection.set_busy_timeout(self.settings.busy_timeout);
-        Ok(TursoConnection::new(connection))
+        let connection = TursoConnection::new(connection);
+        // No file is made outside the folder of the metastore.
+        connection.script(&statements::set("temp_store", "2"))?;
+        Ok(connection)
     }
 
     fn database(&self) -> Result<Arc<Database>> {
@@ -119,6 +122,7 @@ mod tests {
             assert_eq!(setting(&connection, "PRAGMA foreign_keys"), "1");
             assert_eq!(setting(&connection, "PRAGMA data_sync_retry"), "1");
             assert_eq!(setting(&connection, "PRAGMA busy_timeout"), "30000");
+            assert_eq!(setting(&connection, "PRAGMA temp_store"), "2");
             assert_eq!(setting(&connection, "PRAGMA journal_mode"), "wal");
             assert_eq!(setting(&file.readable().unwrap(), "PRAGMA query_only"), "1");
         }
