@@ -1,7 +1,8 @@
 //! The suite that every backend must pass: one case for each sentence of the contract of [`Metastore`], and long random
 //! histories, compared step by step with [`TableCommit::apply`](cayenne_format::TableCommit::apply).
 //!
-//! A backend proves itself with one line in its tests. A case that fails panics, saying what was expected; a random
+//! A backend proves itself with one line in its tests; where that takes long, its histories can be run one by one, beside
+//! each other. A case that fails panics, saying what was expected; a random
 //! history also says its seed and step, and the same seed gives the same history.
 //!
 //! ```
@@ -44,6 +45,20 @@ macro_rules! run_each {
 
 /// Runs the whole suite. `make` returns a metastore without tables each time.
 pub async fn run(make: impl AsyncFn() -> Arc<dyn Metastore>) {
+    run_cases(&make).await;
+    for seed in 1..=HISTORIES {
+        run_history(seed, HISTORY_STEPS, &make).await;
+    }
+}
+
+/// Runs a random history with a close and a reopening now and then. `open` opens the same metastore each time; it has no
+/// tables at first.
+pub async fn run_reopening(open: impl AsyncFn() -> Arc<dyn Metastore>) {
+    run_history_reopening(HISTORIES + 1, HISTORY_STEPS, open).await;
+}
+
+/// Runs one case for each sentence of the contract. `make` returns a metastore without tables each time.
+pub async fn run_cases(make: impl AsyncFn() -> Arc<dyn Metastore>) {
     run_each!(make:
         new_table_is_empty_and_listed,
         record_is_kept_exactly,
@@ -74,15 +89,16 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Metastore>) {
         dropped_future_is_done_or_not_begun,
         closed_metastore_refuses_everything,
     );
-    for seed in 1..=HISTORIES {
-        let metastore = make().await;
-        history::run(seed, HISTORY_STEPS, &mut history::Stays(metastore)).await;
-    }
 }
 
-/// Runs a random history with a close and a reopening now and then. `open` opens the same metastore each time; it has no
-/// tables at first.
-pub async fn run_reopening(open: impl AsyncFn() -> Arc<dyn Metastore>) {
+/// Runs one random history, with a comparison after each step. `make` returns a metastore without tables.
+pub async fn run_history(seed: u64, steps: u32, make: impl AsyncFn() -> Arc<dyn Metastore>) {
+    let metastore = make().await;
+    history::run(seed, steps, &mut history::Stays(metastore)).await;
+}
+
+/// Runs one random history as [`run_reopening`] does.
+pub async fn run_history_reopening(seed: u64, steps: u32, open: impl AsyncFn() -> Arc<dyn Metastore>) {
     let metastore = open().await;
-    history::run(HISTORIES + 1, HISTORY_STEPS, &mut history::Reopens { metastore, open }).await;
+    history::run(seed, steps, &mut history::Reopens { metastore, open }).await;
 }

@@ -7,8 +7,12 @@ mod place;
 mod settings;
 mod sql;
 mod sqlite;
+#[cfg(feature = "turso")]
+mod turso;
 
 pub use memory::MemoryMetastore;
 pub use metastore::{CommitLog, History, Metastore, NewTable, StagedCommit, TableKey, TableRecord, Writer};
 pub use settings::{SqliteSettings, Synchronous};
 pub use sqlite::SqliteMetastore;
+#[cfg(feature = "turso")]
+pub use turso::TursoMetastore;

@@ -73,6 +73,20 @@ impl Place {
         Ok(())
     }
 
+    /// Makes the names of the file and of its WAL survive a power cut, which Turso leaves to its caller.
+    #[cfg(feature = "turso")]
+    #[expect(clippy::disallowed_methods, reason = "the storage, which wraps files, is no crate that this one may use")]
+    pub(crate) fn flush_names(&self) -> Result<()> {
+        // Elsewhere a folder cannot be opened, and needs no flush.
+        if cfg!(unix)
+            && let Some(folder) = self.path.parent()
+        {
+            let flushed = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
+            flushed.map_err(|error| Error::io("the folder of the metastore cannot be flushed", error))?;
+        }
+        Ok(())
+    }
+
     /// Returns the length of the WAL, or `None` if there is none. A file without a WAL is in use by nobody.
     pub(crate) fn wal_bytes(&self) -> Option<u64> {
         let mut wal = self.path.clone().into_os_string();

@@ -22,7 +22,7 @@ CREATE TABLE writer (
     process  INTEGER,
     since    INTEGER,
     digest   BLOB    NOT NULL CHECK (length(digest) = 16)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- `manifest` is the sum of the digests of all rows that are live after the commit; `chain` is the digest of this row,
 -- and `parent` is the chain of the commit before it.
@@ -40,7 +40,7 @@ CREATE TABLE commit_log (
     parent        BLOB    NOT NULL CHECK (length(parent) = 16),
     chain         BLOB    NOT NULL CHECK (length(chain) = 16),
     PRIMARY KEY (table_id, sequence)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE UNIQUE INDEX commit_log_by_id ON commit_log (table_id, id);
 

@@ -8,6 +8,8 @@ use cayenne_format::{
 use super::{Connection, Readers, Writer as WriterThread, change, load, tables};
 use crate::place::Place;
 use crate::sqlite::SqliteMetastore;
+#[cfg(feature = "turso")]
+use crate::turso::TursoMetastore;
 use crate::{NewTable, StagedCommit, TableKey, TableRecord, Writer};
 
 /// One file that is open: the threads that read it, and the one that writes it.
@@ -189,3 +191,5 @@ macro_rules! metastore_in_database {
 }
 
 metastore_in_database!(SqliteMetastore);
+#[cfg(feature = "turso")]
+metastore_in_database!(TursoMetastore);

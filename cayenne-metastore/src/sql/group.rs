@@ -273,6 +273,19 @@ mod tests {
         assert!(scene.connection.is_autocommit());
     }
 
+    #[cfg(feature = "turso")]
+    #[test]
+    fn commit_in_doubt_is_settled_in_turso_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::find(&folder.path().join("a.db")).unwrap();
+        let connection = crate::turso::connection(place, SqliteSettings::default()).unwrap();
+        let wal = folder.path().join("a.db-wal");
+        let before = wal.metadata().unwrap().len();
+        let error = commit_failed(connection.as_ref(), Uncommitted { error: unreadable(), left_nothing: false });
+        assert_eq!((error.kind(), error.stable_code()), (ErrorKind::Unavailable, "unavailable"));
+        assert!(wal.metadata().unwrap().len() > before, "nothing was written over the frames in doubt");
+    }
+
     #[test]
     fn caller_that_has_gone_does_not_matter() {
         let scene = Scene::new();

@@ -13,6 +13,12 @@ pub(crate) const UNDO_SAVED: &str = "ROLLBACK TO request; RELEASE request";
 pub(crate) const APPLICATION_ID: &str = "PRAGMA application_id";
 pub(crate) const USER_VERSION: &str = "PRAGMA user_version";
 
+/// Changes a setting of a connection.
+#[cfg(feature = "turso")]
+pub(crate) fn set(setting: &str, value: &str) -> String {
+    format!("PRAGMA {setting} = {value}")
+}
+
 /// Says whose file it is, and of which version.
 pub(crate) fn set_identity(application: i64, version: i64) -> String {
     format!("PRAGMA application_id = {application}; {}", set_version(version))
@@ -29,6 +35,13 @@ pub(crate) const SCHEMA_OBJECTS: &str = "SELECT count(*) FROM sqlite_schema";
 /// Checks the small tables that every open reads; the large ones are verified row by row when they are read.
 pub(crate) const CHECK_SMALL_TABLES: &[&str] =
     &["PRAGMA integrity_check('cayenne_table')", "PRAGMA integrity_check('writer')"];
+/// Three ways to the ids of all tables. Turso cannot check one table only, and these find what a damaged page hides.
+#[cfg(feature = "turso")]
+pub(crate) const TABLE_IDS: &[&str] = &[
+    "SELECT id FROM cayenne_table NOT INDEXED ORDER BY id",
+    "SELECT id FROM cayenne_table INDEXED BY sqlite_autoindex_cayenne_table_1 ORDER BY id",
+    "SELECT table_id FROM writer NOT INDEXED ORDER BY table_id",
+];
 pub(crate) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 pub(crate) const OPTIMIZE: &str = "PRAGMA optimize";
 

@@ -8,6 +8,7 @@ use cayenne_metastore::conformance::Samples;
 use cayenne_metastore::{MemoryMetastore, Metastore};
 
 use crate::fixture::{FailsAt, append, contents, fill, open_with, table};
+use crate::turso;
 
 const STEPS: [Step; 5] =
     [Step::BeginCommit, Step::CheckRequirements, Step::ApplyChanges, Step::EndCommit, Step::DropTable];
@@ -22,6 +23,16 @@ async fn sqlite_is_unchanged_after_a_failed_step() {
     for step in STEPS {
         let fails = fails_at(step);
         let metastore = open_with(folder.path().join(step.name()), fails.clone()).await;
+        unchanged_after_a_failed_step(&metastore, &fails).await;
+    }
+}
+
+#[tokio::test]
+async fn turso_is_unchanged_after_a_failed_step() {
+    let folder = tempfile::tempdir().unwrap();
+    for step in STEPS {
+        let fails = fails_at(step);
+        let metastore = turso::open_with(folder.path().join(step.name()), fails.clone()).await;
         unchanged_after_a_failed_step(&metastore, &fails).await;
     }
 }

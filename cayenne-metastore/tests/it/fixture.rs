@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -12,6 +13,7 @@ use cayenne_format::{
 };
 use cayenne_metastore::conformance::Samples;
 use cayenne_metastore::{Metastore, SqliteMetastore, SqliteSettings, Synchronous, TableRecord};
+use rusqlite::Connection;
 
 /// The tests that end processes and cut power are elsewhere: here nothing needs a flush.
 pub(crate) fn settings() -> SqliteSettings {
@@ -103,6 +105,22 @@ pub(crate) async fn contents(metastore: &dyn Metastore) -> Result<Contents> {
         }
     }
     Ok(all)
+}
+
+/// Damages the page of the tables of a closed metastore, so that it seems to hold one table less.
+pub(crate) fn hide_a_table(path: &Path) {
+    let connection = Connection::open(path).unwrap();
+    let root: u32 = connection
+        .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'cayenne_table'", [], |row| row.get(0))
+        .unwrap();
+    let page_bytes: u32 = connection.pragma_query_value(None, "page_size", |row| row.get(0)).unwrap();
+    drop(connection);
+    let mut bytes = fs::read(path).unwrap();
+    let cells_at = usize::try_from((root - 1) * page_bytes + 4).unwrap();
+    let cells = bytes.get_mut(cells_at).unwrap();
+    assert_eq!(*cells, 2, "the page has one cell for each table");
+    *cells = 1;
+    fs::write(path, bytes).unwrap();
 }
 
 /// Fails at one step while armed.

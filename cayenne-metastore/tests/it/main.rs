@@ -10,3 +10,4 @@ mod fixture;
 mod identity;
 mod read_only;
 mod scale;
+mod turso;
