@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use cayenne_format::TableOptions;
 use clap::error::ErrorKind;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
@@ -91,6 +92,13 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Move rows that are kept in the metastore to data files
+    Flush {
+        /// The tables; all if none is named
+        tables: Vec<String>,
+    },
+    /// Give up earlier snapshots, as far as nobody reads them; `collect` then removes their files
+    Expire(ExpireArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -201,6 +209,21 @@ impl FromArgMatches for Inputs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ExpireArgs {
+    /// The tables; all if none is named
+    pub(crate) tables: Vec<String>,
+    /// How many snapshots before the current one are kept, whatever the options of the table say
+    #[arg(long, value_name = "N")]
+    pub(crate) keep: Option<u64>,
+    /// Keep those that were current within this time, as in 90s, 15m, 6h or 7d
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) keep_for: Option<u64>,
+    /// Only say what would be given up
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct DescribeArgs {
     /// The table
     pub(crate) table: String,
@@ -217,6 +240,14 @@ fn parse_option(text: &str) -> Result<(String, String), clap::Error> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(clap::Error::raw(ErrorKind::ValueValidation, "write it as name=value")),
     }
+}
+
+/// Reads a length of time as the options of a table do; returns seconds.
+fn parse_time(text: &str) -> Result<u64, String> {
+    let mut options = TableOptions::default();
+    let parsed = options.set("snapshot_retention", text);
+    parsed.map_err(|error| error.way_to_mend().unwrap_or_default().to_owned())?;
+    Ok(options.retention.seconds)
 }
 
 /// Reads `512MB` (a million bytes each), `4GiB` or `4G` (1024³ bytes each), or a plain number of bytes.

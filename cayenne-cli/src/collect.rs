@@ -28,22 +28,12 @@ pub(crate) async fn run(engine: &Engine, remove: bool, terminal: &mut Terminal) 
 }
 
 fn list(collected: &Collected, remove: bool) -> Result<RecordBatch, Error> {
-    let outcome = if remove { "removed" } else { "would be removed" };
-    let groups = [
-        ("file", outcome, &collected.files),
-        ("folder", outcome, &collected.folders),
-        ("table", "passed over", &collected.busy),
-    ];
-    let rows = groups.iter().flat_map(|(kind, outcome, names)| names.iter().map(move |name| (*kind, *outcome, name)));
-    let rows: Vec<_> = rows.collect();
-    let texts = |text: fn(&(&'static str, &'static str, &String)) -> String| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(rows.iter().map(text)))
-    };
-    let columns = [
-        ("kind", texts(|row| row.0.to_owned())),
-        ("name", texts(|row| row.2.clone())),
-        ("outcome", texts(|row| row.1.to_owned())),
-    ];
+    let found: Vec<_> = collected.findings(remove).collect();
+    let kinds = StringArray::from_iter_values(found.iter().map(|found| found.kind));
+    let names = StringArray::from_iter_values(found.iter().map(|found| found.name));
+    let outcomes = StringArray::from_iter_values(found.iter().map(|found| found.outcome));
+    let columns: [(&str, ArrayRef); 3] =
+        [("kind", Arc::new(kinds)), ("name", Arc::new(names)), ("outcome", Arc::new(outcomes))];
     RecordBatch::try_from_iter(columns)
         .map_err(|error| Error::internal("the list of left-overs has no shape").because(error))
 }

@@ -28,6 +28,7 @@ mod statement_reader;
 mod stopwatch;
 mod tables;
 mod terminal;
+mod upkeep;
 
 use std::process::ExitCode;
 
@@ -99,6 +100,14 @@ async fn with_database(globals: &Globals, command: Command, terminal: &mut Termi
         Command::Collect { dry_run } => {
             engine::refuse_missing(globals)?;
             with_engine(globals, ReadWrite, stops, async |engine| collect::run(engine, !dry_run, terminal).await).await
+        }
+        Command::Flush { tables } => {
+            engine::refuse_missing(globals)?;
+            with_engine(globals, ReadWrite, stops, async |engine| upkeep::flush(engine, &tables, terminal).await).await
+        }
+        Command::Expire(args) => {
+            engine::refuse_missing(globals)?;
+            with_engine(globals, ReadWrite, stops, async |engine| upkeep::expire(engine, &args, terminal).await).await
         }
         Command::Completions { .. } | Command::Version => Ok(exit::OK),
     }

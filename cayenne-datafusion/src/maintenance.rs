@@ -1,17 +1,18 @@
-//! Table functions that do something: `cayenne_flush('t')`.
+//! Table functions that do something: `cayenne_flush('t')`, `cayenne_expire('t')`, `cayenne_collect()`.
 //!
 //! What they do is done when the statement runs and not when it is planned, so that `EXPLAIN` changes nothing.
 
 use std::fmt;
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, StringArray, UInt64Array};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use cayenne_format::{Error, Result as CayenneResult, TableName};
+use cayenne_format::{Error, Result as CayenneResult, RetentionOptions, TableName};
 use cayenne_table::{Database, Table};
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::Expr;
@@ -56,22 +57,108 @@ fn when_executed(work: impl Maintenance + 'static) -> Result<Arc<dyn TableProvid
     Ok(Arc::new(StreamingTable::try_new(schema, vec![Arc::new(execution)])?))
 }
 
-/// `cayenne_flush('t')`: moves the inline rows of a table to data files.
-#[derive(Debug)]
-pub(crate) struct CayenneFlush {
-    database: Arc<Database>,
+/// The functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Function {
+    /// `cayenne_flush('t')`: moves the inline rows of a table to data files.
+    Flush,
+    /// `cayenne_expire('t' [, keep [, dry_run]])`: gives up earlier snapshots of a table.
+    Expire,
+    /// `cayenne_collect([dry_run])`: removes files that nobody names.
+    Collect,
 }
 
-impl CayenneFlush {
-    pub(crate) fn new(database: Arc<Database>) -> Self {
-        Self { database }
+impl Function {
+    pub(crate) const ALL: [Self; 3] = [Self::Flush, Self::Expire, Self::Collect];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Flush => "cayenne_flush",
+            Self::Expire => "cayenne_expire",
+            Self::Collect => "cayenne_collect",
+        }
+    }
+
+    const fn usage(self) -> &'static str {
+        match self {
+            Self::Flush => "for instance SELECT * FROM cayenne_flush('t')",
+            Self::Expire => {
+                "for instance SELECT * FROM cayenne_expire('t', 3): a table, how many snapshots before the current one \
+                 are kept (else what the options of the table say), and true to change nothing"
+            }
+            Self::Collect => "for instance SELECT * FROM cayenne_collect(); cayenne_collect(true) changes nothing",
+        }
+    }
+
+    fn misused(self) -> Error {
+        Error::invalid("the function does not take these arguments")
+            .code("sql-plan")
+            .with("function", self.name())
+            .help(self.usage())
     }
 }
 
-impl TableFunctionImpl for CayenneFlush {
+/// One of the functions, on a database.
+#[derive(Debug)]
+pub(crate) struct MaintenanceFunction {
+    database: Arc<Database>,
+    function: Function,
+}
+
+impl MaintenanceFunction {
+    pub(crate) fn new(database: &Arc<Database>, function: Function) -> Self {
+        Self { database: Arc::clone(database), function }
+    }
+}
+
+impl TableFunctionImpl for MaintenanceFunction {
     fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
-        let table = only_table(args.exprs(), "cayenne_flush").map_err(external)?;
-        when_executed(Flush { database: Arc::clone(&self.database), table })
+        let misused = || external(self.function.misused());
+        let literals: Option<Vec<_>> = args.exprs().iter().map(literal).collect();
+        let literals = literals.ok_or_else(misused)?;
+        let database = Arc::clone(&self.database);
+        match (self.function, literals.as_slice()) {
+            (Function::Flush, [table]) => {
+                when_executed(Flush { database, table: name(table).map_err(external)?.ok_or_else(misused)? })
+            }
+            (Function::Expire, [table, rest @ ..]) if rest.len() <= 2 => {
+                let table = name(table).map_err(external)?.ok_or_else(misused)?;
+                let keep = rest.first().map(|keep| count(keep).ok_or_else(misused)).transpose()?;
+                let dry_run = rest.get(1).map(|dry_run| flag(dry_run).ok_or_else(misused)).transpose()?;
+                when_executed(Expire { database, table, keep, dry_run: dry_run.unwrap_or(false) })
+            }
+            (Function::Collect, []) => when_executed(Collect { database, dry_run: false }),
+            (Function::Collect, [dry_run]) => {
+                when_executed(Collect { database, dry_run: flag(dry_run).ok_or_else(misused)? })
+            }
+            _ => Err(misused()),
+        }
+    }
+}
+
+fn literal(argument: &Expr) -> Option<ScalarValue> {
+    match argument {
+        Expr::Literal(value, _) => Some(value.clone()),
+        _ => None,
+    }
+}
+
+fn name(value: &ScalarValue) -> CayenneResult<Option<TableName>> {
+    value.try_as_str().flatten().map(TableName::try_from).transpose()
+}
+
+fn count(value: &ScalarValue) -> Option<u64> {
+    match value {
+        ScalarValue::Int64(Some(number)) => u64::try_from(*number).ok(),
+        ScalarValue::UInt64(Some(number)) => Some(*number),
+        _ => None,
+    }
+}
+
+fn flag(value: &ScalarValue) -> Option<bool> {
+    match value {
+        ScalarValue::Boolean(flag) => *flag,
+        _ => None,
     }
 }
 
@@ -94,6 +181,54 @@ impl Maintenance for Flush {
     }
 }
 
+#[derive(Debug)]
+struct Expire {
+    database: Arc<Database>,
+    table: TableName,
+    /// In place of what the options of the table say.
+    keep: Option<u64>,
+    dry_run: bool,
+}
+
+#[async_trait]
+impl Maintenance for Expire {
+    fn schema(&self) -> SchemaRef {
+        schema_of(&["snapshots", "kept_from", "known_from"])
+    }
+
+    async fn run(&self) -> CayenneResult<RecordBatch> {
+        let table = find(&self.database, &self.table).await?;
+        let keep = self.keep.map(|count| RetentionOptions { count, seconds: 0 });
+        let retention = keep.unwrap_or(table.options().retention);
+        let expired = if self.dry_run { table.expirable(retention).await? } else { table.expire(retention).await? };
+        let counts = [expired.snapshots as u64, expired.kept_from.number(), expired.known_from.number()];
+        answer(&self.schema(), &self.table, &counts)
+    }
+}
+
+#[derive(Debug)]
+struct Collect {
+    database: Arc<Database>,
+    dry_run: bool,
+}
+
+#[async_trait]
+impl Maintenance for Collect {
+    fn schema(&self) -> SchemaRef {
+        Arc::new(Schema::new(["kind", "name", "outcome"].map(|name| Field::new(name, DataType::Utf8, false)).to_vec()))
+    }
+
+    async fn run(&self) -> CayenneResult<RecordBatch> {
+        let collected = self.database.collect(!self.dry_run).await?;
+        let found: Vec<_> = collected.findings(!self.dry_run).collect();
+        let kinds = StringArray::from_iter_values(found.iter().map(|found| found.kind));
+        let names = StringArray::from_iter_values(found.iter().map(|found| found.name));
+        let outcomes = StringArray::from_iter_values(found.iter().map(|found| found.outcome));
+        let columns: Vec<ArrayRef> = vec![Arc::new(kinds), Arc::new(names), Arc::new(outcomes)];
+        RecordBatch::try_new(self.schema(), columns).map_err(no_shape)
+    }
+}
+
 /// Returns the columns of an answer about one table: its name, and counts.
 fn schema_of(counts: &[&str]) -> SchemaRef {
     let name = Field::new("table_name", DataType::Utf8, false);
@@ -104,26 +239,14 @@ fn schema_of(counts: &[&str]) -> SchemaRef {
 fn answer(schema: &SchemaRef, table: &TableName, counts: &[u64]) -> CayenneResult<RecordBatch> {
     let name = Arc::new(StringArray::from_iter_values([table.as_str()])) as _;
     let counts = counts.iter().map(|count| Arc::new(UInt64Array::from(vec![*count])) as _);
-    RecordBatch::try_new(Arc::clone(schema), std::iter::once(name).chain(counts).collect())
-        .map_err(|error| Error::internal("the answer of a function has other columns than it says").because(error))
+    RecordBatch::try_new(Arc::clone(schema), std::iter::once(name).chain(counts).collect()).map_err(no_shape)
+}
+
+fn no_shape(error: ArrowError) -> Error {
+    Error::internal("the answer of a function has other columns than it says").because(error)
 }
 
 async fn find(database: &Database, name: &TableName) -> CayenneResult<Arc<Table>> {
     let table = database.table(name).await?;
     table.ok_or_else(|| Error::not_found("there is no such table").code("no-table").with("table", name))
-}
-
-/// Reads the name of a table, the only argument of a function.
-fn only_table(arguments: &[Expr], function: &'static str) -> CayenneResult<TableName> {
-    let name = match arguments {
-        [Expr::Literal(value, _)] => value.try_as_str().flatten(),
-        _ => None,
-    };
-    let name = name.ok_or_else(|| {
-        Error::invalid("the function takes the name of a table, as text")
-            .code("sql-plan")
-            .with("function", function)
-            .help(format!("for instance SELECT * FROM {function}('t')"))
-    })?;
-    TableName::try_from(name)
 }

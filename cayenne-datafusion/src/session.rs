@@ -13,7 +13,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use crate::catalog::CayenneCatalog;
 use crate::factory::CayenneTableFactory;
 use crate::guard::VersionGuard;
-use crate::maintenance::CayenneFlush;
+use crate::maintenance::{Function, MaintenanceFunction};
 use crate::time_travel::CayenneAt;
 
 /// The name of the catalog of a database.
@@ -56,8 +56,8 @@ pub fn recommended_config(partitions: NonZeroUsize) -> SessionConfig {
 
 /// Installs Cayenne in a session that is being built.
 pub trait SessionStateBuilderExt {
-    /// Adds the catalog [`CATALOG`] with the tables of `database`, `STORED AS CAYENNE`, the functions `cayenne_at` and
-    /// `cayenne_flush`, and the guard that refuses `FOR … AS OF`. Call it after `with_config` and `with_default_features`.
+    /// Adds the catalog [`CATALOG`] with the tables of `database`, `STORED AS CAYENNE`, the functions `cayenne_at`,
+    /// `cayenne_flush`, `cayenne_expire` and `cayenne_collect`, and the guard that refuses `FOR … AS OF`. Call it after `with_config` and `with_default_features`.
     ///
     /// It switches `optimizer.enable_aggregate_dynamic_filter_pushdown` off in the settings of the builder: with it,
     /// DataFusion 55 prunes files by the minimum or maximum found so far even where another column of the aggregation
@@ -76,10 +76,11 @@ impl SessionStateBuilderExt for SessionStateBuilder {
         self.table_factories()
             .get_or_insert_default()
             .insert("CAYENNE".to_owned(), Arc::new(CayenneTableFactory::new(database)));
-        let functions: [(&str, Arc<dyn TableFunctionImpl>); 2] = [
-            ("cayenne_at", Arc::new(CayenneAt::new(Arc::clone(database)))),
-            ("cayenne_flush", Arc::new(CayenneFlush::new(Arc::clone(database)))),
-        ];
+        let mut functions: Vec<(&str, Arc<dyn TableFunctionImpl>)> =
+            vec![("cayenne_at", Arc::new(CayenneAt::new(Arc::clone(database))))];
+        for function in Function::ALL {
+            functions.push((function.name(), Arc::new(MaintenanceFunction::new(database, function))));
+        }
         for (name, function) in functions {
             let function = Arc::new(TableFunction::new(name.to_owned(), function));
             self.table_functions().get_or_insert_default().insert(name.to_owned(), function);

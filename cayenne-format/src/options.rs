@@ -68,11 +68,11 @@ pub struct InlineOptions {
     pub max_rows: u64,
     /// So does one with more bytes in the form of Arrow IPC; 0: every write does. Default 1 MiB.
     pub max_bytes: u64,
-    /// At this many inline rows they are flushed to data files. Default 2,048.
+    /// At this many inline rows they are flushed to data files. Default 65,536.
     pub flush_max_rows: u64,
-    /// At this many inline data files they are flushed. Default 16.
+    /// At this many inline data files they are flushed. Default 256.
     pub flush_max_segments: u64,
-    /// At this many inline bytes they are flushed. Default 2 MiB.
+    /// At this many inline bytes they are flushed. Default 16 MiB.
     pub flush_max_bytes: u64,
 }
 

@@ -21,6 +21,29 @@ pub struct Collected {
     pub busy: Vec<String>,
 }
 
+/// One thing that a collection found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finding<'a> {
+    /// A `file`, a `folder`, or a `table`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: &'a str,
+    /// What became of it, or would.
+    pub outcome: &'static str,
+}
+
+impl Collected {
+    /// Returns each thing that was found.
+    pub fn findings(&self, were_removed: bool) -> impl Iterator<Item = Finding<'_>> {
+        let outcome = if were_removed { "removed" } else { "would be removed" };
+        let groups =
+            [("file", outcome, &self.files), ("folder", outcome, &self.folders), ("table", "passed over", &self.busy)];
+        groups
+            .into_iter()
+            .flat_map(|(kind, outcome, names)| names.iter().map(move |name| Finding { kind, name, outcome }))
+    }
+}
+
 impl Database {
     /// Finds files that no kept snapshot names; removes them if `remove`.
     ///

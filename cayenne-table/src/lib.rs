@@ -20,7 +20,7 @@ mod write;
 mod writer;
 
 pub use check::{CheckDepth, CheckReport, Problem};
-pub use collect::Collected;
+pub use collect::{Collected, Finding};
 pub use database::{Access, Database, DatabaseBuilder, DatabaseSettings};
 pub use expire::Expired;
 pub use flush::Flushed;

@@ -1,6 +1,6 @@
 //! The life of a table: made, written, read, reopened, dropped.
 
-use cayenne_format::{ErrorKind, Sequence};
+use cayenne_format::{ErrorKind, RetentionOptions, Sequence, TableOptions};
 use cayenne_table::{Access, CheckDepth, Database};
 use cayenne_testkit::{files_only, numbers, numbers_schema, stream_of};
 
@@ -36,7 +36,9 @@ async fn rows_are_there_after_append_overwrite_truncate_and_reopen() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kept_snapshot_can_be_read() {
     let (_folder, database) = database().await;
-    let t = table(&database, "t").await;
+    let retention = RetentionOptions { count: u64::MAX, seconds: 0 };
+    let options = TableOptions { retention, ..files_only() };
+    let t = database.create_table(&name("t"), &numbers_schema(), options).await.unwrap();
     t.append(rows(0..10)).await.unwrap();
     t.overwrite(rows(10..30)).await.unwrap();
     t.append(rows(30..35)).await.unwrap();

@@ -12,6 +12,7 @@
 mod cancel;
 mod collect;
 mod cost;
+mod expire;
 mod failure;
 mod fixture;
 mod history;
@@ -20,4 +21,5 @@ mod life;
 mod marker;
 mod processes;
 mod readers;
+mod stage;
 mod together;
