@@ -60,6 +60,8 @@ async fn fill(metastore: &SqliteMetastore, environment: &Environment, table: &Ta
             made_at: environment.clock.now(),
             requires: Vec::new(),
             changes: (begin..end).map(|number| file(environment, number)).collect::<Result<_>>()?,
+            source: None,
+            expiry: None,
         };
         metastore.commit(&[commit]).await?;
     }
