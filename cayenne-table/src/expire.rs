@@ -58,8 +58,10 @@ impl Table {
 
     async fn to_expire(&self, writer: &WriterState, retention: RetentionOptions) -> Result<Expired> {
         let log = self.shared.metastore.load_log(self.id()).await?;
-        let kept_from = earliest_kept(&log, retention, self.shared.environment.clock.now());
-        let kept_from = kept_from.unwrap_or_default().max(writer.history.kept_from);
+        let earliest = earliest_kept(&log, retention, self.shared.environment.clock.now());
+        // Where all of the log is kept, so is what comes before it: the empty table.
+        let earliest = earliest.filter(|earliest| log.first().is_some_and(|first| first.sequence < *earliest));
+        let kept_from = earliest.unwrap_or_default().max(writer.history.kept_from);
         let snapshots = log.iter().filter(|record| record.sequence < kept_from).count();
         Ok(Expired { snapshots, kept_from, known_from: writer.history.known_from })
     }
