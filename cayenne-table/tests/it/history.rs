@@ -129,7 +129,8 @@ impl Run {
                 let expected = self.table.expirable(retention).await.unwrap();
                 self.give_up(count);
                 assert_eq!(self.table.expire(retention).await.unwrap(), expected);
-                assert_eq!(expected.kept_from.number(), self.oldest as u64);
+                // The empty table before the first commit can always be opened.
+                assert_eq!(expected.kept_from.number().max(1), self.oldest.max(1) as u64);
             }
             Action::Collect => {
                 self.database.collect(true).await.unwrap();
