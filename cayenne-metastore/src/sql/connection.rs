@@ -41,9 +41,15 @@ pub(crate) trait Connection {
     fn blank(&self) -> Result<Box<dyn Connection>>;
 }
 
+/// Writes the WAL back as far as that needs to wait for nobody.
+pub(crate) type Backfill = Box<dyn FnMut() -> Result<()> + Send>;
+
 /// The one connection that writes, and what the writer does with the file besides.
 pub(crate) trait Primary {
     fn connection(&self) -> &dyn Connection;
+
+    /// Returns what writes the WAL back beside commits, on a connection of its own, if the backend can.
+    fn backfill(&self) -> Result<Option<Backfill>>;
 
     /// Writes the WAL back and cuts it, as far as nobody is in the way.
     fn checkpoint(&self) -> Result<()>;

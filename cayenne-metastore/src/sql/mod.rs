@@ -3,6 +3,7 @@
 //!
 //! A backend brings connections ([`Connection`]) and what its readers need ([`Source`]); it has no SQL of its own.
 
+mod backfill;
 pub(crate) mod change;
 mod connection;
 mod database;
@@ -23,7 +24,9 @@ pub(crate) mod statements;
 pub(crate) mod tables;
 mod writer;
 
-pub(crate) use self::connection::{Connection, Primary, Row, Uncommitted, Value, all, first, roll_back, values};
+pub(crate) use self::connection::{
+    Backfill, Connection, Primary, Row, Uncommitted, Value, all, first, roll_back, values,
+};
 pub(crate) use self::database::Database;
 pub(crate) use self::migrations::MIGRATIONS;
 #[cfg(test)]

@@ -43,6 +43,8 @@ pub(crate) const TABLE_IDS: &[&str] = &[
     "SELECT table_id FROM writer NOT INDEXED ORDER BY table_id",
 ];
 pub(crate) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+/// Waits for nobody: how many frames the WAL has, and how many of them are written back.
+pub(crate) const BACKFILL: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 pub(crate) const OPTIMIZE: &str = "PRAGMA optimize";
 
 pub(crate) const INSERT_TABLE: &str = "INSERT INTO cayenne_table

@@ -11,6 +11,7 @@ use crossbeam_channel::Receiver;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
+use super::backfill::Backfiller;
 use super::failure::{at, while_opening};
 use super::group::{self, Job, Request};
 use super::queue::{Queue, Waiting};
@@ -53,11 +54,16 @@ impl Worker {
             Ok(outcome) => outcome.clone().unwrap_or(Ok(())),
             Err(_) => Err(Error::internal("a thread of the metastore broke off")),
         };
+        // The thread has said its last word, so this does not wait; that it broke off is in the outcome already.
+        self.join();
+        outcome
+    }
+
+    /// Waits on the spot until the thread has ended.
+    pub(super) fn join(&self) {
         if let Some(handle) = self.handle.lock().take() {
-            // The thread has said its last word, so this does not wait; that it broke off is in the outcome already.
             let _broke_off = handle.join();
         }
-        outcome
     }
 }
 
@@ -89,8 +95,15 @@ impl Writer {
                     return Ok(());
                 }
             };
+            let backfiller = match primary.backfill().and_then(|found| found.map(Backfiller::start).transpose()) {
+                Ok(backfiller) => backfiller,
+                Err(error) => {
+                    let _nobody = opened.send(Err(error));
+                    return Ok(());
+                }
+            };
             let _nobody = opened.send(Ok(()));
-            Desk { primary, place, steps, transactions: count, wal_bytes_max: WAL_BYTES_MAX }.work(&jobs)
+            Desk { primary, backfiller, place, steps, transactions: count, wal_bytes_max: WAL_BYTES_MAX }.work(&jobs)
         })?;
         is_open.await.map_err(|_| Error::internal("a thread of the metastore broke off"))??;
         Ok(Self { queue, worker, transactions })
@@ -123,6 +136,7 @@ impl Writer {
 /// What the writer thread works with.
 struct Desk {
     primary: Box<dyn Primary>,
+    backfiller: Option<Backfiller>,
     place: Place,
     steps: Arc<dyn Steps>,
     transactions: Arc<AtomicU64>,
@@ -136,7 +150,13 @@ impl Desk {
             waiting.extend(jobs.try_iter().take(GROUP_MAX - 1).map(|more| more.job));
             let done = group::run(self.primary.connection(), self.steps.as_ref(), self.place.path(), waiting);
             self.transactions.fetch_add(done, Ordering::Relaxed);
+            if let Some(backfiller) = &mut self.backfiller {
+                backfiller.note(done, self.place.wal_bytes().unwrap_or_default());
+            }
             self.bound_wal();
+        }
+        if let Some(backfiller) = self.backfiller.take() {
+            backfiller.end();
         }
         self.primary.tidy().map_err(|error| at(self.place.path(), error))
     }
@@ -170,7 +190,7 @@ mod tests {
         let transactions = Arc::default();
         let wal = place.wal_bytes();
         let steps = Arc::new(NoSteps);
-        let mut desk = Desk { primary, place, steps, transactions, wal_bytes_max: 1 << 20 };
+        let mut desk = Desk { primary, backfiller: None, place, steps, transactions, wal_bytes_max: 1 << 20 };
         desk.bound_wal();
         assert_eq!(desk.place.wal_bytes(), wal, "a short log is left alone");
         desk.wal_bytes_max = 1;

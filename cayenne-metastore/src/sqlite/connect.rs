@@ -29,6 +29,8 @@ pub(crate) fn writable(place: &Place, settings: &SqliteSettings) -> Result<Conne
     }
     set(&connection, "foreign_keys", "ON")?;
     set(&connection, "synchronous", settings.synchronous.word())?;
+    // The WAL is written back beside commits and not inside the one that happens to be the thousandth page.
+    set(&connection, "wal_autocheckpoint", "0")?;
     // Only macOS knows it: there a plain flush leaves the bytes in the disk's own cache.
     let full = if settings.synchronous == Synchronous::Full { "ON" } else { "OFF" };
     set(&connection, "fullfsync", full)?;

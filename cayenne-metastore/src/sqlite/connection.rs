@@ -6,13 +6,19 @@ use cayenne_format::Result;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection as Sqlite, params_from_iter};
 
+use super::connect;
 use super::failure::{OrFailure as _, applied_nothing, failure};
 use crate::place::Place;
+use crate::settings::SqliteSettings;
 use crate::sql::failure::wrong_value;
-use crate::sql::{Connection, Primary, Row, Uncommitted, Value, statements};
+use crate::sql::{Backfill, Connection, Primary, Row, Uncommitted, Value, statements};
 
 /// How long a checkpoint waits for readers. Commits wait behind it, so it gives up soon; it is tried again later.
 const CHECKPOINT_WAIT: Duration = Duration::from_millis(100);
+
+/// Once the WAL is written back wholly, the next commit begins it anew. A few rounds bring that about beside one client;
+/// beside many it is cut by the writer some time.
+const BACKFILL_ROUNDS: usize = 4;
 
 impl Connection for Sqlite {
     fn execute(&self, sql: &'static str, values: &[Value<'_>]) -> Result<()> {
@@ -82,11 +88,23 @@ impl ToSql for Value<'_> {
     }
 }
 
+/// Commits go on meanwhile, so what is left over is written back as well, as long as it gets less.
+fn backfill(connection: &Sqlite) -> Result<()> {
+    for _ in 0..BACKFILL_ROUNDS {
+        let frames = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+        let (all, written_back) = connection.query_row(statements::BACKFILL, [], frames).or_failure()?;
+        if written_back >= all {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// The connection of the writer, and what it needs to look after the file.
 pub(crate) struct SqlitePrimary {
     pub(super) connection: Sqlite,
     pub(super) place: Place,
-    pub(super) busy_timeout: Duration,
+    pub(super) settings: SqliteSettings,
 }
 
 impl Primary for SqlitePrimary {
@@ -94,11 +112,16 @@ impl Primary for SqlitePrimary {
         &self.connection
     }
 
+    fn backfill(&self) -> Result<Option<Backfill>> {
+        let connection = connect::writable(&self.place, &self.settings)?;
+        Ok(Some(Box::new(move || backfill(&connection))))
+    }
+
     fn checkpoint(&self) -> Result<()> {
         self.connection.busy_timeout(CHECKPOINT_WAIT).or_failure()?;
         // The row says whether a reader was in the way, which is not a failure.
         let done = self.connection.query_row(statements::CHECKPOINT, [], |_| Ok(())).or_failure();
-        self.connection.busy_timeout(self.busy_timeout).or_failure()?;
+        self.connection.busy_timeout(self.settings.busy_timeout).or_failure()?;
         done
     }
 

@@ -85,5 +85,5 @@ pub(crate) fn open(place: &Place, settings: &SqliteSettings) -> Result<SqlitePri
     if found != Identity::New {
         identity::check_small_tables(&connection)?;
     }
-    Ok(SqlitePrimary { connection, place: place.clone(), busy_timeout: settings.busy_timeout })
+    Ok(SqlitePrimary { connection, place: place.clone(), settings: settings.clone() })
 }

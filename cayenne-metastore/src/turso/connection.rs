@@ -13,7 +13,7 @@ use super::connect;
 use super::failure::{OrFailure as _, applied_nothing, broken, contained, failure};
 use crate::place::Place;
 use crate::sql::failure::{while_busy, wrong_value};
-use crate::sql::{Connection, Primary, Row, Uncommitted, Value, statements};
+use crate::sql::{Backfill, Connection, Primary, Row, Uncommitted, Value, statements};
 
 /// How long a statement outside of a transaction is tried again because its view of the file had become old.
 const STALE_PATIENCE: Duration = Duration::from_secs(2);
@@ -188,6 +188,11 @@ pub(super) struct TursoPrimary {
 impl Primary for TursoPrimary {
     fn connection(&self) -> &dyn Connection {
         &self.connection
+    }
+
+    /// Turso writes back by itself, inside commits.
+    fn backfill(&self) -> Result<Option<Backfill>> {
+        Ok(None)
     }
 
     fn checkpoint(&self) -> Result<()> {
