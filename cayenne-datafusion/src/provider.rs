@@ -118,9 +118,8 @@ impl CayenneTable {
         let schema = self.table.schema();
         let filters = args.filters().unwrap_or_default();
         let columns = needed_columns(schema, args);
-        let all: Vec<Arc<DataFile>> = view.files().cloned().collect();
-        let (files_total, rows_total) = (all.len(), view.snapshot().stored_rows());
-        let kept = prune(all, schema, filters, state)?;
+        let (files_total, rows_total) = (view.files().len(), view.snapshot().stored_rows());
+        let kept = prune(&view, schema, filters, state)?;
         let statistics = statistics::of_files(kept.iter().map(AsRef::as_ref), schema, &columns)?;
         let files = kept.iter().map(|file| self.partitioned_file(file, &columns)).collect::<Result<Vec<_>>>()?;
         let metrics = PrunedCounts { files_total, rows_total, kept: &kept };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, BooleanArray, UInt64Array};
 use arrow_schema::SchemaRef;
 use cayenne_format::{ColumnStats, DataFile, Value};
+use cayenne_table::View;
 use datafusion::catalog::Session;
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::{Column, DFSchema, ScalarValue};
@@ -21,37 +22,38 @@ use crate::statistics::on_the_safe_side;
 ///
 /// A file whose statistics cannot tell is kept.
 pub(crate) fn prune(
-    files: Vec<Arc<DataFile>>,
+    view: &View,
     schema: &SchemaRef,
     filters: &[Expr],
     state: &dyn Session,
 ) -> Result<Vec<Arc<DataFile>>> {
-    let Some(filter) = conjunction(filters.iter().cloned()) else {
-        return Ok(files);
-    };
-    if files.is_empty() {
-        return Ok(files);
-    }
-    let filter = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(schema))?)?;
+    let filter = conjunction(filters.iter().cloned()).filter(|_| view.files().len() > 0);
+    let predicate = filter.map(|filter| predicate(filter, schema, state)).transpose()?.flatten();
     // A predicate that statistics can say nothing about keeps every file.
-    let Some(predicate) = PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema)).build(filter) else {
-        return Ok(files);
+    let Some(predicate) = predicate else {
+        return Ok(view.files().cloned().collect());
     };
+    let files: Vec<&DataFile> = view.files().map(AsRef::as_ref).collect();
     let statistics = StatsOfFiles::read(&files, schema, &predicate)?;
     let keep = predicate.prune(&statistics)?;
-    Ok(files.into_iter().zip(keep).filter_map(|(file, keep)| keep.then_some(file)).collect())
+    Ok(view.files().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| Arc::clone(file)).collect())
+}
+
+fn predicate(filter: Expr, schema: &SchemaRef, state: &dyn Session) -> Result<Option<Arc<PruningPredicate>>> {
+    let filter = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(schema))?)?;
+    Ok(PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema)).build(filter))
 }
 
 /// The statistics of the columns that one predicate asks for.
 struct StatsOfFiles<'a> {
-    files: &'a [Arc<DataFile>],
+    files: &'a [&'a DataFile],
     schema: &'a SchemaRef,
     columns: HashMap<usize, Vec<ColumnStats>>,
 }
 
 impl<'a> StatsOfFiles<'a> {
     /// Decodes the needed columns of all files, once.
-    fn read(files: &'a [Arc<DataFile>], schema: &'a SchemaRef, predicate: &PruningPredicate) -> Result<Self> {
+    fn read(files: &'a [&'a DataFile], schema: &'a SchemaRef, predicate: &PruningPredicate) -> Result<Self> {
         let needed: HashSet<usize> = datafusion::physical_expr::utils::collect_columns(predicate.orig_expr())
             .iter()
             .map(datafusion::physical_expr::expressions::Column::index)

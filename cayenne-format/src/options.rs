@@ -79,7 +79,13 @@ pub struct InlineOptions {
 impl Default for InlineOptions {
     fn default() -> Self {
         const MIB: u64 = 1024 * 1024;
-        Self { max_rows: 1024, max_bytes: MIB, flush_max_rows: 2048, flush_max_segments: 16, flush_max_bytes: 2 * MIB }
+        Self {
+            max_rows: 1024,
+            max_bytes: MIB,
+            flush_max_rows: 64 * 1024,
+            flush_max_segments: 256,
+            flush_max_bytes: 16 * MIB,
+        }
     }
 }
 
