@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use cayenne_format::TableOptions;
+use cayenne_table::{Backend, Synchronous};
 use clap::error::ErrorKind;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
@@ -25,6 +26,12 @@ pub(crate) struct Globals {
     /// The folder of the database
     #[arg(long, global = true, env = "CAYENNE_DB", default_value = "./cayenne-data", value_name = "PATH")]
     pub(crate) db: PathBuf,
+    /// The metastore of the database; turso needs a build with that feature
+    #[arg(long, global = true, env = "CAYENNE_METASTORE", default_value_t, value_name = "sqlite|turso", value_parser = parse_backend)]
+    pub(crate) metastore: Backend,
+    /// When a write counts as done: on stable storage, or once the system has it, so that a power cut may take the last ones
+    #[arg(long, global = true, value_enum, env = "CAYENNE_DURABILITY", default_value_t)]
+    pub(crate) durability: Durability,
     /// How rows are printed
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: Format,
@@ -50,6 +57,25 @@ impl Globals {
             (false, 0) => "warn",
             (false, 1) => "info",
             (false, _) => "debug",
+        }
+    }
+}
+
+/// When a write counts as done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Durability {
+    /// When it survives a power cut
+    #[default]
+    Full,
+    /// When it survives the end of the process
+    Relaxed,
+}
+
+impl Durability {
+    pub(crate) fn synchronous(self) -> Synchronous {
+        match self {
+            Self::Full => Synchronous::Full,
+            Self::Relaxed => Synchronous::Normal,
         }
     }
 }
@@ -240,6 +266,10 @@ fn parse_option(text: &str) -> Result<(String, String), clap::Error> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(clap::Error::raw(ErrorKind::ValueValidation, "write it as name=value")),
     }
+}
+
+fn parse_backend(text: &str) -> Result<Backend, String> {
+    text.parse().map_err(|error: cayenne_format::Error| error.way_to_mend().unwrap_or_default().to_owned())
 }
 
 /// Reads a length of time as the options of a table do; returns seconds.

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use cayenne_format::{Error, path};
-use cayenne_table::{Access, Database};
+use cayenne_table::{Access, Database, DatabaseSettings};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::SessionContext;
@@ -72,7 +72,10 @@ pub(crate) async fn with_engine(
 
 async fn open(globals: &Globals, access: Access) -> Result<Engine, Failure> {
     let pool = memory_pool(globals.memory_limit);
-    let database = Database::builder(&globals.db).access(access).memory(Arc::clone(&pool)).open().await?;
+    let mut settings = DatabaseSettings { backend: globals.metastore, ..DatabaseSettings::default() };
+    settings.metastore.synchronous = globals.durability.synchronous();
+    let builder = Database::builder(&globals.db).access(access).settings(settings).memory(Arc::clone(&pool));
+    let database = builder.open().await?;
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
     let config = cayenne_datafusion::recommended_config(threads(globals));
     let session = cayenne_datafusion::session(config, runtime, &database)?;

@@ -11,6 +11,8 @@ use crate::{ContentHash, FileId, PartitionValue, ReaderId, Sequence, TableId, Ta
 pub const METADATA_FOLDER: &str = "metadata";
 /// The file of the SQLite metastore.
 pub const METASTORE_FILE: &str = "cayenne.db";
+/// The file of the Turso metastore.
+pub const TURSO_METASTORE_FILE: &str = "cayenne-turso.db";
 /// The folder, below [`METADATA_FOLDER`], where processes tell which snapshots they read.
 pub const READERS_FOLDER: &str = "readers";
 /// The folder of the table folders, below the root of a database.

@@ -21,12 +21,6 @@ impl<T> Task<T> {
     pub fn stop(&self) {
         self.0.abort();
     }
-
-    /// Says whether the task has come to an end.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.0.is_finished()
-    }
 }
 
 impl<T> Drop for Task<T> {

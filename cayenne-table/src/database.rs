@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cayenne_format::{Environment, Error, ErrorKind, Result, TableId, TableName, TableOptions, path};
-use cayenne_metastore::{Metastore, SqliteMetastore, SqliteSettings, TableKey, TableRecord};
+use cayenne_metastore::{Metastore, SqliteSettings, TableKey, TableRecord};
 use cayenne_storage::{Fs, LocalFs, Storage, StorageSettings};
 use datafusion_execution::memory_pool::{MemoryPool, UnboundedMemoryPool};
 use parking_lot::Mutex;
 
+use crate::backend::{self, Backend};
 use crate::readers::ReaderRegistry;
 use crate::shared::Shared;
 use crate::{Table, View};
@@ -29,7 +30,9 @@ pub enum Access {
 /// Numbers of a process that uses a database.
 #[derive(Clone, Debug)]
 pub struct DatabaseSettings {
-    /// Of the metastore.
+    /// Which metastore keeps the tables. A database is made with one of them and stays with it.
+    pub backend: Backend,
+    /// Of the metastore, whichever it is.
     pub metastore: SqliteSettings,
     /// Of the files.
     pub storage: StorageSettings,
@@ -43,6 +46,7 @@ pub struct DatabaseSettings {
 impl Default for DatabaseSettings {
     fn default() -> Self {
         Self {
+            backend: Backend::default(),
             metastore: SqliteSettings::default(),
             storage: StorageSettings::default(),
             poll_interval: Duration::from_secs(1),
@@ -115,7 +119,7 @@ impl DatabaseBuilder {
         self.prepare_folders().map_err(|error| error.with("database", self.root.display()))?;
         let metastore = match &self.metastore {
             Some(metastore) => Arc::clone(metastore),
-            None => self.open_metastore().await?,
+            None => backend::open(&self.root, self.access, &self.settings, &self.environment).await?,
         };
         let storage = Storage::new(
             self.root.join(path::DATA_FOLDER),
@@ -157,17 +161,6 @@ impl DatabaseBuilder {
         // The name of a new root is kept by the folder above it.
         let above = self.root.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
         self.fs.sync_dir(above).map_err(cannot_open)
-    }
-
-    async fn open_metastore(&self) -> Result<Arc<dyn Metastore>> {
-        let path = self.root.join(path::METADATA_FOLDER).join(path::METASTORE_FILE);
-        let steps = Arc::clone(&self.environment.steps);
-        let settings = self.settings.metastore.clone();
-        let metastore = match self.access {
-            Access::ReadWrite => SqliteMetastore::open(&path, settings, steps).await?,
-            Access::ReadOnly => SqliteMetastore::open_read_only(&path, settings).await?,
-        };
-        Ok(Arc::new(metastore))
     }
 }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use cayenne_format::{DataFile, ErrorKind, InlineOptions, Operation, Result, Sequence, TableOptions};
-use cayenne_storage::{RowStream, WriteRequest, inline_rows, task};
+use cayenne_storage::{RowStream, WriteRequest, inline_rows};
 use futures::{StreamExt as _, stream};
 
-use crate::Table;
 use crate::publish::Replaced;
 use crate::together::{Unnamed, publish_files};
+use crate::{Table, task};
 
 /// With this many inline bytes, which every reader holds in memory, a write becomes files however small it is: so a table
 /// stays bounded even if it cannot be flushed as fast as it is written.
@@ -84,8 +84,12 @@ impl Table {
             return;
         }
         let mut flushing = table.flushing.lock();
-        if flushing.as_ref().is_none_or(task::Task::is_finished) {
-            *flushing = Some(task::spawn(Arc::clone(table).flush_while_full()));
+        if flushing.as_ref().is_some_and(|flushing| !flushing.has_ended()) {
+            return;
+        }
+        match task::in_background("cayenne-flush", Arc::clone(table).flush_while_full()) {
+            Ok(background) => *flushing = Some(background),
+            Err(error) => tracing::warn!(%error, table = %table.name(), "inline rows were not flushed"),
         }
     }
 
@@ -106,10 +110,8 @@ impl Table {
     /// Waits for a flush that goes on in the background.
     pub(crate) async fn end_flush(&self) {
         let flushing = self.flushing.lock().take();
-        if let Some(flushing) = flushing
-            && let Err(error) = flushing.await
-        {
-            tracing::warn!(%error, table = %self.name(), "a flush was broken off");
+        if let Some(flushing) = flushing {
+            flushing.end().await;
         }
     }
 

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod backend;
 mod check;
 mod collect;
 mod create;
@@ -19,6 +20,7 @@ mod view;
 mod write;
 mod writer;
 
+pub use backend::Backend;
 pub use check::{CheckDepth, CheckReport, Problem};
 pub use collect::{Collected, Finding};
 pub use database::{Access, Database, DatabaseBuilder, DatabaseSettings};
@@ -31,3 +33,5 @@ pub use table::Table;
 pub use together::TableWrite;
 pub use view::{PinnedView, View};
 pub use write::Written;
+
+pub use cayenne_metastore::Synchronous;

@@ -10,12 +10,12 @@ use arc_swap::ArcSwap;
 use arrow_schema::SchemaRef;
 use cayenne_format::{CommitRecord, DataFile, Error, Result, Sequence, TableId, TableName, TableOptions};
 use cayenne_metastore::{TableKey, TableRecord};
-use cayenne_storage::task::Task;
 use cayenne_storage::{DataFileReader, LoadBlocks, ReadCounters, ReadRequest, RowStream, Storage};
 use tokio::sync::{Mutex, RwLock};
 
 use crate::pin::Pins;
 use crate::shared::{BlocksOf, Shared};
+use crate::task::Background;
 use crate::writer::WriterState;
 use crate::{PinnedView, Recovery, View};
 
@@ -36,7 +36,7 @@ pub struct Table {
     pub(crate) unnamed_files: Arc<RwLock<()>>,
     pub(crate) pins: Pins,
     /// The flush that goes on in the background, or the last one that did.
-    pub(crate) flushing: parking_lot::Mutex<Option<Task<()>>>,
+    pub(crate) flushing: parking_lot::Mutex<Option<Background>>,
     /// What became of the staged commits that were found when this process became the writer.
     pub(crate) recovery: parking_lot::Mutex<Recovery>,
     checked_at_ms: AtomicU64,

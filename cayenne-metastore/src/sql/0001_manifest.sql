@@ -84,13 +84,17 @@ CREATE TABLE data_file (
     digest           BLOB    NOT NULL CHECK (length(digest) = 16),
     path             TEXT,
     partition_values BLOB    NOT NULL,
-    column_stats     BLOB    NOT NULL,
-    inline_bytes     BLOB,
-    CHECK ((path IS NULL) <> (inline_bytes IS NULL))
+    column_stats     BLOB    NOT NULL
 ) STRICT;
 
 CREATE UNIQUE INDEX data_file_by_id ON data_file (table_id, id, added_at);
 CREATE INDEX data_file_by_time ON data_file (table_id, removed_at, added_at);
+
+-- The rows of a data file without a path. Apart from it, because a change of a row of SQLite writes all of it anew.
+CREATE TABLE inline_rows (
+    file_key INTEGER PRIMARY KEY REFERENCES data_file (file_key) ON DELETE CASCADE,
+    bytes    BLOB    NOT NULL
+) STRICT;
 
 -- Apart from the data files, because only a scan of a file needs them: opening a table never loads them.
 CREATE TABLE data_file_blocks (

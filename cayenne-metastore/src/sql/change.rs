@@ -183,11 +183,13 @@ impl Next<'_> {
                 path,
                 partition.as_ref(),
                 file.stats.as_bytes().as_ref(),
-                inline,
             ],
         )?;
         self.manifest = self.manifest.wrapping_add(digest);
         let key = self.connection.last_key();
+        if let Some(rows) = inline {
+            self.execute(statements::INSERT_INLINE_ROWS, values![key, rows])?;
+        }
         let checksums = new.blocks.encode();
         let digest = load::digest_of_blocks(self.table, file.id, &checksums);
         self.execute(statements::INSERT_BLOCKS, values![key, checksums.as_slice(), &digest.to_be_bytes()])

@@ -99,19 +99,24 @@ pub(crate) const COMMITS: &str = "SELECT sequence, id, operation, made_at, files
     rows_hidden, manifest, parent, chain FROM commit_log WHERE table_id = ?1 AND sequence >= ?2 ORDER BY sequence";
 
 pub(crate) const INSERT_FILE: &str = "INSERT INTO data_file
-    (table_id, id, added_at, row_count, byte_count, content_hash, digest, path, partition_values, column_stats,
-     inline_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    (table_id, id, added_at, row_count, byte_count, content_hash, digest, path, partition_values, column_stats)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+pub(crate) const INSERT_INLINE_ROWS: &str = "INSERT INTO inline_rows (file_key, bytes) VALUES (?1, ?2)";
 pub(crate) const LIVE_FILE: &str = "SELECT file_key, added_at, digest FROM data_file INDEXED BY data_file_by_id
     WHERE table_id = ?1 AND id = ?2 AND removed_at IS NULL";
 pub(crate) const END_FILE: &str = "UPDATE data_file SET removed_at = ?2 WHERE file_key = ?1";
 pub(crate) const DELETE_FILE: &str = "DELETE FROM data_file WHERE file_key = ?1";
 pub(crate) const FILES_AT: &str = "
     SELECT file_key, id, added_at, row_count, byte_count, content_hash, digest, path, partition_values, column_stats,
-        inline_bytes FROM data_file INDEXED BY data_file_by_time
+        CASE WHEN path IS NULL THEN
+            (SELECT bytes FROM inline_rows WHERE inline_rows.file_key = data_file.file_key) END
+        FROM data_file INDEXED BY data_file_by_time
         WHERE table_id = ?1 AND removed_at IS NULL AND added_at <= ?2
     UNION ALL
     SELECT file_key, id, added_at, row_count, byte_count, content_hash, digest, path, partition_values, column_stats,
-        inline_bytes FROM data_file INDEXED BY data_file_by_time
+        CASE WHEN path IS NULL THEN
+            (SELECT bytes FROM inline_rows WHERE inline_rows.file_key = data_file.file_key) END
+        FROM data_file INDEXED BY data_file_by_time
         WHERE table_id = ?1 AND removed_at > ?2 AND added_at <= ?2";
 
 pub(crate) const INSERT_BLOCKS: &str = "INSERT INTO data_file_blocks (file_key, checksums, digest) VALUES (?1, ?2, ?3)";

@@ -98,8 +98,9 @@ async fn every_changed_value_of_a_row_is_found() {
         ("commit_log", "id operation made_at files_added files_removed rows_added rows_hidden manifest parent chain"),
         (
             "data_file",
-            "id added_at removed_at row_count byte_count content_hash digest path partition_values column_stats inline_bytes",
+            "id added_at removed_at row_count byte_count content_hash digest path partition_values column_stats",
         ),
+        ("inline_rows", "bytes"),
         ("data_file_blocks", "checksums digest"),
         ("deletion", "id file_key added_at removed_at row_count digest path inline_bytes"),
         ("tombstone_file", "id added_at removed_at key_count digest path inline_bytes"),
@@ -133,6 +134,7 @@ async fn every_lost_row_is_found() {
     let (sound, _) = sound(folder.path()).await;
     for (table, key) in [
         ("data_file", "file_key"),
+        ("inline_rows", "file_key"),
         ("deletion", "deletion_key"),
         ("tombstone_file", "tombstone_key"),
         ("commit_log", "sequence"),

@@ -9,6 +9,7 @@
     reason = "tests reach files directly, and a panic is how a test fails"
 )]
 
+mod backend;
 mod cancel;
 mod collect;
 mod cost;
