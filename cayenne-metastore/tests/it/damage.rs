@@ -117,7 +117,7 @@ async fn every_changed_value_of_a_row_is_found() {
                 "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; UPDATE {table} SET {column} =
                     CASE typeof({column}) WHEN 'integer' THEN {column} + 1 WHEN 'text' THEN {column} || 'x'
                     WHEN 'blob' THEN CAST(substr({column}, 2) || x'07' AS BLOB) END
-                WHERE rowid = (SELECT rowid FROM {table} WHERE {column} IS NOT NULL LIMIT 1)"
+                WHERE rowid = (SELECT rowid FROM {table} WHERE length({column}) > 0 LIMIT 1)"
             );
             connection.execute_batch(&change).unwrap_or_else(|error| panic!("{table}.{column}: {error}"));
             assert_eq!(connection.changes(), 1, "{table}.{column} has no value to change");
