@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
-use arrow_schema::SchemaRef;
 use cayenne_format::DataFile;
-use cayenne_storage::inline_rows;
+use cayenne_table::Table;
 use datafusion::arrow::compute::filter_record_batch;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileOpenFuture, FileSource};
@@ -23,7 +22,7 @@ use crate::error::external;
 /// What a scan wants of the rows of an inline data file.
 #[derive(Clone)]
 pub(crate) struct InlineScan {
-    schema: SchemaRef,
+    table: Arc<Table>,
     filter: Option<Arc<dyn PhysicalExpr>>,
     projection: Option<ProjectionExprs>,
 }
@@ -31,14 +30,10 @@ pub(crate) struct InlineScan {
 impl InlineScan {
     /// Returns what `source` was told, but for filters that change while the query runs: the operators that make them
     /// drop those rows themselves, and there are few of them here.
-    pub(crate) fn new(source: &dyn FileSource) -> Self {
+    pub(crate) fn new(table: Arc<Table>, source: &dyn FileSource) -> Self {
         let filter = source.filter();
         let lasting = filter.iter().flat_map(split_conjunction).filter(|conjunct| !is_dynamic(conjunct)).cloned();
-        Self {
-            schema: Arc::clone(source.table_schema().table_schema()),
-            filter: conjunction_opt(lasting),
-            projection: source.projection().cloned(),
-        }
+        Self { table, filter: conjunction_opt(lasting), projection: source.projection().cloned() }
     }
 
     /// Opens one inline data file.
@@ -52,18 +47,22 @@ impl InlineScan {
         future::ready(Ok(stream::once(rows).boxed())).boxed()
     }
 
-    fn rows(&self, inline: &DataFile) -> Result<RecordBatch> {
-        let rows = inline_rows(inline, &self.schema).map_err(external)?;
+    fn rows(&self, inline: &Arc<DataFile>) -> Result<RecordBatch> {
+        let rows = self.table.inline_rows(inline).map_err(external)?;
         let kept = match &self.filter {
             None => rows,
             Some(filter) => {
                 let passes = filter.evaluate(&rows)?.into_array(rows.num_rows())?;
-                filter_record_batch(&rows, passes.as_boolean())?
+                match passes.as_boolean() {
+                    passes if passes.true_count() == rows.num_rows() => rows,
+                    passes if passes.true_count() == 0 => rows.slice(0, 0),
+                    passes => filter_record_batch(&rows, passes)?,
+                }
             }
         };
         match &self.projection {
             None => Ok(kept),
-            Some(projection) => projection.make_projector(&self.schema)?.project_batch(&kept),
+            Some(projection) => projection.make_projector(self.table.schema())?.project_batch(&kept),
         }
     }
 }

@@ -124,7 +124,7 @@ impl CayenneTable {
         let files = kept.iter().map(|file| self.partitioned_file(file, &columns)).collect::<Result<Vec<_>>>()?;
         let metrics = PrunedCounts { files_total, rows_total, kept: &kept };
         let scanned = Scanned {
-            table: self.table.name().to_string(),
+            table: Arc::clone(&self.table),
             sequence: view.sequence(),
             files_kept: files.len(),
             files_total,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow_schema::Schema;
 use cayenne_format::Sequence;
 use cayenne_storage::DecodeMemory;
-use cayenne_table::PinnedView;
+use cayenne_table::{PinnedView, Table};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::listing::PartitionedFile;
@@ -33,7 +33,7 @@ use crate::reader::{FirstError, ScannedFile};
 /// What a scan reads, decided once.
 #[derive(Debug)]
 pub(crate) struct Scanned {
-    pub(crate) table: String,
+    pub(crate) table: Arc<Table>,
     pub(crate) sequence: Sequence,
     pub(crate) files_kept: usize,
     pub(crate) files_total: usize,
@@ -82,7 +82,7 @@ impl FileSource for CayenneSource {
     ) -> Result<Arc<dyn FileOpener>> {
         let inner = self.inner.create_file_opener(object_store, base_config, partition)?;
         let columns = Arc::new(self.decoded_columns()?);
-        let inline = InlineScan::new(self.inner.as_ref());
+        let inline = InlineScan::new(Arc::clone(&self.scanned.table), self.inner.as_ref());
         Ok(Arc::new(CayenneOpener { inner, scanned: Arc::clone(&self.scanned), columns, inline }))
     }
 
@@ -112,6 +112,7 @@ impl FileSource for CayenneSource {
 
     fn fmt_extra(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Scanned { table, sequence, files_kept, files_total, .. } = self.scanned.as_ref();
+        let table = table.name();
         match t {
             DisplayFormatType::TreeRender => {
                 writeln!(f, "table={table}")?;
@@ -190,7 +191,7 @@ impl FileOpener for CayenneOpener {
         let opened = self.inner.open(file)?;
         let (scanned, columns) = (Arc::clone(&self.scanned), Arc::clone(&self.columns));
         Ok(async move {
-            let consumer = format!("cayenne.scan {}", scanned.table);
+            let consumer = format!("cayenne.scan {}", scanned.table.name());
             let mut memory = DecodeMemory::take(&scanned.memory, &consumer, &columns, rows).map_err(external)?;
             let stream = opened.await.map_err(|error| scanned.failure.or(error))?;
             let charged = stream.map(move |batch| {

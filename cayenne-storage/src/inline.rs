@@ -1,20 +1,70 @@
 //! The rows of inline data files on their way back from the metastore.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
 use arrow_array::{Array, RecordBatch, RecordBatchOptions};
 use arrow_buffer::Buffer;
 use arrow_ipc::reader::StreamDecoder;
 use arrow_schema::{ArrowError, SchemaRef};
-use cayenne_format::{ContentHash, DataFile, Error, FrameKind, Location, Result, open};
+use cayenne_format::{ContentHash, DataFile, Error, FileId, FrameKind, Location, Result, open};
+use parking_lot::Mutex;
 
-/// Returns the rows of an inline data file, as one batch of `schema`, the stored schema of its table.
+use crate::storage::Storage;
+
+impl Storage {
+    /// Returns the rows of an inline data file, as one batch of `schema`, the stored schema of its table.
+    ///
+    /// The batch shares its memory with the record of the file, and is kept as long as somebody has the record.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) with the code `damaged-file` if the bytes are not what
+    /// was written; [`ErrorKind::Unsupported`](cayenne_format::ErrorKind::Unsupported) if a newer Cayenne has written
+    /// them.
+    pub fn inline_rows(&self, file: &Arc<DataFile>, schema: &SchemaRef) -> Result<RecordBatch> {
+        if let Some(rows) = self.inline().get(file) {
+            return Ok(rows);
+        }
+        let rows = inline_rows(file, schema)?;
+        self.inline().insert(file, rows.clone());
+        Ok(rows)
+    }
+}
+
+/// Decoded rows of inline data files.
 ///
-/// The batch shares its memory with the record of the file.
-///
-/// # Errors
-///
-/// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) with the code `damaged-file` if the bytes are not what was
-/// written; [`ErrorKind::Unsupported`](cayenne_format::ErrorKind::Unsupported) if a newer Cayenne has written them.
-pub fn inline_rows(file: &DataFile, schema: &SchemaRef) -> Result<RecordBatch> {
+/// A batch costs little memory besides that of the record whose bytes it shows; so it is kept until the record has gone.
+#[derive(Debug, Default)]
+pub(crate) struct InlineCache(Mutex<Decoded>);
+
+#[derive(Debug, Default)]
+struct Decoded {
+    files: HashMap<FileId, (Weak<DataFile>, RecordBatch)>,
+    /// With so many files, those whose records have gone are looked for.
+    full: usize,
+}
+
+impl InlineCache {
+    fn get(&self, file: &Arc<DataFile>) -> Option<RecordBatch> {
+        let decoded = self.0.lock();
+        let (of, rows) = decoded.files.get(&file.id)?;
+        // A record that only has the same id, as a damaged one may, has rows of its own.
+        std::ptr::eq(of.as_ptr(), Arc::as_ptr(file)).then(|| rows.clone())
+    }
+
+    fn insert(&self, file: &Arc<DataFile>, rows: RecordBatch) {
+        let mut decoded = self.0.lock();
+        if decoded.files.len() >= decoded.full {
+            decoded.files.retain(|_, (of, _)| of.strong_count() > 0);
+            decoded.full = 2 * decoded.files.len() + 16;
+        }
+        decoded.files.insert(file.id, (Arc::downgrade(file), rows));
+    }
+}
+
+/// Returns the rows of an inline data file, decoded anew.
+fn inline_rows(file: &DataFile, schema: &SchemaRef) -> Result<RecordBatch> {
     let facts = |error: Error| error.with("file", file.id);
     let damaged = || Error::corrupt("inline rows are not those of their table").code("damaged-file");
     let Location::Inline(bytes) = &file.location else {
@@ -48,4 +98,39 @@ fn decode(mut bytes: Buffer) -> Result<Option<RecordBatch>, ArrowError> {
     let first = decoder.decode(&mut bytes)?;
     let more = decoder.decode(&mut bytes)?;
     Ok(first.filter(|_| more.is_none()))
+}
+
+#[cfg(test)]
+mod tests {
+    use cayenne_format::{FileStats, Sequence};
+
+    use super::*;
+
+    fn file(number: u8) -> Arc<DataFile> {
+        Arc::new(DataFile {
+            id: FileId::from_bytes([number; 16]),
+            location: Location::Inline(vec![].into()),
+            rows: 0,
+            bytes: 0,
+            hash: ContentHash::of(&[]),
+            partition: vec![],
+            stats: FileStats::new(&[]),
+            added_at: Sequence::ZERO,
+        })
+    }
+
+    #[test]
+    fn rows_are_kept_as_long_as_their_record() {
+        let cache = InlineCache::default();
+        let rows = || RecordBatch::new_empty(Arc::new(arrow_schema::Schema::empty()));
+        let kept = file(0);
+        cache.insert(&kept, rows());
+        assert!(cache.get(&kept).is_some());
+        assert!(cache.get(&file(0)).is_none(), "another record of the same id has rows of its own");
+        for number in 1..200 {
+            cache.insert(&file(number), rows());
+        }
+        assert!(cache.0.lock().files.len() < 40, "records that have gone take their rows along");
+        assert!(cache.get(&kept).is_some());
+    }
 }

@@ -22,7 +22,6 @@ pub use decode_memory::{DecodeMemory, SPLITS_AHEAD, row_bytes};
 pub use error::find_error;
 pub use folder::Orphan;
 pub use fs::{Entry, FileLock, Fs, ReadFile, WriteFile};
-pub use inline::inline_rows;
 pub use local::LocalFs;
 pub use normalise::normalise;
 pub use reader::{DataFileReader, ReadCounters, ReadRequest};

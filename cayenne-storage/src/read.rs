@@ -19,7 +19,7 @@ use vortex::session::VortexSession;
 use crate::decode_memory::{DecodeMemory, SPLITS_AHEAD};
 use crate::error::from_vortex;
 use crate::fs::ReadFile;
-use crate::inline::{inline_rows, verify_inline};
+use crate::inline::verify_inline;
 use crate::reader::{ReadRequest, open_data_file};
 use crate::storage::Storage;
 use crate::task;
@@ -42,7 +42,7 @@ impl Storage {
     pub async fn read(&self, request: ReadRequest, schema: SchemaRef) -> Result<RowStream> {
         let of = Origin { table: request.table, file: request.file.id };
         if request.file.is_inline() {
-            let rows = inline_rows(&request.file, &schema).map_err(|error| error.with("table", request.table));
+            let rows = self.inline_rows(&request.file, &schema).map_err(|error| error.with("table", request.table));
             return Ok(stream::once(future::ready(rows)).boxed());
         }
         let open = self.session().open_options().with_file_size(request.file.bytes).open(self.reader(request));

@@ -14,6 +14,7 @@ use vortex::session::VortexSession;
 use crate::blocks::BlockCache;
 use crate::cache::{CacheCounters, SegmentCache};
 use crate::fs::Fs;
+use crate::inline::InlineCache;
 use crate::reader::{DataFileReader, ReadRequest};
 
 /// How the storage of a process works.
@@ -44,6 +45,7 @@ pub struct Storage {
     session: VortexSession,
     segments: Arc<SegmentCache>,
     blocks: Arc<BlockCache>,
+    inline: InlineCache,
 }
 
 impl Storage {
@@ -58,7 +60,17 @@ impl Storage {
     ) -> Self {
         let segments = Arc::new(SegmentCache::new(settings.segment_cache_bytes));
         let session = VortexSession::default().with_tokio();
-        Self { root, fs, environment, memory, settings, session, segments, blocks: Arc::new(BlockCache::new()) }
+        Self {
+            root,
+            fs,
+            environment,
+            memory,
+            settings,
+            session,
+            segments,
+            blocks: Arc::new(BlockCache::new()),
+            inline: InlineCache::default(),
+        }
     }
 
     /// Returns the Vortex session that files are written and read with.
@@ -122,6 +134,10 @@ impl Storage {
 
     pub(crate) fn segments(&self) -> &Arc<SegmentCache> {
         &self.segments
+    }
+
+    pub(crate) fn inline(&self) -> &InlineCache {
+        &self.inline
     }
 
     pub(crate) fn blocks(&self) -> &Arc<BlockCache> {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use cayenne_format::{DataFile, ErrorKind, InlineOptions, Operation, Result, Sequence, TableOptions};
-use cayenne_storage::{RowStream, WriteRequest, inline_rows};
+use cayenne_storage::{RowStream, WriteRequest};
 use futures::{StreamExt as _, stream};
 
 use crate::publish::Replaced;
@@ -73,9 +74,18 @@ impl Table {
     }
 
     /// Returns the rows of inline files, in the order in which the files were written.
-    fn rows_of(&self, files: Vec<Arc<DataFile>>) -> RowStream {
-        let schema = Arc::clone(self.schema());
-        stream::iter(files).map(move |file| inline_rows(&file, &schema)).boxed()
+    fn rows_of(self: &Arc<Self>, files: Vec<Arc<DataFile>>) -> RowStream {
+        let table = Arc::clone(self);
+        stream::iter(files).map(move |file| table.inline_rows(&file)).boxed()
+    }
+
+    /// Returns the rows of an inline data file.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt` if the bytes are not what was written.
+    pub fn inline_rows(&self, file: &Arc<DataFile>) -> Result<RecordBatch> {
+        self.shared.storage.inline_rows(file, self.schema()).map_err(|error| error.with("table", self.name()))
     }
 
     /// Begins to flush in the background if the inline rows have passed a limit and nobody flushes them yet.
