@@ -7,7 +7,7 @@ use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use cayenne_format::DataFile;
 use cayenne_table::Table;
-use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::compute::{concat_batches, filter_record_batch};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileOpenFuture, FileSource};
 use datafusion::error::Result;
@@ -18,6 +18,14 @@ use futures::{FutureExt, StreamExt, future, stream};
 
 use crate::dynamic_filter::is_dynamic;
 use crate::error::external;
+
+/// Rows of inline data files are handed on in batches of at least this many: an operator does not work for a thousand
+/// rows.
+const BATCH_ROWS: usize = 8 * 1024;
+
+/// Inline data files that are scanned together.
+#[derive(Clone, Debug)]
+pub(crate) struct InlineFiles(pub(crate) Arc<[Arc<DataFile>]>);
 
 /// What a scan wants of the rows of an inline data file.
 #[derive(Clone)]
@@ -36,15 +44,32 @@ impl InlineScan {
         Self { table, filter: conjunction_opt(lasting), projection: source.projection().cloned() }
     }
 
-    /// Opens one inline data file.
-    pub(crate) fn open(&self, inline: &Arc<DataFile>, file: &PartitionedFile) -> FileOpenFuture {
+    /// Opens inline data files.
+    pub(crate) fn open(&self, files: &InlineFiles, file: &PartitionedFile) -> FileOpenFuture {
         // A scan may be cut into ranges of bytes; the rows belong to the one that has the first byte.
-        if file.range.as_ref().is_some_and(|range| range.start > 0) {
-            return future::ready(Ok(stream::empty().boxed())).boxed();
+        let is_mine = file.range.as_ref().is_none_or(|range| range.start == 0);
+        let files: Arc<[Arc<DataFile>]> = if is_mine { Arc::clone(&files.0) } else { Arc::new([]) };
+        let scan = self.clone();
+        let mut next = 0;
+        let batches = stream::iter(std::iter::from_fn(move || scan.batch(&files, &mut next).transpose()));
+        future::ready(Ok(batches.boxed())).boxed()
+    }
+
+    /// Returns the next rows, put together to batches that are worth handing on.
+    fn batch(&self, files: &[Arc<DataFile>], next: &mut usize) -> Result<Option<RecordBatch>> {
+        let mut gathered: Vec<RecordBatch> = Vec::new();
+        let mut rows = 0;
+        while let Some(file) = files.get(*next).filter(|_| rows < BATCH_ROWS) {
+            *next += 1;
+            let batch = self.rows(file)?;
+            rows += batch.num_rows();
+            gathered.push(batch);
         }
-        let (scan, inline) = (self.clone(), Arc::clone(inline));
-        let rows = async move { scan.rows(&inline) };
-        future::ready(Ok(stream::once(rows).boxed())).boxed()
+        match gathered.as_slice() {
+            [] => Ok(None),
+            [only] => Ok(Some(only.clone())),
+            [first, ..] => Ok(Some(concat_batches(&first.schema(), &gathered)?)),
+        }
     }
 
     fn rows(&self, inline: &Arc<DataFile>) -> Result<RecordBatch> {

@@ -25,6 +25,7 @@ use vortex_datafusion::VortexSource;
 use crate::converter::SameAnswers;
 use crate::dynamic_filter::{self, DynamicFilterCounts, Trust};
 use crate::error::external;
+use crate::inline_scan::InlineFiles;
 use crate::prune::prune;
 use crate::reader::{FirstError, Readers, ScannedFile};
 use crate::source::{CayenneSource, Scanned};
@@ -109,6 +110,30 @@ impl CayenneTable {
             .with_statistics(Arc::new(statistics::of_file(file, schema, columns)?)))
     }
 
+    /// Returns the files of a scan. Inline ones are small and many: a scan takes them in as few as there are partitions.
+    fn partitioned_files(
+        &self,
+        kept: &[Arc<DataFile>],
+        columns: &[usize],
+        partitions: usize,
+    ) -> Result<Vec<PartitionedFile>> {
+        let (inline, stored): (Vec<_>, Vec<_>) = kept.iter().cloned().partition(|file| file.is_inline());
+        let mut files = stored.iter().map(|file| self.partitioned_file(file, columns)).collect::<Result<Vec<_>>>()?;
+        for together in inline.chunks(inline.len().div_ceil(partitions).max(1)) {
+            files.push(self.inline_files(together, columns)?);
+        }
+        Ok(files)
+    }
+
+    fn inline_files(&self, together: &[Arc<DataFile>], columns: &[usize]) -> Result<PartitionedFile> {
+        let first = together.first().map(|file| file.id.to_string()).unwrap_or_default();
+        let bytes = together.iter().map(|file| file.bytes).sum();
+        let statistics = statistics::of_files(together.iter().map(AsRef::as_ref), self.table.schema(), columns)?;
+        Ok(PartitionedFile::new(format!("{}/inline-{first}", self.table.record().location), bytes)
+            .with_extension(InlineFiles(together.into()))
+            .with_statistics(Arc::new(statistics)))
+    }
+
     fn scan_plan(
         &self,
         state: &dyn Session,
@@ -121,12 +146,13 @@ impl CayenneTable {
         let (files_total, rows_total) = (view.files().len(), view.snapshot().stored_rows());
         let kept = prune(&view, schema, filters, state)?;
         let statistics = statistics::of_files(kept.iter().map(AsRef::as_ref), schema, &columns)?;
-        let files = kept.iter().map(|file| self.partitioned_file(file, &columns)).collect::<Result<Vec<_>>>()?;
+        let partitions = state.config().target_partitions();
+        let files = self.partitioned_files(&kept, &columns, partitions)?;
         let metrics = PrunedCounts { files_total, rows_total, kept: &kept };
         let scanned = Scanned {
             table: Arc::clone(&self.table),
             sequence: view.sequence(),
-            files_kept: files.len(),
+            files_kept: kept.len(),
             files_total,
             failure: FirstError::default(),
             memory: Arc::clone(&state.runtime_env().memory_pool),
@@ -134,7 +160,7 @@ impl CayenneTable {
         };
         let source = self.source(state, scanned, &metrics);
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
-            .with_file_groups(groups_of(files, state.config().target_partitions()))
+            .with_file_groups(groups_of(files, partitions))
             .with_statistics(statistics)
             .with_projection_indices(args.projection().map(<[usize]>::to_vec))?
             // Vortex counts the limit after dynamic filters. Any rows will do, because a scan declares no order.

@@ -182,9 +182,7 @@ struct CayenneOpener {
 
 impl FileOpener for CayenneOpener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
-        if let Some(ScannedFile(inline)) = file.extension()
-            && inline.is_inline()
-        {
+        if let Some(inline) = file.extension() {
             return Ok(self.inline.open(inline, &file));
         }
         let rows = rows_of(&file);
