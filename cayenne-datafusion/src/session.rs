@@ -57,7 +57,8 @@ pub fn recommended_config(partitions: NonZeroUsize) -> SessionConfig {
 /// Installs Cayenne in a session that is being built.
 pub trait SessionStateBuilderExt {
     /// Adds the catalog [`CATALOG`] with the tables of `database`, `STORED AS CAYENNE`, the functions `cayenne_at`,
-    /// `cayenne_flush`, `cayenne_expire` and `cayenne_collect`, and the guard that refuses `FOR … AS OF`. Call it after `with_config` and `with_default_features`.
+    /// `cayenne_flush`, `cayenne_expire` and `cayenne_collect`, and the guard that refuses `FOR … AS OF`. Call it after
+    /// `with_config` and `with_default_features`.
     ///
     /// It switches `optimizer.enable_aggregate_dynamic_filter_pushdown` off in the settings of the builder: with it,
     /// DataFusion 55 prunes files by the minimum or maximum found so far even where another column of the aggregation

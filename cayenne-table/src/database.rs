@@ -23,7 +23,8 @@ pub enum Access {
     /// Read everything, and become the writer of a table with the first write to it.
     #[default]
     ReadWrite,
-    /// Read, and see what other processes commit. No file is made.
+    /// Read, and see what other processes commit. The only files made are those that tell writers what is read, in
+    /// `metadata/readers`; without permission to make them reading works too.
     ReadOnly,
 }
 

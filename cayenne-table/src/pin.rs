@@ -33,6 +33,8 @@ struct Readers {
 struct Count {
     pins: usize,
     announced: bool,
+    /// It was found that the snapshot is kept since the others could know of it: so it stays.
+    is_safe: bool,
 }
 
 impl Pins {
@@ -52,11 +54,12 @@ impl Pins {
         let is_writer = readers.is_writer;
         let count = readers.counts.entry(sequence).or_default();
         count.pins += 1;
-        let is_news = !is_writer && !count.announced;
-        if is_news {
+        count.is_safe |= is_writer;
+        if !is_writer && !count.announced {
             count.announced = self.0.registry.announce(self.0.table, sequence);
         }
-        Some((Pin { sequence, is_news, pins: Arc::clone(&self.0) }, chosen))
+        let is_safe = count.is_safe;
+        Some((Pin { sequence, is_safe, pins: Arc::clone(&self.0) }, chosen))
     }
 
     /// Lets nobody begin to read from now on, and says whether nobody does.
@@ -88,7 +91,7 @@ impl Pins {
 #[derive(Debug)]
 pub struct Pin {
     sequence: Sequence,
-    is_news: bool,
+    is_safe: bool,
     pins: Arc<Inner>,
 }
 
@@ -99,9 +102,16 @@ impl Pin {
         self.sequence
     }
 
-    /// Says whether a writer elsewhere may have given the snapshot up before it could know of this pin.
-    pub(crate) fn is_news(&self) -> bool {
-        self.is_news
+    /// Says whether no writer elsewhere can have given the snapshot up before it could know of this pin.
+    pub(crate) fn is_safe(&self) -> bool {
+        self.is_safe
+    }
+
+    /// Notes that the snapshot was kept after this pin was taken.
+    pub(crate) fn set_safe(&self) {
+        if let Some(count) = self.pins.readers.lock().counts.get_mut(&self.sequence) {
+            count.is_safe = true;
+        }
     }
 }
 
@@ -187,7 +197,7 @@ mod tests {
         let (here, there) = (pins(folder.path()), pins(folder.path()));
         there.set_writer(true);
         let pinned = there.pin(|| (sequence(3), ())).unwrap();
-        assert!(!pinned.0.is_news());
+        assert!(pinned.0.is_safe());
         assert_eq!(here.0.registry.oldest_elsewhere(here.0.table).unwrap(), None);
         there.set_writer(false);
         assert_eq!(here.0.registry.oldest_elsewhere(here.0.table).unwrap(), Some(sequence(3)));
@@ -201,6 +211,19 @@ mod tests {
         std::fs::write(folder.path().join("readers"), "a file").unwrap();
         let pins = pins(&folder.path().join("readers"));
         let (pin, ()) = pins.pin(|| (sequence(3), ())).unwrap();
-        assert!(pin.is_news());
+        assert!(!pin.is_safe());
+    }
+
+    #[test]
+    fn every_pin_is_unsafe_until_one_was_found_to_be_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let pins = pins(folder.path());
+        let pin = || pins.pin(|| (sequence(3), ())).unwrap().0;
+        let (first, second) = (pin(), pin());
+        assert!(!first.is_safe() && !second.is_safe(), "the first has not been looked after yet");
+        second.set_safe();
+        assert!(pin().is_safe());
+        drop((first, second));
+        assert!(!pin().is_safe(), "nobody held it in between");
     }
 }

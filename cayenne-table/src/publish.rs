@@ -1,4 +1,5 @@
-//! The one place that commits: requirement, metastore, swap of the view. Nowhere else is a commit handed over.
+//! The one place that commits writes: requirement, metastore, swap of the view. Besides it, the first rows of a table
+//! come with the table, and a new writer publishes what was staged.
 
 use std::sync::Arc;
 

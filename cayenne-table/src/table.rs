@@ -131,7 +131,11 @@ impl Table {
                 (view.sequence(), view)
             });
             let (pin, view) = pinned.ok_or_else(|| self.was_dropped())?;
-            if !pin.is_news() || pin.sequence() >= self.kept_from().await? {
+            if pin.is_safe() {
+                return Ok(PinnedView::new(view, pin));
+            }
+            if pin.sequence() >= self.kept_from().await? {
+                pin.set_safe();
                 return Ok(PinnedView::new(view, pin));
             }
             drop(pin);

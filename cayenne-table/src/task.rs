@@ -11,7 +11,7 @@ use tokio::sync::watch;
 pub(crate) async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     #[expect(clippy::disallowed_methods, reason = "this is the wrapper that everything else uses")]
     let task = tokio::spawn(work);
-    task.await.unwrap_or_else(|error| Err(Error::internal("a commit was broken off").because(error)))
+    task.await.unwrap_or_else(|error| Err(Error::internal("a change was broken off").because(error)))
 }
 
 /// Work that goes on in a thread of its own.

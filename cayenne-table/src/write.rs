@@ -1,4 +1,4 @@
-//! Append, overwrite, truncate: rows become durable files, and one commit makes them part of the table.
+//! Append, overwrite, truncate: rows become data files, few of them inline, and one commit makes them part of the table.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub struct Written {
     pub rows: u64,
     /// The number of rows that were visible before and are no longer.
     pub rows_removed: u64,
-    /// The number of data files written.
+    /// The number of data files written, inline ones included.
     pub files: usize,
     /// The sequence of the table after the write.
     pub sequence: Sequence,

@@ -13,8 +13,10 @@ const DOCUMENT: &str = "docs/format.md";
 const RUST_FILES: &[&str] = &[
     "cayenne-format/src/checksum.rs",
     "cayenne-format/src/codec.rs",
+    "cayenne-format/src/commit_codec.rs",
     "cayenne-format/src/file.rs",
     "cayenne-format/src/frame.rs",
+    "cayenne-format/src/manifest.rs",
     "cayenne-format/src/options.rs",
     "cayenne-format/src/path.rs",
     "cayenne-format/src/schema.rs",
