@@ -29,3 +29,47 @@ fn a_table_that_another_process_writes_is_passed_over() {
     assert_eq!((ran.code, ran.out.as_str()), (Some(0), "kind,name,outcome\ntable,t,passed over\n"), "{ran:?}");
     assert_eq!(writer.say("INSERT INTO t VALUES (5, 'five')"), "OK 1\n");
 }
+
+#[test]
+fn flush_and_expire_tell_what_they_did_table_by_table() {
+    let database = Database::new();
+    let source = database.write("t.csv", "id,name\n1,one\n2,two\n");
+    for table in ["t", "u"] {
+        database.ok(&["load", &source, "--into", table]);
+    }
+    assert!(database.data_files().is_empty(), "two rows are no file");
+    let flushed = database.ok(&["--format", "csv", "flush", "t"]);
+    assert_eq!(flushed, "table,rows,inline_files,files,sequence\nt,2,1,1,2\n");
+    assert_eq!(database.data_files().len(), 1);
+    assert_eq!(database.ok(&["--format", "csv", "flush"]).lines().count(), 3, "all tables");
+    for _ in 0..2 {
+        database.ok(&["load", &source, "--into", "t", "--append"]);
+    }
+    let expire = |args: &[&str]| database.ok(&[&["--format", "csv", "expire", "t"], args].concat());
+    assert_eq!(expire(&["--keep", "9", "--dry-run"]), "table,snapshots,kept_from,known_from\nt,0,2,2\n");
+    assert_eq!(expire(&["--keep-for", "7d", "--dry-run"]), "table,snapshots,kept_from,known_from\nt,0,2,2\n");
+    let dry = expire(&["--dry-run"]);
+    assert_eq!(dry, "table,snapshots,kept_from,known_from\nt,2,4,4\n");
+    assert_eq!(expire(&[]), dry, "what was said is what is done");
+    assert_eq!(expire(&[]), "table,snapshots,kept_from,known_from\nt,0,4,4\n");
+    assert_eq!(database.query("SELECT count(*) FROM t"), "6\n");
+    database.run(&["flush", "nowhere"]).failed(1, "no-table");
+    database.run(&["expire", "nowhere"]).failed(1, "no-table");
+    assert_eq!(database.run(&["expire", "--keep-for", "soon"]).code, Some(2));
+}
+
+#[test]
+fn relaxed_durability_keeps_what_was_written() {
+    let database = Database::with_table();
+    database.ok(&["--durability", "relaxed", "sql", "-c", "INSERT INTO t VALUES (4, 'four')"]);
+    assert_eq!(database.query("SELECT count(*) FROM t"), "4\n");
+    assert_eq!(database.run(&["--durability", "none", "tables"]).code, Some(2));
+}
+
+#[test]
+fn a_database_is_not_begun_anew_with_another_metastore() {
+    let database = Database::with_table();
+    let ran = database.run(&["--metastore", "turso", "tables"]);
+    assert!(ran.failed(1, "other-metastore").contains("sqlite"));
+    assert_eq!(database.run(&["--metastore", "postgres", "tables"]).code, Some(2));
+}

@@ -94,3 +94,26 @@ async fn options_of_sql_decide_what_is_inline() {
     let places = f.rows("SELECT rows, location = 'inline' FROM \"t$files\" ORDER BY rows").await;
     assert_eq!(places, ["5,true", "6,false"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_is_given_up_and_collected_by_functions() {
+    let f = fixture_of_files().await;
+    f.run("CREATE TABLE t AS SELECT value AS id FROM range(0, 10)").await;
+    f.run("INSERT OVERWRITE t SELECT value AS id FROM range(0, 5)").await;
+    f.run("INSERT INTO t SELECT value AS id FROM range(5, 7)").await;
+    f.run("EXPLAIN SELECT * FROM cayenne_expire('t')").await;
+    assert_eq!(f.rows("SELECT count(*) FROM cayenne_at('t', 1)").await, ["10"]);
+    assert_eq!(f.rows("SELECT * FROM cayenne_expire('t', 1, true)").await, ["t,1,2,2"]);
+    assert_eq!(f.rows("SELECT * FROM cayenne_expire('t', 1)").await, ["t,1,2,2"]);
+    assert!(f.fails("SELECT * FROM cayenne_at('t', 1)").await.to_string().contains("oldest: 2"));
+    assert_eq!(f.rows("SELECT count(*) FROM cayenne_at('t', 2)").await, ["5"]);
+    for (sql, outcome) in [("cayenne_collect(true)", "would be removed"), ("cayenne_collect()", "removed")] {
+        assert_eq!(f.rows(&format!("SELECT kind, outcome FROM {sql}")).await, [format!("file,{outcome}")]);
+    }
+    assert!(f.rows("SELECT * FROM cayenne_collect()").await.is_empty());
+    assert_eq!(f.rows("SELECT count(*) FROM t").await, ["7"]);
+    for wrong in ["cayenne_expire()", "cayenne_expire('t', -1)", "cayenne_expire('t', 1, 1)", "cayenne_collect('t')"] {
+        let error = f.fails(&format!("SELECT * FROM {wrong}")).await;
+        assert_eq!(error.stable_code(), "sql-plan", "{wrong}: {error}");
+    }
+}
