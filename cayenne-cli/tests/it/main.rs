@@ -16,3 +16,4 @@ mod random;
 mod script;
 mod shell;
 mod signals;
+mod writers;
