@@ -7,6 +7,7 @@ mod bad_sources;
 mod damage;
 mod database;
 mod errors;
+mod fencing;
 mod formats;
 mod kills;
 mod load;
