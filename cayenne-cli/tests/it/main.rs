@@ -12,6 +12,7 @@ mod formats;
 mod kills;
 mod load;
 mod looking_after;
+mod power_cut;
 mod processes;
 mod random;
 mod script;
