@@ -57,7 +57,8 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        run(Command::new("umount").arg(&self.mounted_at)).inspect_err(|error| println!("{error}")).ok();
+        // When a test has failed, somebody may still use it.
+        run(Command::new("umount").arg("--lazy").arg(&self.mounted_at)).inspect_err(|error| println!("{error}")).ok();
         std::fs::remove_file(&self.image).ok();
     }
 }
