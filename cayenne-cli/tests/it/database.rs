@@ -36,11 +36,19 @@ impl Ran {
 
 pub(crate) struct Database {
     folder: TempDir,
+    root: PathBuf,
 }
 
 impl Database {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("db");
+        Self { folder, root }
+    }
+
+    /// A database that is somewhere else than the files of the test.
+    pub(crate) fn at(root: PathBuf) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), root }
     }
 
     /// A database with a table `t` of two columns and three rows, whose rows are always in data files.
@@ -57,7 +65,7 @@ impl Database {
     }
 
     pub(crate) fn root(&self) -> PathBuf {
-        self.path("db")
+        self.root.clone()
     }
 
     /// Writes a file beside the database and returns its path.
@@ -152,16 +160,30 @@ pub(crate) struct Conversation {
 }
 
 impl Conversation {
+    pub(crate) fn process(&self) -> &Child {
+        &self.child
+    }
+
     /// Sends a statement and returns everything up to and with the line that acknowledges it.
     pub(crate) fn say(&mut self, statement: &str) -> String {
+        self.tell(statement);
+        self.answer()
+    }
+
+    /// Sends a statement and does not wait for the answer.
+    pub(crate) fn tell(&mut self, statement: &str) {
         let stdin = self.stdin.as_mut().unwrap();
         // No line end: the semicolon alone must be enough.
         write!(stdin, "{statement};").unwrap();
         stdin.flush().unwrap();
+    }
+
+    /// Waits for the answer to the statement that was sent last.
+    pub(crate) fn answer(&mut self) -> String {
         let mut answer = String::new();
         loop {
             let start = answer.len();
-            assert_ne!(self.stdout.read_line(&mut answer).unwrap(), 0, "no answer to {statement}: {answer}");
+            assert_ne!(self.stdout.read_line(&mut answer).unwrap(), 0, "no answer: {answer}");
             if answer[start..].starts_with("OK ") || answer[start..].starts_with("ERR ") {
                 return answer;
             }

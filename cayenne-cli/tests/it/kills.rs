@@ -1,14 +1,16 @@
 //! Processes that die in the middle of a write: the table is as before or as after, and nothing is left over.
 
-use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Duration;
 
 use crate::database::Database;
 use crate::random::Random;
+use crate::writers::{self, End, Judge, Writers};
 
 /// The latest moment of death, in milliseconds after the start.
 const DEATH_MS_MAX: u64 = 150;
+/// The most acknowledgements that a process of several writers lives for.
+const ACTS_MAX: u64 = 60;
 /// Above this many rows the table is replaced or emptied and no longer appended to.
 const ROWS_MAX: u64 = 250_000;
 
@@ -47,8 +49,6 @@ struct Torture {
     sources: Vec<(String, State)>,
     random: Random,
     state: State,
-    /// The data files of every state so far: earlier snapshots keep theirs.
-    files: BTreeSet<String>,
     /// Deaths before the commit, deaths after it, and processes that were too fast for it.
     outcomes: [u32; 3],
     /// Deaths that left files over.
@@ -62,8 +62,7 @@ impl Torture {
         let (first, state) = &sources[0];
         database.ok(&["load", first, "--into", "t"]);
         let state = *state;
-        let files = database.named_files("t");
-        Self { database, sources, random: Random::from_environment(), state, files, outcomes: [0; 3], left_over: 0 }
+        Self { database, sources, random: Random::from_environment(), state, outcomes: [0; 3], left_over: 0 }
     }
 
     fn round(&mut self) {
@@ -84,10 +83,10 @@ impl Torture {
         let outcome = if ended_well { 2 } else { usize::from(found == after) };
         self.outcomes[outcome] += 1;
         self.state = found;
+        self.database.ok(&["--quiet", "expire"]);
         let collected = self.database.ok(&["--quiet", "--format", "ndjson", "collect"]);
         self.left_over += u32::from(!collected.is_empty());
-        self.files.extend(self.database.named_files("t"));
-        assert_eq!(self.database.files_on_disk(), self.files);
+        self.database.assert_no_left_overs();
     }
 
     /// Returns whether the process ended by itself, and well.
@@ -103,9 +102,14 @@ impl Torture {
     }
 }
 
+/// Half of the kills are for each test.
+fn kills() -> u64 {
+    std::env::var("CAYENNE_KILLS").map_or(100, |kills| kills.parse().unwrap()) / 2
+}
+
 #[test]
 fn a_killed_write_is_whole_or_not_there() {
-    let kills: u32 = std::env::var("CAYENNE_KILLS").map_or(50, |kills| kills.parse().unwrap());
+    let kills = kills();
     let mut torture = Torture::new();
     for _ in 0..kills {
         torture.round();
@@ -114,5 +118,28 @@ fn a_killed_write_is_whole_or_not_there() {
     println!("{kills} rounds: {before} left the table as it was, {after} killed after the commit, {survived} too fast");
     println!("{} deaths left files over, which were collected", torture.left_over);
     let check = torture.database.run(&["check", "--deep"]);
+    assert_eq!(check.code, Some(0), "{check:?}");
+}
+
+#[test]
+fn a_killed_process_keeps_what_it_acknowledged_in_every_table() {
+    let (database, mut random) = (Database::new(), Random::from_environment());
+    writers::create_tables(&database);
+    let seed = random.seed();
+    let mut judge = Judge::new(seed);
+    let mut acts = 0;
+    for life in 0..kills() {
+        let mut writers = Writers::start(&database.root(), seed, life, writers::FULL);
+        // Sometimes it does not live to open the database.
+        for _ in 0..random.below(ACTS_MAX) {
+            assert!(writers.wait());
+        }
+        std::thread::sleep(Duration::from_micros(random.below(20_000)));
+        let acknowledged = writers.kill();
+        acts += acknowledged.iter().sum::<usize>();
+        judge.judge(&database, life, acknowledged, End::Suddenly).unwrap();
+    }
+    println!("{} kills after {acts} acknowledged acts", kills());
+    let check = database.run(&["check", "--deep"]);
     assert_eq!(check.code, Some(0), "{check:?}");
 }

@@ -14,6 +14,15 @@ impl Random {
         Self(seed)
     }
 
+    pub(crate) fn from_seed(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Draws a seed for another generator.
+    pub(crate) fn seed(&mut self) -> u64 {
+        self.below(u64::MAX)
+    }
+
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
