@@ -61,7 +61,9 @@ pub(crate) fn put_list<T>(out: &mut Vec<u8>, items: &[T], put: impl Fn(&mut Vec<
     let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
     assert!(count != u32::MAX, "a stored list is shorter than 4 billion");
     out.put_u32_le(count);
-    items.iter().for_each(|item| put(out, item));
+    for item in items {
+        put(out, item);
+    }
 }
 
 /// Reads a list. Nothing is allocated ahead: the count may be anything.

@@ -14,6 +14,31 @@ use crate::Result;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
+impl fmt::Display for Timestamp {
+    /// As `2026-01-31T12:00:00Z`: the seconds of UTC, by the civil calendar.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.div_euclid(1_000_000);
+        let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+        let (year, month, day) = civil(days);
+        let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
+/// Returns year, month and day of a number of days since 1970-01-01.
+///
+/// The algorithm is Howard Hinnant's `civil_from_days`: years begin in March, so that the leap day is the last one.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let from_march_0000 = days + 719_468;
+    let (era, of_era) = (from_march_0000.div_euclid(146_097), from_march_0000.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
 /// Tells the time.
 pub trait Clock: fmt::Debug + Send + Sync {
     /// Returns the time of day, for people. It may jump.
@@ -171,5 +196,20 @@ pub struct Environment {
 impl Default for Environment {
     fn default() -> Self {
         Self { clock: Arc::new(SystemClock::new()), ids: Arc::new(RandomIds), steps: Arc::new(NoSteps) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_by_the_civil_calendar() {
+        let of = |seconds: i64| Timestamp(seconds * 1_000_000).to_string();
+        assert_eq!(of(0), "1970-01-01T00:00:00Z");
+        assert_eq!(of(951_827_696), "2000-02-29T12:34:56Z");
+        assert_eq!(of(-1), "1969-12-31T23:59:59Z");
+        assert_eq!(of(4_107_542_400), "2100-03-01T00:00:00Z");
+        assert_eq!(Timestamp(i64::MIN).to_string().len(), "-290308-12-21T19:59:05Z".len());
     }
 }

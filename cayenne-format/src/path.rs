@@ -54,6 +54,12 @@ pub fn reader_lock(reader: ReaderId) -> String {
     format!("{reader}.lock")
 }
 
+/// Returns the id in the name of the lock file of a reader, or `None` if it was not made by [`reader_lock`].
+#[must_use]
+pub fn parse_reader_lock(name: &str) -> Option<ReaderId> {
+    name.strip_suffix(".lock")?.parse().ok()
+}
+
 /// Returns the name of the file below [`READERS_FOLDER`] that says that a reader reads a snapshot.
 #[must_use]
 pub fn reader_pin(reader: ReaderId, table: TableId, sequence: Sequence) -> String {
@@ -169,6 +175,8 @@ mod tests {
         let (reader, table) = (ReaderId::from_bytes([3; 16]), TableId::from_bytes([9; 16]));
         let name = reader_pin(reader, table, Sequence::MAX);
         assert_eq!(parse_reader_pin(&name), Some((reader, table, Sequence::MAX)));
+        assert_eq!(parse_reader_lock(&reader_lock(reader)), Some(reader));
+        assert_eq!(parse_reader_lock(&name), None);
         for other in
             ["", ".pin", "a.b.1.pin", &reader_lock(reader), &format!("{reader}.{table}.-1.pin"), &format!("x{name}")]
         {

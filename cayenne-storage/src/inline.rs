@@ -73,8 +73,7 @@ fn inline_rows(file: &DataFile, schema: &SchemaRef) -> Result<RecordBatch> {
     let payload = open(FrameKind::InlineRows, bytes).map_err(facts)?;
     let rows = decode(payload.into()).map_err(|error| facts(damaged().because(error)))?;
     let rows = rows.filter(|rows| rows.num_rows() as u64 == file.rows).ok_or_else(|| facts(damaged()))?;
-    if !rows.columns().iter().map(|column| column.data_type()).eq(schema.fields().iter().map(|field| field.data_type()))
-    {
+    if !rows.columns().iter().map(Array::data_type).eq(schema.fields().iter().map(|field| field.data_type())) {
         return Err(facts(damaged()));
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));

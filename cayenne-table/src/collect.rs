@@ -61,11 +61,18 @@ impl Database {
             self.open_table(record).await?.collect(remove, &mut collected).await?;
         }
         self.collect_folders(remove, &mut collected).await?;
+        if remove {
+            self.shared.readers.remove_the_dead()?;
+        }
         Ok(collected)
     }
 
     async fn collect_folders(&self, remove: bool, collected: &mut Collected) -> Result<()> {
         for (location, id) in self.shared.storage.table_folders().await? {
+            // The lock of a table that is there is its writer's: taking it, even for a moment, would turn a writer away.
+            if self.knows(id).await? {
+                continue;
+            }
             // The lock comes before the look: a table that is being made is locked until the metastore knows it.
             let Some(lock) = self.shared.lock(id)? else {
                 if !self.knows(id).await? {
@@ -119,9 +126,9 @@ impl Table {
         // What is not marked as this table's may be somebody else's.
         self.shared.storage.check_table_folder(&self.record.location, self.id()).await?;
         let mut names = Vec::new();
-        let mut named = self.live_names();
-        named.extend(self.staged_names().await?);
-        for orphan in self.shared.storage.orphans(&self.record.location, &named).await? {
+        let mut kept = self.live_names();
+        kept.extend(self.staged_names().await?);
+        for orphan in self.shared.storage.orphans(&self.record.location, &kept).await? {
             if self.is_kept(&orphan.name).await? {
                 continue;
             }

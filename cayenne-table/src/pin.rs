@@ -135,9 +135,13 @@ impl Drop for Pin {
 #[cfg(test)]
 mod tests {
     use cayenne_format::RandomIds;
-    use cayenne_storage::LocalFs;
+    use cayenne_storage::{Fs as _, LocalFs};
 
     use super::*;
+
+    fn left(folder: &std::path::Path) -> usize {
+        LocalFs.list(folder).unwrap().len()
+    }
 
     fn pins(folder: &std::path::Path) -> Pins {
         let registry = ReaderRegistry::new(Arc::new(LocalFs), folder.to_owned(), Arc::new(RandomIds));
@@ -177,7 +181,7 @@ mod tests {
         drop(fifth);
         assert_eq!(oldest(&here), None);
         there.0.registry.close();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
+        assert_eq!(left(folder.path()), 0, "nothing is left");
     }
 
     #[test]
@@ -186,9 +190,14 @@ mod tests {
         let (here, there) = (pins(folder.path()), pins(folder.path()));
         std::mem::forget(there.pin(|| (sequence(3), ())).unwrap());
         there.0.registry.die();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(left(folder.path()), 2);
         assert_eq!(here.0.registry.oldest_elsewhere(here.0.table).unwrap(), None);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(left(folder.path()), 0);
+        drop(there.pin(|| (sequence(4), ())).unwrap());
+        there.0.registry.die();
+        assert_eq!(left(folder.path()), 1, "a lock that nobody holds");
+        here.0.registry.remove_the_dead().unwrap();
+        assert_eq!(left(folder.path()), 0);
     }
 
     #[test]
@@ -208,7 +217,7 @@ mod tests {
     #[test]
     fn a_reader_that_may_make_no_file_goes_on_without() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("readers"), "a file").unwrap();
+        drop(LocalFs.create_file(&folder.path().join("readers")).unwrap());
         let pins = pins(&folder.path().join("readers"));
         let (pin, ()) = pins.pin(|| (sequence(3), ())).unwrap();
         assert!(!pin.is_safe());

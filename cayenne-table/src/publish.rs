@@ -87,6 +87,12 @@ impl Shared {
             commits.extend(commit);
         }
         let handed_over = if commits.is_empty() { Ok(vec![]) } else { self.hand_over(&commits).await };
+        if handed_over.as_ref().is_err_and(|error| error.stable_code() == "fenced") {
+            // Somebody else writes: what this process has seen last is not the truth any more.
+            for turn in &turns {
+                turn.table.lose_the_truth();
+            }
+        }
         let mut sequences = match turns.as_slice() {
             [only] => handed_over.map_err(|error| error.with("table", only.table.name()))?,
             _ => handed_over?,

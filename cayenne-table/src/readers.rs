@@ -12,8 +12,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use cayenne_format::{Error, Ids, ReaderId, Result, Sequence, TableId, path};
-use cayenne_storage::{FileLock, Fs};
+use cayenne_storage::{Entry, FileLock, Fs};
 use parking_lot::Mutex;
+
+/// How often a process tries to become known as a reader.
+const REGISTER_TRIES: usize = 5;
 
 /// The files of the readers of one database.
 pub(crate) struct ReaderRegistry {
@@ -66,16 +69,54 @@ impl ReaderRegistry {
     }
 
     fn register(&self) -> Registration {
-        let id = ReaderId::draw(self.ids.as_ref());
-        let lock = self.fs.create_dir_all(&self.folder);
-        let lock = lock.and_then(|()| self.fs.try_lock(&self.folder.join(path::reader_lock(id))));
-        match lock {
-            Ok(Some(lock)) => Registration::Registered { id, _lock: lock },
-            Ok(None) => Registration::Impossible,
-            Err(error) => {
-                tracing::debug!(%error, "this process cannot register as a reader");
-                Registration::Impossible
+        for _ in 0..REGISTER_TRIES {
+            match self.try_register() {
+                Ok(Some(registration)) => return registration,
+                // Somebody took the new file for one of the dead before it was locked.
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "this process cannot register as a reader");
+                    break;
+                }
             }
+        }
+        Registration::Impossible
+    }
+
+    fn try_register(&self) -> io::Result<Option<Registration>> {
+        let id = ReaderId::draw(self.ids.as_ref());
+        let name = path::reader_lock(id);
+        self.fs.create_dir_all(&self.folder)?;
+        let lock = self.fs.try_lock(&self.folder.join(&name))?;
+        // Whoever holds the lock and sees the file has it for good: removing it takes the lock.
+        let is_there = self.fs.list(&self.folder)?.iter().any(|entry| entry.name == name);
+        Ok(lock.filter(|_| is_there).map(|lock| Registration::Registered { id, _lock: lock }))
+    }
+
+    /// Removes what processes that have ended left here.
+    pub(crate) fn remove_the_dead(&self) -> Result<()> {
+        let own = self.own_id();
+        for entry in self.entries()? {
+            let pinned_by = path::parse_reader_pin(&entry.name).map(|(reader, ..)| reader);
+            let Some(reader) = pinned_by.or_else(|| path::parse_reader_lock(&entry.name)) else { continue };
+            if own != Some(reader) && !self.is_alive(reader)? && pinned_by.is_some() {
+                self.remove(&entry.name);
+            }
+        }
+        Ok(())
+    }
+
+    fn own_id(&self) -> Option<ReaderId> {
+        match &*self.own.lock() {
+            Registration::Registered { id, .. } => Some(*id),
+            Registration::Unknown | Registration::Impossible => None,
+        }
+    }
+
+    fn entries(&self) -> Result<Vec<Entry>> {
+        match self.fs.list(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            listed => listed.map_err(|error| self.unreadable(error)),
         }
     }
 
@@ -88,16 +129,9 @@ impl ReaderRegistry {
 
     /// Returns the earliest snapshot of a table that another living process reads.
     pub(crate) fn oldest_elsewhere(&self, table: TableId) -> Result<Option<Sequence>> {
-        let own = match &*self.own.lock() {
-            Registration::Registered { id, .. } => Some(*id),
-            Registration::Unknown | Registration::Impossible => None,
-        };
-        let entries = match self.fs.list(&self.folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            listed => listed.map_err(|error| self.unreadable(error))?,
-        };
+        let own = self.own_id();
         let mut oldest = None;
-        for entry in entries {
+        for entry in self.entries()? {
             let Some((reader, pinned, sequence)) = path::parse_reader_pin(&entry.name) else { continue };
             if pinned != table || own == Some(reader) || oldest.is_some_and(|oldest| oldest <= sequence) {
                 continue;

@@ -111,12 +111,12 @@ pub(crate) async fn write_together(shared: &Arc<Shared>, writes: Vec<TableWrite>
     let mut no_commit_yet = Vec::with_capacity(writes.len());
     for (_, write) in &mut writes {
         // Becoming the writer first tells of another one before any work is done.
-        let writer = write.table.writer().await?;
-        if write.source.as_ref().is_some_and(|source| writer.has_taken(source)) {
+        let turn = write.table.writer().await?;
+        if write.source.as_ref().is_some_and(|source| turn.has_taken(source)) {
             // What was taken in before is not read again.
             write.rows.clear();
         }
-        drop(writer);
+        drop(turn);
         no_commit_yet.push(Arc::clone(&write.table.unnamed_files).read_owned().await);
     }
     let unnamed = write_files(writes).await?;

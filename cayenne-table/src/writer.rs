@@ -83,9 +83,18 @@ impl Table {
             .help("stop that writer, or open the database read-only");
         let record = self.shared.metastore.find_table(&TableKey::Id(self.id())).await.unwrap_or_default();
         match record.and_then(|record| Some((record.writer?, record.epoch))) {
-            Some((writer, epoch)) => error.with("writer", writer).with("epoch", epoch),
+            Some((writer, epoch)) => {
+                let since = writer.since;
+                error.with("writer", writer).with("since", since).with("epoch", epoch)
+            }
             None => error,
         }
+    }
+
+    /// Lets reads ask the metastore again. The epoch that was lost stays: every further commit is refused.
+    pub(crate) fn lose_the_truth(&self) {
+        self.is_writer.store(false, Ordering::Release);
+        self.pins.set_writer(false);
     }
 
     /// Gives up the right to write, if this process has it.

@@ -110,7 +110,7 @@ impl Fencing {
         let rows = self.some_rows();
         let answer = refused.say(&self.insert(rows).0);
         let process = format!("process {} ", holder.process().id());
-        for part in ["ERR table-locked ", "writer: ", &process, "/metadata/", ".lock", "epoch: "] {
+        for part in ["ERR table-locked ", "writer: ", &process, "since: 20", "/metadata/", ".lock", "epoch: "] {
             assert!(answer.contains(part), "{part:?} is missing: {answer}");
         }
         let epoch = answer.split("epoch: ").nth(1).unwrap().split(|c: char| !c.is_ascii_digit()).next().unwrap();

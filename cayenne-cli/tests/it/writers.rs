@@ -286,10 +286,6 @@ async fn write(root: &Path, seed: u64, life: u64, acts: usize) -> Acknowledged {
         settings.metastore.synchronous = cayenne_metastore::Synchronous::Normal;
     }
     let database = cayenne_table::Database::builder(root).settings(settings).open().await.unwrap();
-    // Whoever collects takes the lock of each table that nobody writes for a moment, and keeps others from beginning to.
-    for name in WRITERS.concat() {
-        table(&database, name).await.flush().await.unwrap();
-    }
     // The line that the test runner began is none of ours.
     say("\n");
     let writers = (0..WRITERS.len()).map(|writer| {

@@ -80,11 +80,10 @@ fn commits_and_manifests_come_back() {
 /// Invariant I7: no changed bit and no cut goes unseen.
 #[test]
 fn damage_is_refused() {
-    let decoders: [(Bytes, fn(&Bytes) -> bool); 2] = [
-        (whole().encode(), |bytes| TableCommit::decode(bytes).is_err()),
-        (manifest().encode(), |bytes| Manifest::decode(bytes).is_err()),
-    ];
-    for (bytes, is_refused) in decoders {
+    type Refuses = fn(&Bytes) -> bool;
+    let commits: Refuses = |bytes| TableCommit::decode(bytes).is_err();
+    let manifests: Refuses = |bytes| Manifest::decode(bytes).is_err();
+    for (bytes, is_refused) in [(whole().encode(), commits), (manifest().encode(), manifests)] {
         for at in 0..bytes.len() {
             let mut flipped = bytes.to_vec();
             flipped[at] ^= 1 << (at % 8);

@@ -64,3 +64,27 @@ async fn a_write_in_flight_is_not_collected() {
     assert!(collect.await.unwrap().unwrap().files.is_empty());
     assert_eq!(read(&t).await, sum(0..10));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn collecting_keeps_nobody_from_beginning_to_write() {
+    let folder = tempfile::tempdir().unwrap();
+    table(&*open(folder.path()).await, "t").await;
+    for round in 0..40 {
+        let database = open(folder.path()).await;
+        let t = existing(&database, "t").await;
+        let collecting = tokio::spawn({
+            let database = Arc::clone(&database);
+            async move {
+                for _ in 0..5 {
+                    database.collect(true).await.unwrap();
+                }
+            }
+        });
+        for _ in 0..round {
+            tokio::task::yield_now().await;
+        }
+        t.append(rows(0..1)).await.unwrap();
+        collecting.await.unwrap();
+        database.close().await.unwrap();
+    }
+}
