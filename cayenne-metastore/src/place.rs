@@ -58,6 +58,10 @@ impl Place {
             _ => return Ok(false),
         }
         if self.wal_bytes().unwrap_or_default() > 0 {
+            // Between the two looks another process may have made the file.
+            if length(&self.path).unwrap_or_default() > 0 {
+                return Ok(false);
+            }
             return Err(Error::corrupt("the metastore file is missing or empty, but its write-ahead log is not")
                 .with("metastore", self.path.display())
                 .help("put the file back beside its '-wal' file"));
