@@ -17,18 +17,18 @@ pub(crate) async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Res
 /// Work that goes on in a thread of its own.
 #[derive(Debug)]
 pub(crate) struct Background {
-    has_ended: watch::Receiver<bool>,
+    /// Closed by the end of the thread, also where that is a panic.
+    lives: watch::Receiver<()>,
 }
 
 impl Background {
     pub(crate) fn has_ended(&self) -> bool {
-        *self.has_ended.borrow()
+        self.lives.has_changed().is_err()
     }
 
     /// Waits until the work has come to its end.
     pub(crate) async fn end(mut self) {
-        // A thread that broke off has ended as well.
-        self.has_ended.wait_for(|has_ended| *has_ended).await.ok();
+        while self.lives.changed().await.is_ok() {}
     }
 }
 
@@ -37,14 +37,33 @@ impl Background {
 pub(crate) fn in_background(name: &str, work: impl Future<Output = ()> + Send + 'static) -> Result<Background> {
     let cannot = |error| Error::io("a thread for work in the background cannot be started", error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
-    let (ended, has_ended) = watch::channel(false);
+    let (living, lives) = watch::channel(());
     let thread = std::thread::Builder::new().name(name.to_owned());
     // It is waited for through the channel; the thread itself ends right after.
     thread
         .spawn(move || {
+            let _living = living;
             runtime.block_on(work);
-            ended.send_replace(true);
         })
         .map_err(cannot)?;
-    Ok(Background { has_ended })
+    Ok(Background { lives })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_in_the_background_has_ended_once_it_is_done_or_broken_off() {
+        let (go, wait) = tokio::sync::oneshot::channel::<()>();
+        let work = in_background("done", async { drop(wait.await) }).unwrap();
+        assert!(!work.has_ended());
+        go.send(()).unwrap();
+        work.end().await;
+        let broken = in_background("broken", async { panic!("in the middle") }).unwrap();
+        while !broken.has_ended() {
+            tokio::task::yield_now().await;
+        }
+        broken.end().await;
+    }
 }
