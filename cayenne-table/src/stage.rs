@@ -91,6 +91,10 @@ impl StagedWrite {
             let published = shared.publish(vec![self.publication()]).await?;
             let counts = self.unnamed.counts();
             let published = published.first().ok_or_else(|| Error::internal("a commit has no result"))?;
+            if published.is_repeated {
+                // What was taken in before stays staged for nobody. Its files may be the table's by now: collect decides.
+                self.forget().await?;
+            }
             Ok(counts.with(published).1)
         })
         .await
@@ -103,13 +107,17 @@ impl StagedWrite {
     /// `Conflict` (code `fenced`) if another process has become the writer: it has published or rejected them.
     pub async fn discard(self) -> Result<()> {
         task::to_the_end(async move {
-            let table = &self.unnamed.table;
-            let writer = table.writer().await?;
-            table.shared.metastore.discard_staged(table.id(), writer.epoch, self.id).await?;
-            drop(writer);
-            remove(std::iter::once((table, names_of(&self.unnamed.files)))).await;
+            self.forget().await?;
+            remove(std::iter::once((&self.unnamed.table, names_of(&self.unnamed.files)))).await;
             Ok(())
         })
         .await
+    }
+
+    /// Lets the metastore forget the commit, and leaves the files.
+    async fn forget(&self) -> Result<()> {
+        let table = &self.unnamed.table;
+        let writer = table.writer().await?;
+        table.shared.metastore.discard_staged(table.id(), writer.epoch, self.id).await
     }
 }

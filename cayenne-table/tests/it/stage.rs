@@ -135,6 +135,24 @@ async fn a_position_of_a_stream_is_taken_in_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn staged_rows_whose_position_was_taken_in_meanwhile_are_no_longer_staged() {
+    let (folder, database) = database().await;
+    let t = table(&database, "t").await;
+    let staged = t.stage(rows(0..10), Some(source(1))).await.unwrap();
+    t.append_from(source(1), rows(0..10)).await.unwrap();
+    assert!(staged.publish().await.unwrap().is_repeated);
+    assert_eq!(read(&t).await, sum(0..10));
+    database.close().await.unwrap();
+    drop(t);
+    let database = open(folder.path()).await;
+    let t = existing(&database, "t").await;
+    t.append(rows(10..20)).await.unwrap();
+    assert!(t.recovery().adopted.is_empty() && t.recovery().rejected.is_empty());
+    assert_eq!(database.collect(true).await.unwrap().files.len(), 1);
+    assert_eq!(read(&t).await, sum(0..20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_not_staged_and_an_error_leaves_nothing() {
     let (folder, database) = database().await;
     let t = table(&database, "t").await;
