@@ -1,7 +1,6 @@
 //! Removes what no kept snapshot names: left-overs of writes that did not come to a commit.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use cayenne_format::{ErrorKind, Result, TableId, path};
 use cayenne_metastore::TableKey;
@@ -105,9 +104,9 @@ impl Database {
 impl Table {
     async fn collect(self: Arc<Self>, remove: bool, collected: &mut Collected) -> Result<()> {
         let _alone = self.unnamed_files.write().await;
-        let was_writer = self.is_writer.load(Ordering::Acquire);
-        match self.writer().await {
-            Ok(writer) => drop(writer),
+        let was_writer = self.is_writer();
+        match self.require_latest_writer().await {
+            Ok(()) => {}
             Err(error) if error.stable_code() == "table-locked" => {
                 collected.busy.push(self.name().to_string());
                 return Ok(());

@@ -275,11 +275,7 @@ impl Database {
     /// The tables this process writes cannot be dropped or renamed by another, so their handles need no second look.
     fn known_writer(&self, name: &TableName) -> Option<Arc<Table>> {
         let tables = self.tables.lock();
-        tables
-            .open
-            .values()
-            .find(|table| table.name() == name && table.is_writer.load(std::sync::atomic::Ordering::Acquire))
-            .cloned()
+        tables.open.values().find(|table| table.name() == name && table.is_writer()).cloned()
     }
 
     pub(crate) async fn find_record(&self, name: &TableName) -> Result<Option<TableRecord>> {

@@ -74,6 +74,11 @@ impl Pins {
         self.0.readers.lock().counts.keys().next().copied()
     }
 
+    /// Says whether this process is the writer of the table.
+    pub(crate) fn is_writer(&self) -> bool {
+        self.0.readers.lock().is_writer
+    }
+
     /// Notes that this process has become the writer, or is no longer: then the others have to know what it reads.
     pub(crate) fn set_writer(&self, is_writer: bool) {
         let mut readers = self.0.readers.lock();

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -30,8 +30,6 @@ pub struct Table {
     pub(crate) shared: Arc<Shared>,
     pub(crate) view: ArcSwap<View>,
     pub(crate) writer: Mutex<Option<WriterState>>,
-    /// Whether this process is the writer: then the view is the truth, and no one needs to ask the metastore.
-    pub(crate) is_writer: AtomicBool,
     /// Writes hold it shared while their files have no commit yet; whoever removes files holds it alone.
     pub(crate) unnamed_files: Arc<RwLock<()>>,
     pub(crate) pins: Pins,
@@ -59,7 +57,6 @@ impl Table {
             shared,
             view: ArcSwap::from_pointee(view),
             writer: Mutex::new(None),
-            is_writer: AtomicBool::new(false),
             unnamed_files: Arc::default(),
             pins,
             flushing: parking_lot::Mutex::default(),
@@ -119,7 +116,7 @@ impl Table {
     ///
     /// `NotFound` if the table was dropped; what the metastore returns.
     pub async fn view(&self) -> Result<PinnedView> {
-        if !self.is_writer.load(Ordering::Acquire) && self.is_due() {
+        if !self.is_writer() && self.is_due() {
             let _one_at_a_time = self.refresh.lock().await;
             if self.is_due() {
                 self.reload_if_changed().await?;

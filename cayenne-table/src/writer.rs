@@ -1,9 +1,8 @@
 //! Being the one writer of a table: an OS lock, which tells who is alive, and an epoch, which fences who is not.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 
-use cayenne_format::{Error, Expiry, Result, SourcePosition, TableCommit, WriterEpoch};
+use cayenne_format::{Error, Expiry, Result, Sequence, SourcePosition, TableCommit, WriterEpoch};
 use cayenne_metastore::{History, TableKey, Writer};
 use cayenne_storage::FileLock;
 use tokio::sync::{MappedMutexGuard, MutexGuard};
@@ -58,6 +57,19 @@ impl Table {
         MutexGuard::try_map(writer, Option::as_mut).map_err(|_| Error::internal("a writer has no state"))
     }
 
+    /// Makes this process the writer if it is not yet, and asks the metastore whether it still is: one that was fenced
+    /// does not know of it before its next commit, and files that it does not know are the next writer's.
+    pub(crate) async fn require_latest_writer(&self) -> Result<()> {
+        let nothing = Expiry { keep_from: Sequence::ZERO, forget_before: Sequence::ZERO };
+        let writer = self.writer().await?;
+        self.shared.metastore.expire(self.id(), writer.epoch, &nothing).await
+    }
+
+    /// Says whether this process is the writer: then the view is the truth, and no one needs to ask the metastore.
+    pub(crate) fn is_writer(&self) -> bool {
+        self.pins.is_writer()
+    }
+
     async fn become_writer(&self) -> Result<WriterState> {
         let Some(lock) = self.shared.lock(self.id())? else {
             return Err(self.locked_by_another().await);
@@ -71,7 +83,6 @@ impl Table {
         let sources = metastore.load_sources(self.id()).await?;
         let sources = sources.into_iter().map(|source| (source.stream, source.position)).collect();
         self.pins.set_writer(true);
-        self.is_writer.store(true, Ordering::Release);
         Ok(WriterState { epoch, history: record.history, sources, _lock: lock })
     }
 
@@ -93,7 +104,6 @@ impl Table {
 
     /// Lets reads ask the metastore again. The epoch that was lost stays: every further commit is refused.
     pub(crate) fn lose_the_truth(&self) {
-        self.is_writer.store(false, Ordering::Release);
         self.pins.set_writer(false);
     }
 
@@ -103,7 +113,6 @@ impl Table {
         if writer.is_none() {
             return;
         }
-        self.is_writer.store(false, Ordering::Release);
         // The next writer has to know what is read here, before it can be one.
         self.pins.set_writer(false);
         *writer = None;

@@ -65,3 +65,23 @@ async fn a_fenced_writer_can_never_commit_again() {
     other.append(rows(20..30)).await.unwrap();
     assert_eq!(read(&other).await, sum(0..30));
 }
+
+/// Files that a fenced writer does not know may be those of a write of the next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fenced_writer_collects_nothing() {
+    let (folder, first) = database().await;
+    let t = table(&first, "t").await;
+    t.append(rows(0..10)).await.unwrap();
+    std::fs::remove_file(folder.path().join("metadata").join(format!("{}.lock", t.id()))).unwrap();
+    let second = open(folder.path()).await;
+    let other = existing(&second, "t").await;
+    other.append(rows(10..20)).await.unwrap();
+    let in_flight =
+        folder.path().join("data").join(&t.record().location).join("01890000-0000-7000-8000-000000000000.vortex");
+    std::fs::write(&in_flight, "being written").unwrap();
+    // It has not heard yet that it is fenced.
+    assert_eq!(first.collect(true).await.unwrap_err().stable_code(), "fenced");
+    assert!(in_flight.exists());
+    assert_eq!(second.collect(true).await.unwrap().files.len(), 1);
+    assert_eq!(read(&other).await, sum(0..20));
+}
