@@ -13,7 +13,7 @@ use cayenne_format::{
     Change, ColumnStats, CommitId, DataFile, Environment, FileDigester, FileId, FileStats, Location, NewDataFile,
     Operation, Sequence, TableCommit, TableId, TableName, TableOptions, WriterEpoch, path,
 };
-use cayenne_metastore::{Metastore as _, NewTable, SqliteMetastore, SqliteSettings, Writer};
+use cayenne_metastore::{Beginning, Metastore as _, NewTable, SqliteMetastore, SqliteSettings, Writer};
 use criterion::{Criterion, Throughput};
 use futures::future::join_all;
 use tempfile::TempDir;
@@ -66,7 +66,8 @@ impl Target {
             schema: Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, false)])),
             options: TableOptions::default(),
             made_at: environment.clock.now(),
-            first: None,
+            begins: Beginning::Empty,
+            replaces: None,
         };
         metastore.create_table(&new).await.expect("the table is made");
         let writer = Writer { host: "bench".to_owned(), process: std::process::id(), since: environment.clock.now() };

@@ -26,10 +26,23 @@ pub enum Operation {
     Compact,
     /// Inline rows moved to data files; the rows stayed.
     Flush,
+    /// The table was brought back, or brought here, as it was somewhere else at this sequence.
+    Restore,
+    /// Damaged files were taken out; their rows are lost.
+    Repair,
 }
 
 impl Operation {
-    const ALL: [Self; 6] = [Self::Append, Self::Overwrite, Self::Truncate, Self::Delete, Self::Compact, Self::Flush];
+    const ALL: [Self; 8] = [
+        Self::Append,
+        Self::Overwrite,
+        Self::Truncate,
+        Self::Delete,
+        Self::Compact,
+        Self::Flush,
+        Self::Restore,
+        Self::Repair,
+    ];
 
     /// Returns the word for it in the log.
     #[must_use]
@@ -41,6 +54,8 @@ impl Operation {
             Self::Delete => "delete",
             Self::Compact => "compact",
             Self::Flush => "flush",
+            Self::Restore => "restore",
+            Self::Repair => "repair",
         }
     }
 }

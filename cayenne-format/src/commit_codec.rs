@@ -98,7 +98,7 @@ pub(crate) fn source(input: &mut Input) -> Result<SourcePosition> {
     Ok(SourcePosition { stream: input.text()?, position: input.u64()? })
 }
 
-fn file_id(input: &mut Input) -> Result<FileId> {
+pub(crate) fn file_id(input: &mut Input) -> Result<FileId> {
     input.array().map(FileId::from_bytes)
 }
 

@@ -115,6 +115,10 @@ steps! {
     SwapView = "swap-view",
     /// A table is forgotten by the metastore.
     DropTable = "drop-table",
+    /// A manifest is written beside the data.
+    WriteManifest = "write-manifest",
+    /// Something damaged is moved out of the way.
+    MoveAside = "move-aside",
     /// The files of a dropped table, or files that nobody names, are removed.
     RemoveFiles = "remove-files",
 }

@@ -24,7 +24,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use file::{DataFile, DeletionFile, Location, PartitionValue, TombstoneFile};
 pub use frame::{FrameKind, open, seal};
 pub use id::{CommitId, FileId, ReaderId, Sequence, TableId, TableName, WriterEpoch};
-pub use manifest::Manifest;
+pub use manifest::{Manifest, SnapshotChanges, TableState};
 pub use options::{Compression, InlineOptions, RetentionOptions, TableOptions};
 pub use schema::{TypeRule, UnsupportedTypeAction, decode_schema, encode_schema, stored_schema, type_rule};
 pub use snapshot::{InlineTotals, Snapshot};

@@ -1,23 +1,79 @@
-//! Everything that a table is at one sequence, as one value with a stored form of its own: enough to make its rows in a
-//! metastore anew, without any other file but the data files.
+//! What a table is at one sequence, as values with a stored form of their own: enough to make its rows in a metastore anew,
+//! without any other file but the data files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use bytes::{BufMut, Bytes};
 
 use crate::codec::{Input, put_sized};
 use crate::commit_codec::{
-    data_file, deletion, list, put_data_file, put_deletion, put_list, put_source, put_tombstones, sequence, source,
-    tombstones,
+    data_file, deletion, file_id, list, put_data_file, put_deletion, put_list, put_source, put_tombstones, sequence,
+    source, tombstones,
 };
 use crate::frame::{self, FrameKind};
 use crate::{
-    Change, CommitId, DeletionFile, Ids, NewDataFile, Operation, Result, Sequence, SourcePosition, TableCommit,
-    TableId, TableName, TableOptions, Timestamp, TombstoneFile, WriterEpoch, decode_schema, encode_schema,
+    DeletionFile, Error, FileId, NewDataFile, Result, Sequence, Snapshot, SourcePosition, TableId, TableName,
+    TableOptions, Timestamp, TombstoneFile, decode_schema, encode_schema,
 };
 
-/// A table at one sequence.
+/// What a table contains at one sequence: a snapshot, and what a metastore keeps besides it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TableState {
+    /// The sequence of the snapshot.
+    pub sequence: Sequence,
+    /// The live data files, with their checksums.
+    pub files: Vec<NewDataFile>,
+    /// The live deletion files.
+    pub deletions: Vec<DeletionFile>,
+    /// The live tombstone files.
+    pub tombstones: Vec<TombstoneFile>,
+    /// What was taken in of each stream.
+    pub sources: Vec<SourcePosition>,
+}
+
+impl TableState {
+    /// Returns the snapshot of it.
+    #[must_use]
+    pub fn snapshot(&self, table: TableId) -> Snapshot {
+        let files = self.files.iter().map(|new| new.file.clone());
+        let (deletions, tombstones) = (self.deletions.iter().cloned(), self.tombstones.iter().cloned());
+        Snapshot::from_records(table, self.sequence, files, deletions, tombstones)
+    }
+
+    /// Says that commits could have led to it: nothing comes twice, nothing is later than the state itself, and what
+    /// hides rows hides those of a file that is there and was there before.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt), naming the file.
+    pub fn check(&self) -> Result<()> {
+        let added: BTreeMap<FileId, Sequence> = self.files.iter().map(|new| (new.file.id, new.file.added_at)).collect();
+        require(added.len() == self.files.len(), "a data file comes twice")?;
+        let hiding: BTreeSet<FileId> = self.deletions.iter().map(|deletion| deletion.id).collect();
+        require(hiding.len() == self.deletions.len(), "a deletion file comes twice")?;
+        let keys: BTreeSet<FileId> = self.tombstones.iter().map(|file| file.id).collect();
+        require(keys.len() == self.tombstones.len(), "a tombstone file comes twice")?;
+        let streams: BTreeSet<&str> = self.sources.iter().map(|source| source.stream.as_str()).collect();
+        require(streams.len() == self.sources.len(), "a stream comes twice")?;
+        let none = self.sequence > Sequence::ZERO || self.sources.is_empty();
+        require(none, "a stream was taken in by no commit")?;
+        let mut times = self.tombstones.iter().map(|file| file.sequence).chain(added.values().copied());
+        require(times.all(|at| at > Sequence::ZERO && at <= self.sequence), "a file is of no commit of the table")?;
+        self.deletions.iter().try_for_each(|deletion| {
+            let hides = added.get(&deletion.data_file).is_some_and(|added| *added <= deletion.sequence);
+            require(hides && deletion.sequence <= self.sequence, "a deletion file hides rows of no file")
+                .map_err(|error| error.with("file", deletion.id))
+        })
+    }
+}
+
+fn require(holds: bool, message: &'static str) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::corrupt(message).code("damaged-manifest")) }
+}
+
+/// A table at one sequence, or what has changed in it since an earlier one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
     /// The id of the table.
@@ -32,16 +88,12 @@ pub struct Manifest {
     pub made_at: Timestamp,
     /// When this was written, for people.
     pub written_at: Timestamp,
-    /// The sequence of the snapshot.
-    pub sequence: Sequence,
-    /// The live data files, with their checksums.
-    pub files: Vec<NewDataFile>,
-    /// The live deletion files.
-    pub deletions: Vec<DeletionFile>,
-    /// The live tombstone files.
-    pub tombstones: Vec<TombstoneFile>,
-    /// What was taken in of each stream.
-    pub sources: Vec<SourcePosition>,
+    /// The sequence that it says the changes since; [`Sequence::ZERO`] if it says all.
+    pub since: Sequence,
+    /// The files of all kinds that were live at `since` and are not, or not as they were.
+    pub removed: Vec<FileId>,
+    /// What is live at its sequence; of the files, those that were not at `since`.
+    pub state: TableState,
 }
 
 impl Manifest {
@@ -59,11 +111,13 @@ impl Manifest {
         put_sized(&mut out, self.options.encode().as_bytes());
         out.put_i64_le(self.made_at.0);
         out.put_i64_le(self.written_at.0);
-        out.put_u64_le(self.sequence.number());
-        put_list(&mut out, &self.files, put_data_file);
-        put_list(&mut out, &self.deletions, put_deletion);
-        put_list(&mut out, &self.tombstones, put_tombstones);
-        put_list(&mut out, &self.sources, put_source);
+        out.put_u64_le(self.since.number());
+        put_list(&mut out, &self.removed, |out, id| out.put_slice(id.as_bytes()));
+        out.put_u64_le(self.state.sequence.number());
+        put_list(&mut out, &self.state.files, put_data_file);
+        put_list(&mut out, &self.state.deletions, put_deletion);
+        put_list(&mut out, &self.state.tombstones, put_tombstones);
+        put_list(&mut out, &self.state.sources, put_source);
         frame::seal(FrameKind::Manifest, &out)
     }
 
@@ -82,47 +136,51 @@ impl Manifest {
             options: TableOptions::decode(&input.text()?)?,
             made_at: Timestamp(input.u64()?.cast_signed()),
             written_at: Timestamp(input.u64()?.cast_signed()),
-            sequence: sequence(&mut input)?,
-            files: list(&mut input, data_file)?,
-            deletions: list(&mut input, deletion)?,
-            tombstones: list(&mut input, tombstones)?,
-            sources: list(&mut input, source)?,
+            since: sequence(&mut input)?,
+            removed: list(&mut input, file_id)?,
+            state: TableState {
+                sequence: sequence(&mut input)?,
+                files: list(&mut input, data_file)?,
+                deletions: list(&mut input, deletion)?,
+                tombstones: list(&mut input, tombstones)?,
+                sources: list(&mut input, source)?,
+            },
         };
         input.end()?;
         Ok(manifest)
     }
 
-    /// Returns the commits that make a new table what this one is.
+    /// Returns the manifest that says all, where this one does and `next` says what has changed since.
     ///
-    /// There is one for each commit that has left something, in their order: what was hidden by a later commit, and what
-    /// by an earlier one was not, stays so. Their sequences begin with 1.
-    #[must_use]
-    pub fn commits(&self, table: TableId, ids: &dyn Ids) -> Vec<TableCommit> {
-        let mut changes: BTreeMap<Sequence, Vec<Change>> = BTreeMap::new();
-        for new in &self.files {
-            changes.entry(new.file.added_at).or_default().push(Change::AddFile(Box::new(new.clone())));
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if `next` is of another table or follows another sequence.
+    pub fn then(self, next: Self) -> Result<Self> {
+        if next.table != self.table || next.since != self.state.sequence || self.since != Sequence::ZERO {
+            return Err(Error::invalid("a manifest does not follow the one before it")
+                .with("table", next.table)
+                .with("since", next.since)
+                .with("sequence", self.state.sequence));
         }
-        for deletion in &self.deletions {
-            changes.entry(deletion.sequence).or_default().push(Change::AddDeletion(deletion.clone()));
-        }
-        for tombstones in &self.tombstones {
-            changes.entry(tombstones.sequence).or_default().push(Change::AddTombstones(tombstones.clone()));
-        }
-        let of_rows = changes.into_values().map(|changes| (changes, None));
-        let of_sources = self.sources.iter().map(|source| (Vec::new(), Some(source.clone())));
-        of_rows
-            .chain(of_sources)
-            .map(|(changes, source)| TableCommit {
-                id: CommitId::draw(ids),
-                table,
-                epoch: WriterEpoch::NONE,
-                operation: Operation::Append,
-                made_at: self.written_at,
-                requires: Vec::new(),
-                changes,
-                source,
-                expiry: None,
-            })
-            .collect()
+        let removed: BTreeSet<FileId> = next.removed.iter().copied().collect();
+        let mut state = next.state;
+        let (files, deletions, tombstones) = (self.state.files, self.state.deletions, self.state.tombstones);
+        state.files.extend(files.into_iter().filter(|new| !removed.contains(&new.file.id)));
+        state.deletions.extend(deletions.into_iter().filter(|deletion| !removed.contains(&deletion.id)));
+        state.tombstones.extend(tombstones.into_iter().filter(|file| !removed.contains(&file.id)));
+        Ok(Self { since: Sequence::ZERO, removed: Vec::new(), state, ..next })
     }
+}
+
+/// What has changed from one snapshot to a later one.
+#[derive(Clone, Debug, Default)]
+pub struct SnapshotChanges {
+    /// The data files that were not there, or not as they are.
+    pub files: Vec<Arc<crate::DataFile>>,
+    /// The deletion files that were not there, or not as they are.
+    pub deletions: Vec<DeletionFile>,
+    /// The tombstone files that were not there, or not as they are.
+    pub tombstones: Vec<TombstoneFile>,
+    /// The files of all kinds that were there, and are not as they were.
+    pub removed: Vec<FileId>,
 }

@@ -19,6 +19,14 @@ pub const READERS_FOLDER: &str = "readers";
 pub const DATA_FOLDER: &str = "data";
 /// The file in a table folder that says whose folder it is.
 pub const TABLE_MARKER: &str = "_table.json";
+/// The folder, in a table folder, of the manifests that a destroyed metastore is made anew from.
+pub const MANIFEST_FOLDER: &str = "_manifest";
+/// The folder, below the root of a database, of what a repair has moved out of the way.
+pub const ASIDE_FOLDER: &str = "aside";
+/// The metastore of a slice, which is always SQLite.
+pub const SLICE_METASTORE: &str = "metadata.db";
+/// The folder of the data files of a slice.
+pub const SLICE_FILES: &str = "files";
 /// What the names of data files end in.
 pub const DATA_FILE_SUFFIX: &str = ".vortex";
 
@@ -92,6 +100,21 @@ pub fn data_file(id: FileId, partition: &[PartitionValue]) -> String {
 pub fn data_file_id(name: &str) -> Option<FileId> {
     let (_, last) = name.rsplit_once('/').unwrap_or(("", name));
     last.strip_suffix(DATA_FILE_SUFFIX)?.parse().ok()
+}
+
+/// Returns the name of a manifest below [`MANIFEST_FOLDER`]: since which sequence it says the changes, and up to which.
+#[must_use]
+pub fn manifest(since: Sequence, sequence: Sequence) -> String {
+    format!("{since}-{sequence}.manifest")
+}
+
+/// Returns what the name of a manifest says, or `None` if it was not made by [`manifest`].
+#[must_use]
+pub fn parse_manifest(name: &str) -> Option<(Sequence, Sequence)> {
+    let (since, sequence) = name.strip_suffix(".manifest")?.split_once('-')?;
+    let number = |text: &str| Sequence::new(text.parse().ok()?).ok();
+    let (since, sequence) = (number(since)?, number(sequence)?);
+    (manifest(since, sequence) == name).then_some((since, sequence))
 }
 
 /// Returns the folder of a partition value: `key=value`, both percent-encoded.
@@ -181,6 +204,16 @@ mod tests {
             ["", ".pin", "a.b.1.pin", &reader_lock(reader), &format!("{reader}.{table}.-1.pin"), &format!("x{name}")]
         {
             assert_eq!(parse_reader_pin(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_sequences_of_a_manifest_are_read_back_from_its_name() {
+        let name = manifest(Sequence::ZERO, Sequence::MAX);
+        assert_eq!(parse_manifest(&name), Some((Sequence::ZERO, Sequence::MAX)));
+        for other in ["", "0-1", "-1.manifest", "0-01.manifest", "+0-1.manifest", "0-1.manifest.partial", "1.manifest"]
+        {
+            assert_eq!(parse_manifest(other), None, "{other}");
         }
     }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 
-use crate::{DataFile, DeletionFile, FileId, Sequence, TableId, TombstoneFile};
+use crate::{DataFile, DeletionFile, FileId, Sequence, SnapshotChanges, TableId, TombstoneFile};
 
 /// What a table contains at one sequence. Cloning it, and deriving the next from it, costs what changes, not what it
 /// holds.
@@ -127,6 +128,21 @@ impl Snapshot {
         self.inline
     }
 
+    /// Returns what has changed since `base`. It costs what has changed where this snapshot was derived from `base`.
+    #[must_use]
+    pub fn changes_since(&self, base: &Self) -> SnapshotChanges {
+        let mut removed = Vec::new();
+        let files = changed(&base.files, &self.files, &mut removed);
+        let deletions = changed(&base.deletions, &self.deletions, &mut removed);
+        let tombstones = changed(&base.tombstones, &self.tombstones, &mut removed);
+        SnapshotChanges {
+            files,
+            deletions: deletions.iter().map(|deletion| deletion.as_ref().clone()).collect(),
+            tombstones: tombstones.iter().map(|file| file.as_ref().clone()).collect(),
+            removed,
+        }
+    }
+
     pub(crate) fn insert_file(&mut self, file: DataFile) {
         if file.is_inline() {
             self.inline.files += 1;
@@ -165,4 +181,24 @@ impl Snapshot {
         self.hidden_rows = self.hidden_rows.saturating_sub(deletion.rows);
         Some(deletion)
     }
+}
+
+/// Returns what is new in `after`, and notes what is no longer as it was `before`.
+fn changed<T: PartialEq>(
+    before: &OrdMap<FileId, Arc<T>>,
+    after: &OrdMap<FileId, Arc<T>>,
+    removed: &mut Vec<FileId>,
+) -> Vec<Arc<T>> {
+    let mut new = Vec::new();
+    for item in before.diff(after) {
+        match item {
+            DiffItem::Add(_, value) => new.push(Arc::clone(value)),
+            DiffItem::Update { old: (id, _), new: (_, value) } => {
+                removed.push(*id);
+                new.push(Arc::clone(value));
+            }
+            DiffItem::Remove(id, _) => removed.push(*id),
+        }
+    }
+    new
 }

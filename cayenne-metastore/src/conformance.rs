@@ -64,6 +64,8 @@ pub async fn run_cases(make: impl AsyncFn() -> Arc<dyn Metastore>) {
         record_is_kept_exactly,
         names_and_ids_are_unique,
         first_rows_come_with_the_table_or_not_at_all,
+        restored_table_goes_on_from_where_it_was,
+        table_takes_the_place_of_another_or_nothing_changes,
         dropped_table_is_gone_and_its_name_is_free,
         missing_table_is_not_found,
         each_writer_fences_those_before_it_for_ever,

@@ -11,7 +11,9 @@ mod sqlite;
 mod turso;
 
 pub use memory::MemoryMetastore;
-pub use metastore::{CommitLog, History, Metastore, NewTable, StagedCommit, TableKey, TableRecord, Writer};
+pub use metastore::{
+    Beginning, CommitLog, History, Metastore, NewTable, Restored, StagedCommit, TableKey, TableRecord, Writer,
+};
 pub use settings::{SqliteSettings, Synchronous};
 pub use sqlite::SqliteMetastore;
 #[cfg(feature = "turso")]

@@ -11,8 +11,10 @@ use cayenne_format::{
 };
 use parking_lot::Mutex;
 
-use crate::metastore::{epoch_after, fenced, first_rows, no_commit, no_file, no_table};
-use crate::{CommitLog, History, Metastore, NewTable, StagedCommit, TableKey, TableRecord, Writer};
+use crate::metastore::{epoch_after, fenced, no_commit, no_file, no_table, require_own};
+use crate::{
+    Beginning, CommitLog, History, Metastore, NewTable, Restored, StagedCommit, TableKey, TableRecord, Writer,
+};
 
 /// A metastore that forgets everything when it is dropped.
 ///
@@ -79,18 +81,32 @@ impl MemoryMetastore {
     }
 
     fn create(&self, tables: &mut Tables, new: &NewTable) -> Result<TableRecord> {
-        if tables.contains_key(&new.id) {
-            return Err(Error::already_exists("a table has this id already").with("table", new.id));
+        let replaced = new.replaces.map(|(replaced, _)| replaced);
+        if let Some((replaced, epoch)) = new.replaces {
+            table_of(tables, replaced)?.require_writer(epoch)?;
+            self.steps.before(Step::DropTable)?;
         }
-        if tables.values().any(|table| table.record.name == new.name) {
-            return Err(Error::already_exists("a table has this name already").with("table", &new.name));
+        let mut others = tables.values().map(|table| &table.record).filter(|record| Some(record.id) != replaced);
+        if let Some(other) = others.find(|other| other.id == new.id || other.name == new.name) {
+            let what = if other.id == new.id { "a table has this id already" } else { "a table has this name already" };
+            return Err(Error::already_exists(what).with("table", &new.name));
         }
         let mut table = TableHistory::new(new);
-        if let Some(first) = first_rows(new)? {
-            self.apply(&mut table, first)?;
+        match &new.begins {
+            Beginning::Empty => {}
+            Beginning::FirstRows(first) => {
+                require_own(new, first)?;
+                self.apply(&mut table, first)?;
+            }
+            Beginning::Restored(restored) => {
+                restored.state.check()?;
+                self.steps.before(Step::ApplyChanges)?;
+                table.restore(restored);
+            }
         }
         self.steps.before(Step::EndCommit)?;
         let record = table.record.clone();
+        replaced.and_then(|replaced| tables.remove(&replaced));
         tables.insert(new.id, table);
         Ok(record)
     }
@@ -135,7 +151,7 @@ impl MemoryMetastore {
 
 impl TableHistory {
     fn new(new: &NewTable) -> Self {
-        let NewTable { id, name, location, schema, options, made_at, first: _ } = new.clone();
+        let NewTable { id, name, location, schema, options, made_at, begins: _, replaces: _ } = new.clone();
         let sequence = Sequence::ZERO;
         let epoch = WriterEpoch::NONE;
         let history = History::default();
@@ -199,6 +215,19 @@ impl TableHistory {
         self.log.push(commit.record(sequence));
         self.snapshots.insert(sequence, next);
         sequence
+    }
+
+    fn restore(&mut self, restored: &Restored) {
+        let Some(record) = restored.record() else { return };
+        let (state, sequence) = (&restored.state, record.sequence);
+        self.snapshots = BTreeMap::from([(sequence, state.snapshot(self.record.id))]);
+        self.blocks = state.files.iter().map(|new| (new.file.id, new.blocks.clone())).collect();
+        for SourcePosition { stream, position } in state.sources.clone() {
+            self.sources.insert(stream, Taken { position, sequence });
+        }
+        self.log = vec![record];
+        self.record.sequence = sequence;
+        self.record.history = History { kept_from: sequence, known_from: sequence };
     }
 
     fn keep(&mut self, history: History) {

@@ -5,8 +5,8 @@ use std::fmt;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use cayenne_format::{
-    BlockChecksums, CommitId, CommitRecord, Error, Expiry, FileId, Result, Sequence, Snapshot, SourcePosition,
-    TableCommit, TableId, TableName, TableOptions, Timestamp, WriterEpoch,
+    BlockChecksums, CommitId, CommitRecord, Error, Expiry, FileId, Operation, Result, Sequence, Snapshot,
+    SourcePosition, TableCommit, TableId, TableName, TableOptions, TableState, Timestamp, WriterEpoch,
 };
 
 /// A table to be made.
@@ -24,8 +24,52 @@ pub struct NewTable {
     pub options: TableOptions,
     /// When it was made, for people.
     pub made_at: Timestamp,
-    /// Its first rows; they become visible together with the table or not at all.
-    pub first: Option<TableCommit>,
+    /// What it begins with; that becomes visible together with the table or not at all.
+    pub begins: Beginning,
+    /// The table whose place it takes, name and all, and the epoch of that table's latest writer. That one is forgotten
+    /// in the same moment.
+    pub replaces: Option<(TableId, WriterEpoch)>,
+}
+
+/// What a table begins with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Beginning {
+    /// Nothing.
+    Empty,
+    /// Its first rows.
+    FirstRows(Box<TableCommit>),
+    /// What a table was at a sequence, somewhere else or before the metastore was lost. It goes on from there: its log
+    /// begins with that sequence, and no snapshot before it can be opened.
+    Restored(Box<Restored>),
+}
+
+/// A table as it was at a sequence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Restored {
+    /// The id that the log gives to the bringing back.
+    pub commit: CommitId,
+    /// When that was, for people.
+    pub made_at: Timestamp,
+    /// What the table is.
+    pub state: TableState,
+}
+
+impl Restored {
+    /// Returns what the log says of it, if it says anything: a table before its first commit has no log.
+    pub(crate) fn record(&self) -> Option<CommitRecord> {
+        let TableState { sequence, files, deletions, .. } = &self.state;
+        let sum = |counts: &mut dyn Iterator<Item = u64>| counts.fold(0_u64, u64::saturating_add);
+        (*sequence > Sequence::ZERO).then(|| CommitRecord {
+            id: self.commit,
+            sequence: *sequence,
+            operation: Operation::Restore,
+            made_at: self.made_at,
+            files_added: files.len() as u64,
+            files_removed: 0,
+            rows_added: sum(&mut files.iter().map(|new| new.file.rows)),
+            rows_hidden: sum(&mut deletions.iter().map(|deletion| deletion.rows)),
+        })
+    }
 }
 
 /// Who writes a table, for the message that another writer gets.
@@ -169,11 +213,12 @@ pub trait CommitLog: fmt::Debug + Send + Sync {
 /// A future that is dropped before it is done leaves its work either done or not begun.
 #[async_trait]
 pub trait Metastore: CommitLog {
-    /// Makes a table, with its first rows where there are any.
+    /// Makes a table, with what it begins with.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if the name or the id is taken; what [`commit`](Self::commit) returns for the first rows.
+    /// `AlreadyExists` if the name or the id is taken; what [`commit`](Self::commit) returns for the first rows; `Corrupt`
+    /// for a state that no commits lead to; what [`drop_table`](Self::drop_table) returns for the table that it replaces.
     async fn create_table(&self, table: &NewTable) -> Result<TableRecord>;
 
     /// Forgets a table and everything that belongs to it. The caller removes the files.
@@ -266,12 +311,10 @@ pub(crate) fn epoch_after(epoch: WriterEpoch) -> Result<WriterEpoch> {
     Ok(WriterEpoch::new(next))
 }
 
-/// Returns the commit that makes the first rows of a table.
-pub(crate) fn first_rows(new: &NewTable) -> Result<Option<&TableCommit>> {
-    match &new.first {
-        Some(first) if first.table != new.id => {
-            Err(Error::internal("the first rows are those of another table").with("table", first.table))
-        }
-        first => Ok(first.as_ref()),
+/// Says that the first rows of a table are its own.
+pub(crate) fn require_own(new: &NewTable, first: &TableCommit) -> Result<()> {
+    if first.table == new.id {
+        return Ok(());
     }
+    Err(Error::internal("the first rows are those of another table").with("table", first.table))
 }

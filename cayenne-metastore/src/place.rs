@@ -24,7 +24,36 @@ pub(crate) struct Stamp {
     pub(crate) wal_bytes: Option<u64>,
 }
 
+/// Which file is at a place: it changes when another file is put there, and not with the content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Occupant(Option<(u64, u64)>);
+
 impl Place {
+    /// Returns which file is here.
+    pub(crate) fn occupant(&self) -> Occupant {
+        #[cfg(unix)]
+        let found = {
+            use std::os::unix::fs::MetadataExt as _;
+            self.path.metadata().ok().map(|found| (found.dev(), found.ino()))
+        };
+        // Elsewhere a file that is open cannot be replaced.
+        #[cfg(not(unix))]
+        let found = None;
+        Occupant(found)
+    }
+
+    /// Says that the file that was opened is still here. What is written to one that was moved away, or removed, nobody
+    /// would ever find.
+    pub(crate) fn require(&self, opened: Occupant) -> Result<()> {
+        if self.occupant() == opened {
+            return Ok(());
+        }
+        Err(Error::unavailable("the metastore file was replaced or removed since it was opened")
+            .code("metastore-replaced")
+            .with("metastore", self.path.display())
+            .help("open the database again"))
+    }
+
     /// Finds the file at `path`, which may not exist yet.
     pub(crate) fn find(path: &Path) -> Result<Self> {
         let named = |message: &'static str| Error::invalid(message).with("metastore", path.display());

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use cayenne_format::{Environment, Error, ErrorKind, FileId, Result, Step, TableId, path};
 
 use crate::fs::{Entry, Fs};
+use crate::manifests;
 use crate::storage::{Storage, inside};
 use crate::task;
 
@@ -97,7 +98,7 @@ impl Storage {
 
     /// Removes the folder of a table, if its marker says that it is this table's.
     ///
-    /// Only what Cayenne writes is removed: data files, partition folders, the marker, and the folder itself unless
+    /// Only what Cayenne writes is removed: data files, partition folders, manifests, the marker, and the folder itself unless
     /// something else is in it. A folder that does not exist is fine.
     ///
     /// # Errors
@@ -295,6 +296,8 @@ fn remove_folder(
     for name in &found.folders {
         remove_if_empty(fs, &folder.join(name))?;
     }
+    manifests::remove_all(fs, folder)
+        .map_err(|error| facts(Error::io("could not remove the manifests of a table", error)))?;
     remove_file(fs, &folder.join(path::TABLE_MARKER))?;
     remove_if_empty(fs, folder)?;
     fs.sync_dir(root).map_err(|error| facts(Error::io("could not flush a folder to the disk", error)))?;

@@ -53,6 +53,13 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// [`io::ErrorKind::DirectoryNotEmpty`], or what the system said.
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
 
+    /// Gives a file or a folder another name, on the same disk. A file that has the name already is replaced at once.
+    ///
+    /// # Errors
+    ///
+    /// What the system said.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
     /// Lists what a folder holds, in no order.
     ///
     /// # Errors

@@ -2,12 +2,14 @@
 
 mod blocks;
 mod cache;
+mod copy;
 mod decode_memory;
 mod error;
 mod folder;
 mod fs;
 mod inline;
 mod local;
+mod manifests;
 mod normalise;
 mod read;
 mod reader;
@@ -23,6 +25,7 @@ pub use error::find_error;
 pub use folder::Orphan;
 pub use fs::{Entry, FileLock, Fs, ReadFile, WriteFile};
 pub use local::LocalFs;
+pub use manifests::StoredManifest;
 pub use normalise::normalise;
 pub use reader::{DataFileReader, ReadCounters, ReadRequest};
 pub use storage::{Storage, StorageSettings};

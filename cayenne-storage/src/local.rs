@@ -53,6 +53,10 @@ impl Fs for LocalFs {
         fs::remove_dir(path)
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
         if path.symlink_metadata()?.is_symlink() {
             return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is a symbolic link"));

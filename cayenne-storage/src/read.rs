@@ -60,6 +60,27 @@ impl Storage {
         Ok(until_error(batches).boxed())
     }
 
+    /// Returns how many rows a data file has, from its own footer. Its columns are those of `schema`, or it is refused.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read); [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) with the code `damaged-file`
+    /// also for a file that is none of `schema`.
+    pub async fn count_rows(&self, request: ReadRequest, schema: &SchemaRef) -> Result<u64> {
+        let of = Origin { table: request.table, file: request.file.id };
+        let foreign = |why: VortexError| {
+            let foreign = || of.facts(Error::corrupt("it is no data file of this table").code("damaged-file"));
+            from_vortex(why, foreign)
+        };
+        let open = self.session().open_options().with_file_size(request.file.bytes).open(self.reader(request));
+        let file = match AssertUnwindSafe(open).catch_unwind().await {
+            Ok(opened) => opened.map_err(foreign)?,
+            Err(payload) => return Err(of.facts(task::panicked(payload.as_ref()))),
+        };
+        in_file(self.session(), file.dtype(), schema).map_err(foreign)?;
+        Ok(file.row_count())
+    }
+
     /// Verifies the length and the hash of a data file, reading all of it from the disk.
     ///
     /// # Errors

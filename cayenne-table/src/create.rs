@@ -7,7 +7,7 @@ use cayenne_format::{
     Change, CommitId, Error, ErrorKind, NewDataFile, Operation, Result, Step, TableCommit, TableId, TableName,
     TableOptions, WriterEpoch, path, stored_schema,
 };
-use cayenne_metastore::{NewTable, TableRecord};
+use cayenne_metastore::{Beginning, NewTable, TableRecord};
 use cayenne_storage::{FileLock, RowStream, WriteRequest};
 
 use crate::shared::Shared;
@@ -45,8 +45,9 @@ impl Database {
         let id = TableId::draw(self.shared.environment.ids.as_ref());
         let made_at = self.shared.environment.clock.now();
         let location = path::table_folder(name, id);
+        let (begins, replaces) = (Beginning::Empty, None);
         let new =
-            NewTable { id, name: name.clone(), location: location.clone(), schema, options, made_at, first: None };
+            NewTable { id, name: name.clone(), location: location.clone(), schema, options, made_at, begins, replaces };
         // Held while the folder belongs to no known table, so that no other process takes it for a left-over.
         let lock = self.shared.lock(id)?;
         match self.fill_and_create(new, rows, lock).await {
@@ -84,7 +85,9 @@ impl Database {
             rows,
         };
         let files = self.shared.storage.write(request).await?;
-        new.first = (!files.is_empty()).then(|| self.first_commit(new.id, files));
+        if !files.is_empty() {
+            new.begins = Beginning::FirstRows(Box::new(self.first_commit(new.id, files)));
+        }
         self.shared.environment.steps.before(Step::HandCommit)?;
         let shared = Arc::clone(&self.shared);
         let commit = async move {

@@ -167,6 +167,10 @@ impl Fs for CountingFs {
         LocalFs.remove_dir(path)
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        LocalFs.rename(from, to)
+    }
+
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
         self.lists.fetch_add(1, Ordering::SeqCst);
         LocalFs.list(path)

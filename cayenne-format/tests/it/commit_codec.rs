@@ -5,8 +5,9 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
 use cayenne_format::{
-    Change, ErrorKind, Expiry, FileId, FrameKind, Manifest, PartitionValue, RandomIds, Requirement, Sequence, Snapshot,
-    SourcePosition, TableCommit, TableId, TableName, TableOptions, Timestamp, Value, seal,
+    BlockChecksums, Change, DeletionFile, ErrorKind, Expiry, FileId, FrameKind, Manifest, NewDataFile, PartitionValue,
+    Requirement, Sequence, Snapshot, SnapshotChanges, SourcePosition, TableCommit, TableId, TableName, TableOptions,
+    TableState, Timestamp, Value, seal,
 };
 use proptest::prelude::*;
 
@@ -61,11 +62,15 @@ fn manifest() -> Manifest {
         options: TableOptions::default(),
         made_at: Timestamp(1),
         written_at: Timestamp(2),
-        sequence: sequence(9),
-        files: vec![added(file(1, 10), 5), added(file(2, 5), 2)],
-        deletions: vec![hidden],
-        tombstones: vec![keys],
-        sources: vec![SourcePosition { stream: "orders".into(), position: 7 }],
+        since: Sequence::ZERO,
+        removed: vec![FileId::from_bytes([7; 16])],
+        state: TableState {
+            sequence: sequence(9),
+            files: vec![added(file(1, 10), 5), added(file(2, 5), 2)],
+            deletions: vec![hidden],
+            tombstones: vec![keys],
+            sources: vec![SourcePosition { stream: "orders".into(), position: 7 }],
+        },
     }
 }
 
@@ -115,18 +120,100 @@ proptest! {
 }
 
 #[test]
-fn the_commits_of_a_manifest_make_its_snapshot_in_the_order_of_its_history() {
-    let manifest = manifest();
-    let table = TableId::from_bytes([2; 16]);
-    let commits = manifest.commits(table, &RandomIds);
-    let mut snapshot = Snapshot::empty(table);
-    for commit in &commits {
-        snapshot = commit.apply(&snapshot).unwrap();
+fn a_manifest_has_the_snapshot_of_its_table() {
+    let Manifest { table, state, .. } = manifest();
+    state.check().unwrap();
+    let snapshot = state.snapshot(table);
+    assert_eq!(snapshot.sequence(), sequence(9));
+    assert_eq!((snapshot.stored_rows(), snapshot.deletions().len(), snapshot.visible_rows()), (15, 1, None));
+    assert_eq!(snapshot.changes_since(&Snapshot::empty(table)).files.len(), 2);
+}
+
+#[test]
+fn states_that_no_commits_lead_to_are_refused() {
+    let changed = |change: fn(&mut TableState)| {
+        let mut state = manifest().state;
+        change(&mut state);
+        state.check().map_err(|error| error.stable_code())
+    };
+    assert_eq!(changed(|_| {}), Ok(()));
+    let wrong: [fn(&mut TableState); 10] = [
+        |state| state.files.push(state.files[0].clone()),
+        |state| state.deletions.push(state.deletions[0].clone()),
+        |state| state.tombstones.push(state.tombstones[0].clone()),
+        |state| state.sources.push(state.sources[0].clone()),
+        |state| state.files[0].file.added_at = Sequence::ZERO,
+        |state| state.files[0].file.added_at = sequence(10),
+        |state| state.tombstones[0].sequence = sequence(10),
+        |state| state.deletions[0].sequence = sequence(4),
+        |state| state.deletions[0].data_file = FileId::from_bytes([9; 16]),
+        |state| *state = TableState { sources: state.sources.clone(), ..TableState::default() },
+    ];
+    for (index, change) in wrong.into_iter().enumerate() {
+        assert_eq!(changed(change), Err("damaged-manifest"), "change {index}");
     }
-    assert_eq!(commits.iter().filter_map(|commit| commit.source.clone()).collect::<Vec<_>>(), manifest.sources);
-    let added_at = |number| snapshot.file(FileId::from_bytes([number; 16])).unwrap().added_at;
-    let keys = snapshot.tombstones().next().unwrap().sequence;
-    assert!(keys.hides(added_at(2)) && !keys.hides(added_at(1)), "as at 2 and 5 under tombstones of 5");
-    assert_eq!(snapshot.visible_rows(), None);
-    assert_eq!((snapshot.stored_rows(), snapshot.deletions().len()), (15, 1));
+}
+
+proptest! {
+    /// Invariant: a manifest of everything, followed by those of what changed, says what a manifest of everything would.
+    #[test]
+    fn manifests_follow_each_other(steps in prop::collection::vec((0..6u8, 0..12u8), 1..60), cuts in prop::collection::btree_set(0..60usize, 0..6)) {
+        let table = TableId::from_bytes([1; 16]);
+        let mut snapshots = vec![Snapshot::empty(table)];
+        for (kind, id) in steps {
+            let base = snapshots.last().unwrap();
+            let some_file = base.files().next().map_or(FileId::from_bytes([0; 16]), |file| file.id);
+            let change = match kind {
+                0..3 => file(id, u64::from(id) + 1),
+                3 => Change::RemoveFile(FileId::from_bytes([id; 16])),
+                4 => match deletion(100 + id, 0, 1) {
+                    Change::AddDeletion(hidden) => Change::AddDeletion(DeletionFile { data_file: some_file, ..hidden }),
+                    other => other,
+                },
+                _ => tombstones(200 + id, 2),
+            };
+            if let Ok(next) = commit(Vec::new(), vec![change]).apply(base) {
+                snapshots.push(next);
+            }
+        }
+        let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut < snapshots.len()).collect();
+        cuts.push(snapshots.len() - 1);
+        let mut all: Option<Manifest> = None;
+        let mut base = Snapshot::empty(table);
+        for cut in cuts {
+            let snapshot = &snapshots[cut];
+            let part = part(snapshot, &base, all.is_some());
+            prop_assert_eq!(&Manifest::decode(&part.encode()).unwrap(), &part);
+            let whole = match all.take() {
+                Some(before) => before.then(part).unwrap(),
+                None => part,
+            };
+            whole.state.check().unwrap();
+            prop_assert_eq!(&whole.state.snapshot(table), snapshot);
+            base = snapshot.clone();
+            all = Some(whole);
+        }
+    }
+}
+
+fn part(snapshot: &Snapshot, base: &Snapshot, follows: bool) -> Manifest {
+    let SnapshotChanges { files, deletions, tombstones, removed } = snapshot.changes_since(base);
+    let files = files.iter().map(|file| NewDataFile {
+        file: file.as_ref().clone(),
+        blocks: BlockChecksums::decode(&Bytes::new()).unwrap(),
+    });
+    let state =
+        TableState { sequence: snapshot.sequence(), files: files.collect(), deletions, tombstones, sources: vec![] };
+    let since = if follows { base.sequence() } else { Sequence::ZERO };
+    Manifest { since, removed, state, ..manifest() }
+}
+
+#[test]
+fn a_manifest_follows_only_what_it_was_made_from() {
+    let next = |since| Manifest { since, ..manifest() };
+    assert!(manifest().then(next(sequence(9))).is_ok());
+    assert!(manifest().then(next(sequence(8))).is_err(), "another sequence");
+    assert!(next(sequence(9)).then(next(sequence(9))).is_err(), "it does not say all");
+    let other = Manifest { table: TableId::from_bytes([2; 16]), ..next(sequence(9)) };
+    assert!(manifest().then(other).is_err(), "another table");
 }

@@ -10,7 +10,7 @@ use cayenne_format::{
 
 use super::model::{Model, ModelTable};
 use super::sample::Samples;
-use crate::{Metastore, TableKey};
+use crate::{Beginning, Metastore, TableKey};
 
 /// No more than this many tables, so that they have histories.
 const TABLES_MAX: usize = 3;
@@ -96,14 +96,32 @@ impl History {
         if self.samples.percent(10) {
             new.id = self.some_table();
         }
-        if self.samples.percent(50) {
-            let empty = Snapshot::empty(new.id);
-            let changes = changes(&self.samples, &empty, None);
-            new.first = Some(self.samples.commit(new.id, WriterEpoch::NONE, changes));
+        new.begins = self.some_beginning(new.id);
+        if self.samples.percent(10) {
+            let replaced = self.some_table();
+            new.replaces = Some((replaced, self.some_epoch(replaced)));
         }
         let expected = self.model.create(&new);
         let found = metastore.create_table(&new).await;
         agree(&expected, &found.map(|_| ()), place);
+    }
+
+    fn some_beginning(&mut self, id: TableId) -> Beginning {
+        match self.samples.below(10) {
+            0..5 => {
+                let changes = changes(&self.samples, &Snapshot::empty(id), None);
+                Beginning::FirstRows(Box::new(self.samples.commit(id, WriterEpoch::NONE, changes)))
+            }
+            5..8 => {
+                let of = self.some_table();
+                let mut state = self.model.tables.get(&of).map(ModelTable::state).unwrap_or_default();
+                if self.samples.percent(10) {
+                    state.sequence = Sequence::new(self.samples.below(9)).expect("small");
+                }
+                Beginning::Restored(Box::new(self.samples.restored(state)))
+            }
+            _ => Beginning::Empty,
+        }
     }
 
     async fn drop(&mut self, metastore: &dyn Metastore, place: &str) {

@@ -1,13 +1,14 @@
 //! What a metastore should remember, in the plainest way: lists, and [`TableCommit::apply`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cayenne_format::{
-    BlockChecksums, Change, CommitId, CommitRecord, Error, Expiry, FileId, Result, Sequence, Snapshot, TableCommit,
-    TableId, TableName, WriterEpoch,
+    BlockChecksums, Change, CommitId, CommitRecord, DataFile, Error, Expiry, FileId, NewDataFile, Result, Sequence,
+    Snapshot, SourcePosition, TableCommit, TableId, TableName, TableState, WriterEpoch,
 };
 
-use crate::{History, NewTable};
+use crate::{Beginning, History, NewTable, Restored};
 
 #[derive(Debug, Default)]
 pub(super) struct Model {
@@ -100,6 +101,38 @@ impl ModelTable {
         }
     }
 
+    /// What the table is, for another metastore.
+    pub(super) fn state(&self) -> TableState {
+        let latest = self.latest();
+        let blocks = |id| self.files.get(&id).cloned().flatten().expect("live files have checksums");
+        let new = |file: &Arc<DataFile>| NewDataFile { blocks: blocks(file.id), file: file.as_ref().clone() };
+        let source = |(stream, (position, _)): (&String, &(u64, Sequence))| SourcePosition {
+            stream: stream.clone(),
+            position: *position,
+        };
+        TableState {
+            sequence: latest.sequence(),
+            files: latest.files().map(new).collect(),
+            deletions: latest.deletions().map(|deletion| deletion.as_ref().clone()).collect(),
+            tombstones: latest.tombstones().map(|file| file.as_ref().clone()).collect(),
+            sources: self.sources.iter().map(source).collect(),
+        }
+    }
+
+    fn restore(&mut self, restored: &Restored) -> Result<()> {
+        let state = &restored.state;
+        state.check()?;
+        let Some(record) = restored.record() else { return Ok(()) };
+        let sequence = state.sequence;
+        self.snapshots = vec![state.snapshot(self.latest().table())];
+        self.log = vec![record];
+        self.files = state.files.iter().map(|new| (new.file.id, Some(new.blocks.clone()))).collect();
+        self.history = History { kept_from: sequence, known_from: sequence };
+        let taken = state.sources.iter().map(|source| (source.stream.clone(), (source.position, sequence)));
+        self.sources = taken.collect();
+        Ok(())
+    }
+
     /// What the log tells: the commits of the snapshots that can be opened.
     pub(super) fn kept_log(&self) -> Vec<CommitRecord> {
         self.log.iter().filter(|record| record.sequence >= self.history.kept_from).cloned().collect()
@@ -129,10 +162,25 @@ impl ModelTable {
 
 impl Model {
     pub(super) fn create(&mut self, new: &NewTable) -> Result<()> {
+        let before = self.tables.clone();
+        let created = self.create_in_place(new);
+        match (&created, new.replaces) {
+            (Ok(()), Some((replaced, _))) => self.dropped.push(replaced),
+            (Ok(()), None) => {}
+            (Err(_), _) => self.tables = before,
+        }
+        created
+    }
+
+    fn create_in_place(&mut self, new: &NewTable) -> Result<()> {
+        if let Some((replaced, epoch)) = new.replaces {
+            self.table(replaced)?.require_writer(epoch)?;
+            self.tables.remove(&replaced);
+        }
         if self.tables.contains_key(&new.id) || self.tables.values().any(|table| table.name == new.name) {
             return Err(Error::already_exists("table"));
         }
-        let table = ModelTable {
+        let mut table = ModelTable {
             name: new.name.clone(),
             epoch: WriterEpoch::NONE,
             snapshots: vec![Snapshot::empty(new.id)],
@@ -142,12 +190,13 @@ impl Model {
             sources: BTreeMap::new(),
             staged: BTreeMap::new(),
         };
-        self.tables.insert(new.id, table);
-        let first = self.commit(new.first.as_slice());
-        if first.is_err() {
-            self.tables.remove(&new.id);
+        match &new.begins {
+            Beginning::Empty => {}
+            Beginning::FirstRows(first) => drop(table.apply(first)?),
+            Beginning::Restored(restored) => table.restore(restored)?,
         }
-        first.map(|_| ())
+        self.tables.insert(new.id, table);
+        Ok(())
     }
 
     pub(super) fn drop(&mut self, table: TableId, epoch: WriterEpoch) -> Result<()> {

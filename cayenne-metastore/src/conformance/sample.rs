@@ -8,10 +8,10 @@ use bytes::Bytes;
 use cayenne_format::{
     BlockChecksums, Bound, Change, ColumnStats, CommitId, ContentHash, DataFile, DeletionFile, FileId, FileStats,
     Location, NewDataFile, Operation, PartitionValue, Requirement, Sequence, SourcePosition, TableCommit, TableId,
-    TableName, TableOptions, Timestamp, TombstoneFile, Value, WriterEpoch,
+    TableName, TableOptions, TableState, Timestamp, TombstoneFile, Value, WriterEpoch,
 };
 
-use crate::{NewTable, Writer};
+use crate::{Beginning, NewTable, Restored, Writer};
 
 /// Draws sample values. Ids are never drawn twice from one of these.
 #[derive(Debug)]
@@ -81,7 +81,8 @@ impl Samples {
             schema: Arc::new(schema),
             options: TableOptions::default(),
             made_at: Timestamp(self.number().cast_signed()),
-            first: None,
+            begins: Beginning::Empty,
+            replaces: None,
         }
     }
 
@@ -177,6 +178,11 @@ impl Samples {
             source: None,
             expiry: None,
         }
+    }
+
+    /// Returns a table that was brought back as `state`.
+    pub fn restored(&self, state: TableState) -> Restored {
+        Restored { commit: CommitId::from_bytes(self.id()), made_at: Timestamp(self.number().cast_signed()), state }
     }
 
     /// Returns a commit with one requirement.

@@ -14,17 +14,50 @@ use super::tables::LatestWriter;
 use super::{
     Connection, Row, Value, all, digest, first, history, load, log, sources, staged, statements, tables, values,
 };
-use crate::metastore::{epoch_after, fenced, first_rows};
-use crate::{NewTable, TableRecord, Writer};
+use crate::metastore::{epoch_after, fenced, require_own};
+use crate::{Beginning, NewTable, Restored, TableRecord, Writer};
 
-/// Makes a table, with its first rows where there are any.
+/// Makes a table, with what it begins with.
 pub(crate) fn create_table(connection: &dyn Connection, steps: &dyn Steps, new: &NewTable) -> Result<TableRecord> {
+    if let Some((replaced, epoch)) = new.replaces {
+        drop_table(connection, steps, replaced, epoch)?;
+    }
     tables::require_free(connection, new)?;
     tables::insert(connection, new)?;
-    if let Some(first) = first_rows(new)? {
-        commit(connection, steps, first)?;
+    match &new.begins {
+        Beginning::Empty => {}
+        Beginning::FirstRows(first) => {
+            require_own(new, first)?;
+            commit(connection, steps, first)?;
+        }
+        Beginning::Restored(restored) => restore(connection, steps, new.id, restored)?,
     }
     tables::one(connection, new.id)
+}
+
+/// Gives a new table what it was at a sequence.
+fn restore(connection: &dyn Connection, steps: &dyn Steps, table: TableId, restored: &Restored) -> Result<()> {
+    let state = &restored.state;
+    state.check()?;
+    let Some(record) = restored.record() else { return Ok(()) };
+    steps.before(Step::ApplyChanges)?;
+    let mut next = Next { connection, table, sequence: record.sequence, manifest: 0 };
+    for new in &state.files {
+        next.sequence = new.file.added_at;
+        next.add_file(new)?;
+    }
+    for deletion in &state.deletions {
+        next.sequence = deletion.sequence;
+        next.add_deletion(deletion)?;
+    }
+    for file in &state.tombstones {
+        next.sequence = file.sequence;
+        next.add_tombstones(file)?;
+    }
+    let sequence = record.sequence;
+    log::insert(connection, table, &Entry::new(table, record, next.manifest, 0))?;
+    state.sources.iter().try_for_each(|source| sources::take(connection, table, source, sequence))?;
+    history::begin(connection, table, sequence)
 }
 
 /// Forgets a table and everything that belongs to it.

@@ -34,6 +34,11 @@ impl Database {
         })
     }
 
+    /// A process that could write asks nothing of a file that was moved away: it would never learn of what others do.
+    fn require_place(&self) -> Result<()> {
+        self.writer.as_ref().map_or(Ok(()), WriterThread::require_place)
+    }
+
     pub(crate) async fn create_table(&self, table: &NewTable) -> Result<TableRecord> {
         let new = table.clone();
         self.writer()?.change(move |connection, steps| change::create_table(connection, steps, &new)).await
@@ -44,10 +49,12 @@ impl Database {
     }
 
     pub(crate) async fn list_tables(&self) -> Result<Vec<TableRecord>> {
+        self.require_place()?;
         self.readers.read(tables::all).await
     }
 
     pub(crate) async fn find_table(&self, key: &TableKey) -> Result<Option<TableRecord>> {
+        self.require_place()?;
         let key = key.clone();
         self.readers.read(move |connection| tables::find(connection, &key)).await
     }

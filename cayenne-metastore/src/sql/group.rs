@@ -75,14 +75,16 @@ pub(super) fn run(connection: &dyn Connection, steps: &dyn Steps, path: &Path, m
         }
         // A change that is too large for the disk takes its neighbours with it. Each gets a transaction of its own then.
         Ended::Lost(_) if !alone => jobs.into_iter().map(|job| run(connection, steps, path, vec![job])).sum(),
-        Ended::Failed(error) | Ended::Lost(error) => {
-            let error = at(path, error);
-            for job in jobs {
-                job.answer(Err(error.clone()));
-            }
-            0
-        }
+        Ended::Failed(error) | Ended::Lost(error) => refuse(&at(path, error), jobs),
     }
+}
+
+/// Answers each job with the error. No transaction was made.
+pub(super) fn refuse(error: &Error, jobs: Vec<Box<dyn Job>>) -> u64 {
+    for job in jobs {
+        job.answer(Err(error.clone()));
+    }
+    0
 }
 
 fn attempt(connection: &dyn Connection, steps: &dyn Steps, jobs: &mut [Box<dyn Job>]) -> Ended {

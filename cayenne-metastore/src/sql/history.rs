@@ -25,14 +25,23 @@ pub(super) fn give_up(connection: &dyn Connection, table: TableId, latest: Seque
     if after == before {
         return Ok(());
     }
-    let digest = digest_of(table, after).to_be_bytes();
-    let values = values![table.as_bytes(), after.kept_from.number(), after.known_from.number(), &digest];
-    connection.execute(statements::SET_HISTORY, values)?;
+    set(connection, table, after)?;
     if after.known_from == before.known_from {
         return Ok(());
     }
     let known_from = values![table.as_bytes(), after.known_from.number()];
     statements::FORGET.iter().try_for_each(|forget| connection.execute(forget, known_from))
+}
+
+/// Says that a new table has no history before this sequence.
+pub(super) fn begin(connection: &dyn Connection, table: TableId, sequence: Sequence) -> Result<()> {
+    set(connection, table, History { kept_from: sequence, known_from: sequence })
+}
+
+fn set(connection: &dyn Connection, table: TableId, history: History) -> Result<()> {
+    let digest = digest_of(table, history).to_be_bytes();
+    let values = values![table.as_bytes(), history.kept_from.number(), history.known_from.number(), &digest];
+    connection.execute(statements::SET_HISTORY, values)
 }
 
 fn digest_of(table: TableId, history: History) -> u128 {

@@ -16,7 +16,7 @@ use super::failure::{at, while_opening};
 use super::group::{self, Job, Request};
 use super::queue::{Queue, Waiting};
 use super::{Connection, Primary};
-use crate::place::Place;
+use crate::place::{Occupant, Place};
 
 /// How many changes share one transaction at most. It bounds what one flush has to write, and so how long the first of
 /// them waits for the last.
@@ -72,6 +72,8 @@ pub(crate) struct Writer {
     queue: Queue<Box<dyn Job>>,
     worker: Worker,
     transactions: Arc<AtomicU64>,
+    /// The file that was opened, and where it was.
+    opened: (Place, Occupant),
 }
 
 impl Writer {
@@ -102,11 +104,12 @@ impl Writer {
                     return Ok(());
                 }
             };
-            let _nobody = opened.send(Ok(()));
-            Desk { primary, backfiller, place, steps, transactions: count, wal_bytes_max: WAL_BYTES_MAX }.work(&jobs)
+            let (occupant, wal_bytes_max) = (place.occupant(), WAL_BYTES_MAX);
+            let _nobody = opened.send(Ok((place.clone(), occupant)));
+            Desk { primary, backfiller, place, occupant, steps, transactions: count, wal_bytes_max }.work(&jobs)
         })?;
-        is_open.await.map_err(|_| Error::internal("a thread of the metastore broke off"))??;
-        Ok(Self { queue, worker, transactions })
+        let opened = is_open.await.map_err(|_| Error::internal("a thread of the metastore broke off"))??;
+        Ok(Self { queue, worker, transactions, opened })
     }
 
     /// Does `work` in a transaction, perhaps together with others, and returns once that is durable.
@@ -120,6 +123,12 @@ impl Writer {
         answer.await.unwrap_or_else(|_| {
             Err(Error::unavailable("the metastore broke off before it answered").code("commit-unknown"))
         })
+    }
+
+    /// Says that the file that was opened is still where it was.
+    pub(crate) fn require_place(&self) -> Result<()> {
+        let (place, occupant) = &self.opened;
+        place.require(*occupant)
     }
 
     pub(crate) fn transactions(&self) -> u64 {
@@ -138,6 +147,8 @@ struct Desk {
     primary: Box<dyn Primary>,
     backfiller: Option<Backfiller>,
     place: Place,
+    /// The file that was opened.
+    occupant: Occupant,
     steps: Arc<dyn Steps>,
     transactions: Arc<AtomicU64>,
     wal_bytes_max: u64,
@@ -148,7 +159,10 @@ impl Desk {
         while let Ok(first) = jobs.recv() {
             let mut waiting = vec![first.job];
             waiting.extend(jobs.try_iter().take(GROUP_MAX - 1).map(|more| more.job));
-            let done = group::run(self.primary.connection(), self.steps.as_ref(), self.place.path(), waiting);
+            let done = match self.place.require(self.occupant) {
+                Ok(()) => group::run(self.primary.connection(), self.steps.as_ref(), self.place.path(), waiting),
+                Err(error) => group::refuse(&error, waiting),
+            };
             self.transactions.fetch_add(done, Ordering::Relaxed);
             if let Some(backfiller) = &mut self.backfiller {
                 backfiller.note(done, self.place.wal_bytes().unwrap_or_default());
@@ -190,7 +204,8 @@ mod tests {
         let transactions = Arc::default();
         let wal = place.wal_bytes();
         let steps = Arc::new(NoSteps);
-        let mut desk = Desk { primary, backfiller: None, place, steps, transactions, wal_bytes_max: 1 << 20 };
+        let occupant = place.occupant();
+        let mut desk = Desk { primary, backfiller: None, place, occupant, steps, transactions, wal_bytes_max: 1 << 20 };
         desk.bound_wal();
         assert_eq!(desk.place.wal_bytes(), wal, "a short log is left alone");
         desk.wal_bytes_max = 1;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cayenne_format::{Result, Step, Steps, WriterEpoch};
+use cayenne_format::{Result, Sequence, Step, Steps, TableState, WriterEpoch};
 use cayenne_metastore::conformance::Samples;
-use cayenne_metastore::{MemoryMetastore, Metastore};
+use cayenne_metastore::{Beginning, MemoryMetastore, Metastore};
 
 use crate::fixture::{FailsAt, append, contents, fill, open_with, table};
 use crate::turso;
@@ -51,7 +51,13 @@ async fn unchanged_after_a_failed_step(metastore: &dyn Metastore, fails: &FailsA
     fill(metastore, &samples).await;
     let of = table(metastore, &samples, "t").await;
     let mut new = samples.table("new");
-    new.first = Some(append(&samples, (new.id, WriterEpoch::NONE)));
+    new.begins = Beginning::FirstRows(Box::new(append(&samples, (new.id, WriterEpoch::NONE))));
+    let mut taking = samples.table("taking its place");
+    taking.replaces = Some(of);
+    let mut file = samples.data_file();
+    file.file.added_at = Sequence::new(3).unwrap();
+    let state = TableState { sequence: file.file.added_at, files: vec![file], ..TableState::default() };
+    taking.begins = Beginning::Restored(Box::new(samples.restored(state)));
     let commits = [append(&samples, of), append(&samples, of)];
     let writer = samples.writer();
     let before = contents(metastore).await.unwrap();
@@ -61,6 +67,9 @@ async fn unchanged_after_a_failed_step(metastore: &dyn Metastore, fails: &FailsA
     if fails.step != Step::DropTable {
         failed(metastore.commit(&commits).await);
         failed(metastore.create_table(&new).await);
+    }
+    if fails.step != Step::CheckRequirements {
+        failed(metastore.create_table(&taking).await);
     }
     if every {
         failed(metastore.begin_writer(of.0, &writer).await);
@@ -74,7 +83,9 @@ async fn unchanged_after_a_failed_step(metastore: &dyn Metastore, fails: &FailsA
     assert_eq!(metastore.commit(&commits).await.unwrap().len(), 2);
     assert_eq!(metastore.create_table(&new).await.unwrap().sequence.number(), 1);
     let epoch = metastore.begin_writer(of.0, &writer).await.unwrap();
-    metastore.drop_table(of.0, epoch).await.unwrap();
+    taking.replaces = Some((of.0, epoch));
+    assert_eq!(metastore.create_table(&taking).await.unwrap().sequence.number(), 3);
+    metastore.drop_table(new.id, WriterEpoch::NONE).await.unwrap();
     contents(metastore).await.unwrap();
     metastore.close().await.unwrap();
 }

@@ -96,7 +96,7 @@ pub(crate) async fn contents(metastore: &dyn Metastore) -> Result<Contents> {
         for staged in metastore.load_staged(table.id).await? {
             all.staged.push(staged.commit?);
         }
-        for sequence in 0..=table.sequence.number() {
+        for sequence in std::iter::once(0).chain(table.history.kept_from.number()..=table.sequence.number()) {
             let snapshot = metastore.load_snapshot(table.id, Some(Sequence::new(sequence).unwrap())).await?;
             for file in snapshot.files() {
                 all.blocks.insert(file.id, metastore.load_blocks(table.id, file.id).await?);

@@ -111,3 +111,30 @@ async fn file_that_left_wal_mode_enters_it_as_soon_as_it_is_free() {
     let mode = again.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
     assert_eq!(mode.unwrap(), "wal");
 }
+
+#[tokio::test]
+async fn nothing_is_written_to_a_file_that_was_moved_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let metastore = open(&path).await;
+    fill(&metastore, &Samples::new(1)).await;
+    let of = metastore.list_tables().await.unwrap()[0].id;
+    for file in ["a.db", "a.db-wal", "a.db-shm"] {
+        fs::rename(folder.path().join(file), folder.path().join(format!("moved-{file}"))).unwrap();
+    }
+    let samples = Samples::new(2);
+    for replaced in [false, true] {
+        if replaced {
+            open(&path).await.close().await.unwrap();
+        }
+        let refused = [
+            metastore.commit(&[samples.commit(of, cayenne_format::WriterEpoch::NONE, Vec::new())]).await.map(drop),
+            metastore.begin_writer(of, &samples.writer()).await.map(drop),
+            metastore.create_table(&samples.table("new")).await.map(drop),
+            metastore.list_tables().await.map(drop),
+        ];
+        for refused in refused {
+            assert_eq!(refused.unwrap_err().stable_code(), "metastore-replaced");
+        }
+    }
+}

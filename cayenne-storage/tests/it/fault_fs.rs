@@ -20,6 +20,7 @@ pub(crate) enum Asked {
     Read,
     Remove(PathBuf),
     RemoveDir,
+    Rename,
     List,
     Lock,
 }
@@ -108,6 +109,11 @@ impl Fs for FaultFs {
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
         self.0.ask(Asked::RemoveDir)?;
         LocalFs.remove_dir(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.ask(Asked::Rename)?;
+        LocalFs.rename(from, to)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {

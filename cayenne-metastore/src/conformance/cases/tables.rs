@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
-use cayenne_format::{Compression, ErrorKind, Sequence, Timestamp, WriterEpoch};
+use cayenne_format::{
+    Change, Compression, ErrorKind, NewDataFile, Operation, Sequence, TableCommit, TableState, Timestamp, WriterEpoch,
+};
 
 use super::{add, append, refused, table};
 use crate::conformance::Samples;
-use crate::{History, Metastore, TableRecord, Writer};
+use crate::{Beginning, History, Metastore, TableRecord, Writer};
 
 pub(in crate::conformance) async fn new_table_is_empty_and_listed(m: &dyn Metastore, samples: &Samples) {
     assert_eq!(m.list_tables().await.unwrap(), []);
@@ -65,28 +67,102 @@ pub(in crate::conformance) async fn names_and_ids_are_unique(m: &dyn Metastore, 
     m.create_table(&samples.table("T")).await.expect("names are compared byte for byte");
 }
 
+fn rows(first: &TableCommit) -> Beginning {
+    Beginning::FirstRows(Box::new(first.clone()))
+}
+
 pub(in crate::conformance) async fn first_rows_come_with_the_table_or_not_at_all(m: &dyn Metastore, samples: &Samples) {
     let mut new = samples.table("t");
     let file = samples.data_file();
     let mut first = samples.commit(new.id, WriterEpoch::NONE, vec![add(&file), add(&file)]);
-    new.first = Some(first.clone());
+    new.begins = rows(&first);
     refused(m.create_table(&new).await, ErrorKind::Invalid);
     first.changes.pop();
     first.epoch = WriterEpoch::new(1);
-    new.first = Some(first.clone());
+    new.begins = rows(&first);
     assert_eq!(refused(m.create_table(&new).await, ErrorKind::Conflict).stable_code(), "fenced");
     first.epoch = WriterEpoch::NONE;
     first.table = samples.table_id();
-    new.first = Some(first.clone());
+    new.begins = rows(&first);
     refused(m.create_table(&new).await, ErrorKind::Internal);
     assert_eq!(m.list_tables().await.unwrap(), []);
     first.table = new.id;
-    new.first = Some(first);
+    new.begins = rows(&first);
     let record = m.create_table(&new).await.unwrap();
     assert_eq!(record.sequence.number(), 1);
     let snapshot = m.load_snapshot(new.id, None).await.unwrap();
     assert_eq!(snapshot.files().map(|file| file.id).collect::<Vec<_>>(), [file.file.id]);
     assert_eq!(m.load_blocks(new.id, file.file.id).await.unwrap(), file.blocks);
+}
+
+pub(in crate::conformance) async fn restored_table_goes_on_from_where_it_was(m: &dyn Metastore, samples: &Samples) {
+    let of = table(m, samples, "t").await;
+    let files = [append(m, samples, of).await, append(m, samples, of).await];
+    let mut hides = samples.commit(of.0, of.1, vec![Change::AddDeletion(samples.deletion(files[0].file.id))]);
+    hides.changes.push(Change::AddTombstones(samples.tombstones()));
+    hides.source = Some(samples.source());
+    m.commit(&[hides.clone()]).await.unwrap();
+    let snapshot = m.load_snapshot(of.0, None).await.unwrap();
+    let blocks = |id| files.iter().find(|new| new.file.id == id).unwrap().blocks.clone();
+    let state = TableState {
+        sequence: snapshot.sequence(),
+        files: snapshot
+            .files()
+            .map(|file| NewDataFile { blocks: blocks(file.id), file: file.as_ref().clone() })
+            .collect(),
+        deletions: snapshot.deletions().map(|deletion| deletion.as_ref().clone()).collect(),
+        tombstones: snapshot.tombstones().map(|file| file.as_ref().clone()).collect(),
+        sources: hides.source.clone().into_iter().collect(),
+    };
+    let mut wrong = state.clone();
+    wrong.sequence = Sequence::new(1).unwrap();
+    let mut new = samples.table("u");
+    new.begins = Beginning::Restored(Box::new(samples.restored(wrong)));
+    refused(m.create_table(&new).await, ErrorKind::Corrupt);
+    new.begins = Beginning::Restored(Box::new(samples.restored(state.clone())));
+    let record = m.create_table(&new).await.unwrap();
+    assert_eq!((record.sequence, record.epoch), (snapshot.sequence(), WriterEpoch::NONE));
+    assert_eq!(record.history, History { kept_from: snapshot.sequence(), known_from: snapshot.sequence() });
+    assert_eq!(m.load_snapshot(new.id, None).await.unwrap(), state.snapshot(new.id));
+    assert_eq!(m.load_sources(new.id).await.unwrap(), state.sources);
+    assert_eq!(m.load_blocks(new.id, files[1].file.id).await.unwrap(), files[1].blocks);
+    refused(m.load_snapshot(new.id, Some(Sequence::new(2).unwrap())).await, ErrorKind::NotFound);
+    let log = m.load_log(new.id).await.unwrap();
+    assert_eq!(log.iter().map(|record| record.operation).collect::<Vec<_>>(), [Operation::Restore]);
+    let mut next = samples.commit(new.id, WriterEpoch::NONE, vec![Change::RemoveFile(files[0].file.id)]);
+    assert_eq!(m.commit(&[next.clone()]).await.unwrap(), [snapshot.sequence().next().unwrap()]);
+    assert_eq!(m.load_snapshot(new.id, None).await.unwrap(), next.apply(&state.snapshot(new.id)).unwrap());
+    next.id = samples.commit(new.id, WriterEpoch::NONE, Vec::new()).id;
+    next.source = hides.source;
+    assert_eq!(m.commit(&[next]).await.unwrap(), [snapshot.sequence()], "the position was taken in before");
+    let mut empty = samples.table("v");
+    empty.begins = Beginning::Restored(Box::new(samples.restored(TableState::default())));
+    assert_eq!(m.create_table(&empty).await.unwrap().sequence, Sequence::ZERO);
+    assert_eq!(m.load_log(empty.id).await.unwrap(), []);
+}
+
+pub(in crate::conformance) async fn table_takes_the_place_of_another_or_nothing_changes(
+    m: &dyn Metastore,
+    samples: &Samples,
+) {
+    let of = table(m, samples, "t").await;
+    append(m, samples, of).await;
+    table(m, samples, "other").await;
+    let before = m.list_tables().await.unwrap();
+    let mut new = samples.table("t");
+    new.replaces = Some((of.0, WriterEpoch::NONE));
+    assert_eq!(refused(m.create_table(&new).await, ErrorKind::Conflict).stable_code(), "fenced");
+    new.replaces = Some((samples.table_id(), of.1));
+    refused(m.create_table(&new).await, ErrorKind::NotFound);
+    let mut taken = samples.table("other");
+    taken.replaces = Some(of);
+    refused(m.create_table(&taken).await, ErrorKind::AlreadyExists);
+    assert_eq!(m.list_tables().await.unwrap(), before);
+    new.replaces = Some(of);
+    m.create_table(&new).await.unwrap();
+    refused(m.load_snapshot(of.0, None).await, ErrorKind::NotFound);
+    assert_eq!(m.load_snapshot(new.id, None).await.unwrap().files().len(), 0);
+    assert_eq!(m.list_tables().await.unwrap().len(), 2);
 }
 
 pub(in crate::conformance) async fn dropped_table_is_gone_and_its_name_is_free(m: &dyn Metastore, samples: &Samples) {

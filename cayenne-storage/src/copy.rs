@@ -1,0 +1,126 @@
+//! Data files from one folder to another, each verified on its way.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cayenne_format::{Environment, Error, FileDigest, FileDigester, Location, NewDataFile, Result, Step};
+
+use crate::fs::Fs;
+use crate::reader::open_data_file;
+use crate::storage::{Storage, inside};
+use crate::task;
+
+/// How much of a file is copied at once.
+const COPY_BYTES: usize = 1024 * 1024;
+
+impl Storage {
+    /// Copies the data files of a data location into the folder `to`, an absolute path; inline ones have no file.
+    ///
+    /// All of it is on the disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) with the code `damaged-file` if a file differs from its
+    /// record; [`ErrorKind::NotFound`](cayenne_format::ErrorKind::NotFound) with the code `missing-data-file`; or what the
+    /// disk said. No copy is left then.
+    pub async fn copy_out(&self, location: &str, files: Vec<NewDataFile>, to: &Path) -> Result<()> {
+        self.copy(self.folder(location)?, to.to_owned(), files).await
+    }
+
+    /// Copies data files from the folder `from`, an absolute path, into a data location.
+    ///
+    /// # Errors
+    ///
+    /// As [`copy_out`](Self::copy_out).
+    pub async fn copy_in(&self, from: &Path, location: &str, files: Vec<NewDataFile>) -> Result<()> {
+        self.copy(from.to_owned(), self.folder(location)?, files).await
+    }
+
+    async fn copy(&self, from: PathBuf, to: PathBuf, files: Vec<NewDataFile>) -> Result<()> {
+        let (fs, environment) = (Arc::clone(self.fs()), self.environment().clone());
+        task::blocking(move || {
+            let mut copies = Copies { fs: fs.as_ref(), environment: &environment, from, to, made: Vec::new() };
+            let copied = files.iter().try_for_each(|new| copies.add(new)).and_then(|()| copies.flush());
+            if copied.is_err() {
+                copies.remove();
+            }
+            copied
+        })
+        .await?
+    }
+}
+
+/// What has been copied so far.
+struct Copies<'a> {
+    fs: &'a dyn Fs,
+    environment: &'a Environment,
+    from: PathBuf,
+    to: PathBuf,
+    made: Vec<PathBuf>,
+}
+
+impl Copies<'_> {
+    fn add(&mut self, new: &NewDataFile) -> Result<()> {
+        let Location::Path(name) = &new.file.location else { return Ok(()) };
+        let name = inside(name)?;
+        let (from, to) = (self.from.join(name), self.to.join(name));
+        let found = self.write(&from, &to, new.file.bytes)?;
+        if found.hash == new.file.hash && found.blocks == new.blocks {
+            return Ok(());
+        }
+        Err(Error::corrupt("the checksum of a data file differs from the manifest")
+            .code("damaged-file")
+            .with("file", from.display()))
+    }
+
+    fn write(&mut self, from: &Path, to: &Path, bytes: u64) -> Result<FileDigest> {
+        let source = open_data_file(self.fs, from, bytes)?;
+        self.environment.steps.before(Step::CreateDataFile)?;
+        let made = to.parent().map_or(Ok(()), |folder| self.fs.create_dir_all(folder));
+        let created = made.and_then(|()| self.fs.create_file(to));
+        let mut copy = created.map_err(|error| cannot_write(error, to))?;
+        self.made.push(to.to_owned());
+        self.environment.steps.before(Step::WriteDataFile)?;
+        let mut digester = FileDigester::default();
+        let mut chunk = vec![0; COPY_BYTES];
+        let mut offset = 0;
+        while offset < bytes {
+            let length = usize::try_from(bytes - offset).unwrap_or(usize::MAX).min(COPY_BYTES);
+            let (now, _) = chunk.split_at_mut(length);
+            source
+                .read_at(offset, now)
+                .map_err(|error| Error::io("a data file cannot be read", error).with("file", from.display()))?;
+            digester.feed(now);
+            copy.write_all(now).map_err(|error| cannot_write(error, to))?;
+            offset += length as u64;
+        }
+        self.environment.steps.before(Step::SyncDataFile)?;
+        copy.sync().map_err(|error| cannot_write(error, to))?;
+        Ok(digester.finish())
+    }
+
+    /// Flushes the names of the copies, and of the folders that were made for them.
+    fn flush(&self) -> Result<()> {
+        self.environment.steps.before(Step::SyncFolder)?;
+        let mut folders = BTreeSet::from([self.to.as_path()]);
+        for copy in &self.made {
+            folders.extend(copy.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.to)));
+        }
+        folders.into_iter().try_for_each(|folder| self.fs.sync_dir(folder).map_err(|error| cannot_write(error, folder)))
+    }
+
+    /// Removes the copies as far as that goes: what is left has no name that anybody knows.
+    fn remove(&self) {
+        for copy in &self.made {
+            if let Err(error) = self.fs.remove_file(copy) {
+                tracing::warn!(%error, file = %copy.display(), "a copy that was broken off was left");
+            }
+        }
+    }
+}
+
+fn cannot_write(error: io::Error, file: &Path) -> Error {
+    Error::io("a copy of a data file cannot be written", error).with("file", file.display())
+}

@@ -1,0 +1,178 @@
+//! The manifests beside the data of a table: written whole under their final names, listed, read and removed.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cayenne_format::{Error, Manifest, Result, Sequence, Step, path};
+
+use crate::fs::Fs;
+use crate::storage::{Storage, inside};
+use crate::task;
+
+/// A manifest that is being written. There is one writer of a table, so there is one name.
+const BEING_WRITTEN: &str = "writing.partial";
+
+/// A manifest beside the data of a table, as its name tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredManifest {
+    /// The sequence that it says the changes since; [`Sequence::ZERO`] if it says all.
+    pub since: Sequence,
+    /// The sequence up to which it does.
+    pub sequence: Sequence,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+impl StoredManifest {
+    /// Returns its name, relative to the data location of the table.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}/{}", path::MANIFEST_FOLDER, path::manifest(self.since, self.sequence))
+    }
+}
+
+impl Storage {
+    /// Returns the manifests of a data location, ordered by their sequences. A folder that does not exist has none.
+    ///
+    /// # Errors
+    ///
+    /// What the disk said.
+    pub async fn manifests(&self, location: &str) -> Result<Vec<StoredManifest>> {
+        let folder = self.folder(location)?.join(path::MANIFEST_FOLDER);
+        let fs = Arc::clone(self.fs());
+        task::blocking(move || list(fs.as_ref(), &folder)).await?
+    }
+
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) with the code `damaged-manifest` if it is not what was
+    /// written; [`ErrorKind::Unsupported`](cayenne_format::ErrorKind::Unsupported) if a newer Cayenne has written it; or
+    /// what the disk said.
+    pub async fn read_manifest(&self, location: &str, stored: StoredManifest) -> Result<Manifest> {
+        let at = self.folder(location)?.join(stored.name());
+        let fs = Arc::clone(self.fs());
+        task::blocking(move || {
+            let bytes = read(fs.as_ref(), &at).map_err(|error| Error::io("a manifest cannot be read", error));
+            let found = bytes.and_then(|bytes| Manifest::decode(&bytes)).and_then(|found| {
+                if (found.since, found.state.sequence) == (stored.since, stored.sequence) {
+                    return Ok(found);
+                }
+                Err(Error::corrupt("a manifest has another content than its name says").code("damaged-manifest"))
+            });
+            found.map_err(|error| named(error).with("file", at.display()))
+        })
+        .await?
+    }
+
+    /// Writes a manifest. It is on the disk, and has its name, or has no name that a manifest has.
+    ///
+    /// # Errors
+    ///
+    /// What the disk said.
+    pub async fn write_manifest(&self, location: &str, manifest: &Manifest) -> Result<()> {
+        let folder = self.folder(location)?;
+        let name = path::manifest(manifest.since, manifest.state.sequence);
+        let bytes = manifest.encode();
+        let (fs, steps) = (Arc::clone(self.fs()), Arc::clone(&self.environment().steps));
+        task::blocking(move || {
+            steps.before(Step::WriteManifest)?;
+            write(fs.as_ref(), &folder, &name, &bytes)
+                .map_err(|error| Error::io("a manifest cannot be written", error).with("folder", folder.display()))
+        })
+        .await?
+    }
+
+    /// Removes manifests of a data location. What is missing already is fine.
+    ///
+    /// # Errors
+    ///
+    /// What the disk said.
+    pub async fn remove_manifests(&self, location: &str, manifests: &[StoredManifest]) -> Result<()> {
+        let folder = self.folder(location)?;
+        let names =
+            manifests.iter().map(|stored| Ok(folder.join(inside(&stored.name())?))).collect::<Result<Vec<_>>>()?;
+        let fs = Arc::clone(self.fs());
+        task::blocking(move || {
+            let folder = folder.join(path::MANIFEST_FOLDER);
+            let removed = names.iter().try_for_each(|name| gone_is_fine(fs.remove_file(name)));
+            // What was removed must stay so: a dropped table would be brought back by its manifests.
+            removed
+                .and_then(|()| gone_is_fine(fs.sync_dir(&folder)))
+                .map_err(|error| Error::io("a manifest cannot be removed", error).with("folder", folder.display()))
+        })
+        .await?
+    }
+}
+
+/// Removes the folder of the manifests of a table, and what Cayenne has put there.
+pub(crate) fn remove_all(fs: &dyn Fs, table_folder: &Path) -> io::Result<()> {
+    let folder = table_folder.join(path::MANIFEST_FOLDER);
+    let entries = match fs.list(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        if entry.name == BEING_WRITTEN || path::parse_manifest(&entry.name).is_some() {
+            gone_is_fine(fs.remove_file(&folder.join(entry.name)))?;
+        }
+    }
+    match fs.remove_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        removed => gone_is_fine(removed),
+    }
+}
+
+fn list(fs: &dyn Fs, folder: &Path) -> Result<Vec<StoredManifest>> {
+    let entries = match fs.list(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed
+            .map_err(|error| Error::io("the manifests cannot be listed", error).with("folder", folder.display()))?,
+    };
+    let mut found: Vec<_> = entries
+        .into_iter()
+        .filter(|entry| !entry.is_dir)
+        .filter_map(|entry| {
+            let (since, sequence) = path::parse_manifest(&entry.name)?;
+            Some(StoredManifest { since, sequence, bytes: entry.bytes })
+        })
+        .collect();
+    found.sort_by_key(|stored| (stored.sequence, stored.since));
+    Ok(found)
+}
+
+fn read(fs: &dyn Fs, at: &Path) -> io::Result<Bytes> {
+    let file = fs.open_file(at)?;
+    let length = usize::try_from(file.len()?).map_err(io::Error::other)?;
+    let mut bytes = vec![0; length];
+    file.read_at(0, &mut bytes)?;
+    Ok(bytes.into())
+}
+
+fn write(fs: &dyn Fs, table_folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let folder = table_folder.join(path::MANIFEST_FOLDER);
+    let being_written = folder.join(BEING_WRITTEN);
+    fs.create_dir_all(&folder)?;
+    gone_is_fine(fs.remove_file(&being_written))?;
+    let mut file = fs.create_file(&being_written)?;
+    file.write_all(bytes)?;
+    file.sync()?;
+    fs.rename(&being_written, &folder.join(name))?;
+    fs.sync_dir(&folder)?;
+    fs.sync_dir(table_folder)
+}
+
+fn gone_is_fine(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+/// Everything that is wrong with a manifest is one thing to a caller.
+fn named(error: Error) -> Error {
+    if error.kind() == cayenne_format::ErrorKind::Corrupt { error.code("damaged-manifest") } else { error }
+}
