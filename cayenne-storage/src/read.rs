@@ -21,7 +21,7 @@ use crate::error::from_vortex;
 use crate::fs::ReadFile;
 use crate::inline::verify_inline;
 use crate::reader::{ReadRequest, open_data_file};
-use crate::storage::Storage;
+use crate::storage::{Storage, inside};
 use crate::task;
 use crate::write::{RowStream, file_type, retype, wide_type};
 
@@ -79,6 +79,15 @@ impl Storage {
         };
         in_file(self.session(), file.dtype(), schema).map_err(foreign)?;
         Ok(file.row_count())
+    }
+
+    /// Says that a data file is there and has this length, without reading it.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify`](Self::verify).
+    pub fn check_length(&self, location: &str, name: &str, bytes: u64) -> Result<()> {
+        open_data_file(self.fs().as_ref(), &self.folder(location)?.join(inside(name)?), bytes).map(drop)
     }
 
     /// Verifies the length and the hash of a data file, reading all of it from the disk.

@@ -26,7 +26,7 @@ impl Backend {
     const ALL: [Self; 2] = [Self::Sqlite, Self::Turso];
 
     /// Returns the name of its file in the metadata folder.
-    const fn file(self) -> &'static str {
+    pub(crate) const fn file(self) -> &'static str {
         match self {
             Self::Sqlite => path::METASTORE_FILE,
             Self::Turso => path::TURSO_METASTORE_FILE,
@@ -66,15 +66,24 @@ pub(crate) async fn open(
 ) -> Result<Arc<dyn Metastore>> {
     let folder = root.join(path::METADATA_FOLDER);
     refuse_other(&folder, settings.backend)?;
-    let path = folder.join(settings.backend.file());
+    open_at(&folder.join(settings.backend.file()), access, settings, environment).await
+}
+
+/// Opens the metastore in this file.
+pub(crate) async fn open_at(
+    path: &Path,
+    access: Access,
+    settings: &DatabaseSettings,
+    environment: &Environment,
+) -> Result<Arc<dyn Metastore>> {
     match settings.backend {
-        Backend::Sqlite => open_sqlite(&path, access, settings, environment).await,
-        Backend::Turso => open_turso(&path, access, settings, environment).await,
+        Backend::Sqlite => open_sqlite(path, access, settings, environment).await,
+        Backend::Turso => open_turso(path, access, settings, environment).await,
     }
 }
 
 /// A database is never begun anew beside what another metastore knows of it.
-fn refuse_other(folder: &Path, wanted: Backend) -> Result<()> {
+pub(crate) fn refuse_other(folder: &Path, wanted: Backend) -> Result<()> {
     let other = Backend::ALL.into_iter().find(|other| *other != wanted && folder.join(other.file()).exists());
     match other {
         None => Ok(()),

@@ -1,6 +1,7 @@
 //! Making and dropping tables.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arrow_schema::Schema;
 use cayenne_format::{
@@ -9,7 +10,9 @@ use cayenne_format::{
 };
 use cayenne_metastore::{Beginning, NewTable, TableRecord};
 use cayenne_storage::{FileLock, RowStream, WriteRequest};
+use parking_lot::Mutex;
 
+use crate::database::Handles;
 use crate::shared::Shared;
 use crate::{Database, Table, task};
 
@@ -51,19 +54,26 @@ impl Database {
         // Held while the folder belongs to no known table, so that no other process takes it for a left-over.
         let lock = self.shared.lock(id)?;
         match self.fill_and_create(new, rows, lock).await {
-            Ok(record) => self.open_table(record).await,
+            Ok(record) => self.open_made(record).await,
             Err(error) => self.settle_failure(error, &location, id).await,
         }
     }
 
+    /// Opens a table that this process has made.
+    pub(crate) async fn open_made(&self, record: TableRecord) -> Result<Arc<Table>> {
+        let table = self.open_table(record).await?;
+        table.has_changed.store(true, Ordering::Release);
+        Ok(table)
+    }
+
     /// After a failure, asks what became of the table: the answer to the commit may have been lost.
-    async fn settle_failure(&self, error: Error, location: &str, id: TableId) -> Result<Arc<Table>> {
+    pub(crate) async fn settle_failure(&self, error: Error, location: &str, id: TableId) -> Result<Arc<Table>> {
         let Ok(records) = self.tables().await else {
             // Nobody can tell; whatever is left over, collect finds.
             return Err(error);
         };
         if let Some(record) = records.into_iter().find(|record| record.id == id) {
-            return self.open_table(record).await;
+            return self.open_made(record).await;
         }
         if was_not_applied(&error) {
             self.shared.forget_folder(location, id).await;
@@ -130,18 +140,28 @@ impl Database {
         let epoch = table.writer().await?.epoch;
         let (shared, tables) = (Arc::clone(&self.shared), Arc::clone(&self.tables));
         task::to_the_end(async move {
+            let no_manifest = table.forget_manifests().await?;
             shared.metastore.drop_table(table.id(), epoch).await?;
-            tables.lock().forget(&table);
-            let is_read_elsewhere = shared.readers.oldest_elsewhere(table.id())?.is_some();
-            if table.pins.close() && !is_read_elsewhere {
-                shared.forget_folder(&table.record().location, table.id()).await;
-            }
-            table.release().await;
+            drop(no_manifest);
+            retire(&shared, &tables, &table).await?;
             drop(alone);
             Ok(true)
         })
         .await
     }
+}
+
+/// Lets go of a table that the metastore has forgotten, and removes its folder; if somebody reads it, collecting does so
+/// later.
+pub(crate) async fn retire(shared: &Shared, tables: &Mutex<Handles>, table: &Arc<Table>) -> Result<()> {
+    table.has_changed.store(false, Ordering::Release);
+    tables.lock().forget(table);
+    let is_read_elsewhere = shared.readers.oldest_elsewhere(table.id())?.is_some();
+    if table.pins.close() && !is_read_elsewhere {
+        shared.forget_folder(&table.record().location, table.id()).await;
+    }
+    table.release().await;
+    Ok(())
 }
 
 impl Shared {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,13 @@ use crate::backend::{self, Backend};
 use crate::readers::ReaderRegistry;
 use crate::shared::Shared;
 use crate::{Table, View};
+
+/// A manifest costs about as much as a few commits: after so many of them that is nothing.
+const MANIFEST_INTERVAL: NonZeroU64 = NonZeroU64::MIN.saturating_add(999);
+
+/// What to do about a metastore that is damaged or gone.
+const HOW_TO_RECOVER: &str =
+    "put the metadata folder back from a copy, or have it made anew: cayenne recover --from-manifest";
 
 /// What a process may do with a database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +48,9 @@ pub struct DatabaseSettings {
     /// How long a view may be used before the metastore is asked for a newer one, in a process that does not write the
     /// table. Default one second.
     pub poll_interval: Duration,
+    /// After how many commits a manifest is written beside the data of a table, besides the one that closing writes. What
+    /// was committed since is lost with the metastore. Default 1,000.
+    pub manifest_interval: NonZeroU64,
     /// The options of a table that is made without any. Default [`TableOptions::default`].
     pub table_options: TableOptions,
 }
@@ -51,6 +62,7 @@ impl Default for DatabaseSettings {
             metastore: SqliteSettings::default(),
             storage: StorageSettings::default(),
             poll_interval: Duration::from_secs(1),
+            manifest_interval: MANIFEST_INTERVAL,
             table_options: TableOptions::default(),
         }
     }
@@ -58,11 +70,11 @@ impl Default for DatabaseSettings {
 
 /// Gathers what a database works with.
 pub struct DatabaseBuilder {
-    root: PathBuf,
+    pub(crate) root: PathBuf,
     access: Access,
-    settings: DatabaseSettings,
-    environment: Environment,
-    fs: Arc<dyn Fs>,
+    pub(crate) settings: DatabaseSettings,
+    pub(crate) environment: Environment,
+    pub(crate) fs: Arc<dyn Fs>,
     memory: Arc<dyn MemoryPool>,
     metastore: Option<Arc<dyn Metastore>>,
 }
@@ -115,20 +127,15 @@ impl DatabaseBuilder {
     /// # Errors
     ///
     /// `NotFound` if there is none and it is opened read-only; `Invalid` if the path is a file or may not be written;
-    /// `Unsupported` (code `newer-metastore`) if a newer version made it; `Corrupt` if its metastore is damaged.
+    /// `Unsupported` (code `newer-metastore`) if a newer version made it; `Corrupt` if its metastore is damaged, or missing
+    /// while folders of tables are there (code `metastore-missing`).
     pub async fn open(self) -> Result<Arc<Database>> {
         self.prepare_folders().map_err(|error| error.with("database", self.root.display()))?;
+        let storage = self.storage();
         let metastore = match &self.metastore {
             Some(metastore) => Arc::clone(metastore),
-            None => backend::open(&self.root, self.access, &self.settings, &self.environment).await?,
+            None => self.open_metastore(&storage).await?,
         };
-        let storage = Storage::new(
-            self.root.join(path::DATA_FOLDER),
-            Arc::clone(&self.fs),
-            self.environment.clone(),
-            self.memory,
-            self.settings.storage.clone(),
-        );
         let readers = self.root.join(path::METADATA_FOLDER).join(path::READERS_FOLDER);
         let readers = ReaderRegistry::new(Arc::clone(&self.fs), readers, Arc::clone(&self.environment.ids));
         let shared = Shared {
@@ -142,6 +149,46 @@ impl DatabaseBuilder {
             settings: self.settings,
         };
         Ok(Arc::new(Database { shared: Arc::new(shared), tables: Arc::default() }))
+    }
+
+    pub(crate) fn storage(&self) -> Storage {
+        Storage::new(
+            self.root.join(path::DATA_FOLDER),
+            Arc::clone(&self.fs),
+            self.environment.clone(),
+            Arc::clone(&self.memory),
+            self.settings.storage.clone(),
+        )
+    }
+
+    async fn open_metastore(&self, storage: &Storage) -> Result<Arc<dyn Metastore>> {
+        let metadata = self.root.join(path::METADATA_FOLDER);
+        backend::refuse_other(&metadata, self.settings.backend)?;
+        let file = metadata.join(self.settings.backend.file());
+        // Looked at once more after the folders: whoever makes a new database makes its metastore before its first table.
+        if self.is_missing(&file)
+            && let Some((folder, _)) = storage.table_folders().await?.first()
+            && self.is_missing(&file)
+        {
+            return Err(Error::corrupt("the metastore is missing, and folders of tables are there")
+                .code("metastore-missing")
+                .with("metastore", file.display())
+                .with("folder", folder)
+                .help(HOW_TO_RECOVER));
+        }
+        let opened = backend::open(&self.root, self.access, &self.settings, &self.environment).await;
+        opened.map_err(|error| match (error.kind(), error.way_to_mend()) {
+            (ErrorKind::Corrupt, None) => error.help(HOW_TO_RECOVER),
+            _ => error,
+        })
+    }
+
+    /// Says whether a file is not there, or has no byte.
+    fn is_missing(&self, file: &Path) -> bool {
+        match self.fs.open_file(file).and_then(|file| file.is_empty()) {
+            Ok(is_empty) => is_empty,
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        }
     }
 
     fn prepare_folders(&self) -> Result<()> {
@@ -301,7 +348,8 @@ impl Database {
         }
     }
 
-    /// Finishes what is under way, a flush included, gives up the right to write, and closes the metastore.
+    /// Finishes what is under way, a flush included, writes the manifests of the tables that were changed, gives up the
+    /// right to write, and closes the metastore.
     ///
     /// # Errors
     ///
@@ -309,7 +357,9 @@ impl Database {
     pub async fn close(&self) -> Result<()> {
         let tables: Vec<_> = self.tables.lock().open.drain().map(|(_, table)| table).collect();
         for table in tables {
-            table.end_flush().await;
+            table.flushing.end().await;
+            table.writing_manifest.end().await;
+            table.write_manifest_or_warn().await;
             table.release().await;
         }
         self.shared.readers.close();

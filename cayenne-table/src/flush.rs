@@ -7,9 +7,9 @@ use cayenne_format::{DataFile, ErrorKind, InlineOptions, Operation, Result, Sequ
 use cayenne_storage::{RowStream, WriteRequest};
 use futures::{StreamExt as _, stream};
 
+use crate::Table;
 use crate::publish::Replaced;
 use crate::together::{Unnamed, publish_files};
-use crate::{Table, task};
 
 /// With this many inline bytes, which every reader holds in memory, a write becomes files however small it is: so a table
 /// stays bounded even if it cannot be flushed as fast as it is written.
@@ -93,13 +93,8 @@ impl Table {
         if !table.is_full() {
             return;
         }
-        let mut flushing = table.flushing.lock();
-        if flushing.as_ref().is_some_and(|flushing| !flushing.has_ended()) {
-            return;
-        }
-        match task::in_background("cayenne-flush", Arc::clone(table).flush_while_full()) {
-            Ok(background) => *flushing = Some(background),
-            Err(error) => tracing::warn!(%error, table = %table.name(), "inline rows were not flushed"),
+        if let Err(error) = table.flushing.begin("cayenne-flush", || Arc::clone(table).flush_while_full()) {
+            tracing::warn!(%error, table = %table.name(), "inline rows were not flushed");
         }
     }
 
@@ -114,14 +109,6 @@ impl Table {
                 tracing::warn!(%error, table = %self.name(), "inline rows were not flushed");
                 return;
             }
-        }
-    }
-
-    /// Waits for a flush that goes on in the background.
-    pub(crate) async fn end_flush(&self) {
-        let flushing = self.flushing.lock().take();
-        if let Some(flushing) = flushing {
-            flushing.end().await;
         }
     }
 

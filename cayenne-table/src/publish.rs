@@ -2,6 +2,7 @@
 //! come with the table, and a new writer publishes what was staged.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use cayenne_format::{
     Change, CommitId, Error, FileId, NewDataFile, Operation, Requirement, Result, Sequence, Snapshot, SourcePosition,
@@ -195,6 +196,7 @@ impl Turn<'_> {
             return Ok(Published { sequence: self.base.sequence(), rows_removed: 0, is_repeated });
         };
         self.writer.note(&commit);
+        self.table.has_changed.store(true, Ordering::Release);
         let sequence = sequences.next().ok_or_else(|| Error::internal("a commit has no sequence"))?;
         if sequence == next.sequence() {
             self.table.view.store(Arc::new(View::new(next, Arc::clone(self.table.schema()))));

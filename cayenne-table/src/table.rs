@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, RwLock};
 
 use crate::pin::Pins;
 use crate::shared::{BlocksOf, Shared};
-use crate::task::Background;
+use crate::task::Slot;
 use crate::writer::WriterState;
 use crate::{PinnedView, Recovery, View};
 
@@ -33,8 +33,19 @@ pub struct Table {
     /// Writes hold it shared while their files have no commit yet; whoever removes files holds it alone.
     pub(crate) unnamed_files: Arc<RwLock<()>>,
     pub(crate) pins: Pins,
-    /// The flush that goes on in the background, or the last one that did.
-    pub(crate) flushing: parking_lot::Mutex<Option<Background>>,
+    /// The flush in the background.
+    pub(crate) flushing: Slot,
+    /// The writing of a manifest in the background.
+    pub(crate) writing_manifest: Slot,
+    /// Held by whoever writes or removes manifests. The turn to commit may be waited for while it is held, and not the
+    /// other way round.
+    pub(crate) manifests: Mutex<()>,
+    /// What the table was when the last manifest was written, or when this process became its writer.
+    pub(crate) manifested: parking_lot::Mutex<Option<Arc<View>>>,
+    /// The sequence of that manifest, or that of the table when this process opened it.
+    pub(crate) manifest_at: AtomicU64,
+    /// Whether this process has made or changed the table.
+    pub(crate) has_changed: AtomicBool,
     /// What became of the staged commits that were found when this process became the writer.
     pub(crate) recovery: parking_lot::Mutex<Recovery>,
     checked_at_ms: AtomicU64,
@@ -51,6 +62,7 @@ impl fmt::Debug for Table {
 impl Table {
     pub(crate) fn new(record: TableRecord, shared: Arc<Shared>, view: View) -> Self {
         let blocks = Arc::new(BlocksOf(Arc::clone(&shared)));
+        let sequence = view.sequence().number();
         let pins = Pins::new(record.id, Arc::clone(&shared.readers));
         let table = Self {
             record,
@@ -59,7 +71,12 @@ impl Table {
             writer: Mutex::new(None),
             unnamed_files: Arc::default(),
             pins,
-            flushing: parking_lot::Mutex::default(),
+            flushing: Slot::default(),
+            writing_manifest: Slot::default(),
+            manifests: Mutex::default(),
+            manifested: parking_lot::Mutex::default(),
+            manifest_at: AtomicU64::new(sequence),
+            has_changed: AtomicBool::new(false),
             recovery: parking_lot::Mutex::default(),
             checked_at_ms: AtomicU64::new(0),
             refresh: Mutex::new(()),
@@ -146,8 +163,17 @@ impl Table {
 
     /// Returns the earliest snapshot that can be opened, as the metastore knows it.
     async fn kept_from(&self) -> Result<Sequence> {
+        Ok(self.latest_record().await?.history.kept_from)
+    }
+
+    /// Returns the sequence of the latest snapshot, as the metastore knows it.
+    pub(crate) async fn latest_sequence(&self) -> Result<Sequence> {
+        Ok(self.latest_record().await?.sequence)
+    }
+
+    async fn latest_record(&self) -> Result<TableRecord> {
         let found = self.shared.metastore.find_table(&TableKey::Id(self.id())).await?;
-        Ok(found.ok_or_else(|| self.was_dropped())?.history.kept_from)
+        found.ok_or_else(|| self.was_dropped())
     }
 
     pub(crate) fn was_dropped(&self) -> Error {
@@ -228,9 +254,7 @@ impl Table {
     }
 
     async fn reload_if_changed(&self) -> Result<()> {
-        let found = self.shared.metastore.find_table(&TableKey::Id(self.id())).await?;
-        let record = found.ok_or_else(|| self.was_dropped())?;
-        if record.sequence > self.view.load().sequence() {
+        if self.latest_sequence().await? > self.view.load().sequence() {
             self.reload().await?;
         }
         self.mark_checked();

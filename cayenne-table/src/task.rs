@@ -16,25 +16,25 @@ pub(crate) async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Res
 
 /// Work that goes on in a thread of its own.
 #[derive(Debug)]
-pub(crate) struct Background {
+struct Background {
     /// Closed by the end of the thread, also where that is a panic.
     lives: watch::Receiver<()>,
 }
 
 impl Background {
-    pub(crate) fn has_ended(&self) -> bool {
+    fn has_ended(&self) -> bool {
         self.lives.has_changed().is_err()
     }
 
     /// Waits until the work has come to its end.
-    pub(crate) async fn end(mut self) {
+    async fn end(mut self) {
         while self.lives.changed().await.is_ok() {}
     }
 }
 
 /// Does `work` beside everything else, on one thread with a small runtime of its own: however much it computes, it takes
 /// no turn from those who wait for a commit, and at most one processor.
-pub(crate) fn in_background(name: &str, work: impl Future<Output = ()> + Send + 'static) -> Result<Background> {
+fn in_background(name: &str, work: impl Future<Output = ()> + Send + 'static) -> Result<Background> {
     let cannot = |error| Error::io("a thread for work in the background cannot be started", error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
     let (living, lives) = watch::channel(());
@@ -47,6 +47,32 @@ pub(crate) fn in_background(name: &str, work: impl Future<Output = ()> + Send + 
         })
         .map_err(cannot)?;
     Ok(Background { lives })
+}
+
+/// A kind of work in the background, of which there is one at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Slot(parking_lot::Mutex<Option<Background>>);
+
+impl Slot {
+    /// Begins the work, unless it goes on already.
+    pub(crate) fn begin<F>(&self, name: &str, work: impl FnOnce() -> F) -> Result<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut slot = self.0.lock();
+        if slot.as_ref().is_none_or(Background::has_ended) {
+            *slot = Some(in_background(name, work())?);
+        }
+        Ok(())
+    }
+
+    /// Waits until the work, if it goes on, has come to its end.
+    pub(crate) async fn end(&self) {
+        let background = self.0.lock().take();
+        if let Some(background) = background {
+            background.end().await;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Being the one writer of a table: an OS lock, which tells who is alive, and an epoch, which fences who is not.
 
 use std::collections::HashMap;
+use std::path::Path;
 
-use cayenne_format::{Error, Expiry, Result, Sequence, SourcePosition, TableCommit, WriterEpoch};
+use cayenne_format::{Environment, Error, Expiry, Result, Sequence, SourcePosition, TableCommit, WriterEpoch};
 use cayenne_metastore::{History, TableKey, Writer};
-use cayenne_storage::FileLock;
+use cayenne_storage::{FileLock, Fs};
 use tokio::sync::{MappedMutexGuard, MutexGuard};
 
 use crate::Table;
@@ -75,11 +76,14 @@ impl Table {
             return Err(self.locked_by_another().await);
         };
         let metastore = &self.shared.metastore;
-        let epoch = metastore.begin_writer(self.id(), &self.shared.this_process()).await?;
+        let epoch = metastore.begin_writer(self.id(), &this_process(&self.shared.environment)).await?;
         self.recover_staged(epoch).await?;
         // The lock is held: what the metastore says now is what stays true until this process changes it.
         self.reload().await?;
         let record = metastore.find_table(&TableKey::Id(self.id())).await?.ok_or_else(|| self.was_dropped())?;
+        self.move_later_manifests_aside(record.sequence).await?;
+        // What changes from here on is what the next manifest says, if the last one says what the table is now.
+        self.manifested.lock().get_or_insert_with(|| self.view.load_full());
         let sources = metastore.load_sources(self.id()).await?;
         let sources = sources.into_iter().map(|source| (source.stream, source.position)).collect();
         self.pins.set_writer(true);
@@ -87,11 +91,7 @@ impl Table {
     }
 
     async fn locked_by_another(&self) -> Error {
-        let error = Error::unavailable("the table is open for writing in another process")
-            .code("table-locked")
-            .with("table", self.name())
-            .with("lock", self.shared.lock_path(self.id()).display())
-            .help("stop that writer, or open the database read-only");
+        let error = locked(&self.shared.lock_path(self.id())).with("table", self.name());
         let record = self.shared.metastore.find_table(&TableKey::Id(self.id())).await.unwrap_or_default();
         match record.and_then(|record| Some((record.writer?, record.epoch))) {
             Some((writer, epoch)) => {
@@ -122,15 +122,25 @@ impl Table {
 impl Shared {
     /// Takes the OS lock of a table, or returns `None` if another process has it.
     pub(crate) fn lock(&self, table: cayenne_format::TableId) -> Result<Option<FileLock>> {
-        let path = self.lock_path(table);
-        self.fs
-            .try_lock(&path)
-            .map_err(|error| Error::io("cannot take the lock of a table", error).with("lock", path.display()))
+        lock(self.fs.as_ref(), &self.lock_path(table))
     }
+}
 
-    fn this_process(&self) -> Writer {
-        Writer { host: host_name(), process: std::process::id(), since: self.environment.clock.now() }
-    }
+/// Takes the OS lock of a table, or returns `None` if another process has it.
+pub(crate) fn lock(fs: &dyn Fs, path: &Path) -> Result<Option<FileLock>> {
+    fs.try_lock(path).map_err(|error| Error::io("cannot take the lock of a table", error).with("lock", path.display()))
+}
+
+/// The error for a table whose lock another process has.
+pub(crate) fn locked(path: &Path) -> Error {
+    Error::unavailable("the table is open for writing in another process")
+        .code("table-locked")
+        .with("lock", path.display())
+        .help("stop that writer, or open the database read-only")
+}
+
+pub(crate) fn this_process(environment: &Environment) -> Writer {
+    Writer { host: host_name(), process: std::process::id(), since: environment.clock.now() }
 }
 
 fn host_name() -> String {

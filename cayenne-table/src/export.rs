@@ -1,0 +1,129 @@
+//! One table as a folder of its own: a small metastore and the data files, with names that are relative to it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cayenne_format::{CommitId, Error, NewDataFile, Result, Sequence, TableState, path};
+use cayenne_metastore::{Beginning, Metastore, NewTable, Restored, SqliteMetastore, SqliteSettings};
+
+use crate::view::object_name;
+use crate::{Table, task};
+
+/// The metastore of a slice while it is made. A slice is one once it has the name that slices have.
+const BEING_MADE: &str = "metadata.partial";
+
+/// What was written into a slice, or read from one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SliceContents {
+    /// The sequence of the table.
+    pub sequence: Sequence,
+    /// The number of rows, hidden ones included.
+    pub rows: u64,
+    /// The number of data files, inline ones included.
+    pub files: usize,
+    /// The length of the data files, in bytes.
+    pub bytes: u64,
+}
+
+impl SliceContents {
+    pub(crate) fn of(state: &TableState) -> Self {
+        let sum = |count: fn(&NewDataFile) -> u64| state.files.iter().map(count).fold(0, u64::saturating_add);
+        Self {
+            sequence: state.sequence,
+            rows: sum(|new| new.file.rows),
+            files: state.files.len(),
+            bytes: sum(|new| new.file.bytes),
+        }
+    }
+}
+
+impl Table {
+    /// Writes the current snapshot into a folder, as a slice: `metadata.db`, a SQLite metastore with this table alone, and
+    /// the data files in `files`, verified while they are copied. Its names are relative: the folder may be moved.
+    ///
+    /// The folder is made if it is missing; one with something in it is refused. The slice is durable when this returns.
+    /// The table may be written meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` (code `folder-not-empty`); `Corrupt` or `NotFound` for a data file that is damaged or missing; what
+    /// the disk says. Nothing is left then that could be taken for a slice.
+    pub async fn export(self: &Arc<Self>, folder: &Path) -> Result<SliceContents> {
+        let folder = std::path::absolute(folder)
+            .map_err(|error| Error::invalid("the folder of the slice cannot be used").because(error))?;
+        self.require_empty(&folder).map_err(|error| error.with("folder", folder.display()))?;
+        let (view, sources) = self.current().await?;
+        let state = self.manifest(&view, None, sources).await?.state;
+        let contents = SliceContents::of(&state);
+        let table = Arc::clone(self);
+        // A slice is finished even if nobody waits for it any more: half of one would be of no use to anybody.
+        task::to_the_end(async move {
+            let written = table.write_slice(&folder, state).await;
+            drop(view);
+            written.map_err(|error| error.with("table", table.name()))
+        })
+        .await?;
+        Ok(contents)
+    }
+
+    fn require_empty(&self, folder: &Path) -> Result<()> {
+        let fs = &self.shared.fs;
+        fs.create_dir_all(folder).map_err(cannot_write)?;
+        if fs.list(folder).map_err(cannot_write)?.is_empty() {
+            return Ok(());
+        }
+        Err(Error::already_exists("the folder is not empty").code("folder-not-empty").help("name a new folder"))
+    }
+
+    async fn write_slice(&self, folder: &Path, mut state: TableState) -> Result<()> {
+        let files = folder.join(path::SLICE_FILES);
+        self.shared.fs.create_dir_all(&files).map_err(cannot_write)?;
+        state.files.sort_by_key(|new| object_name(&new.file).is_none());
+        self.shared.storage.copy_out(&self.record.location, state.files.clone(), &files).await?;
+        let being_made = folder.join(BEING_MADE);
+        let made = self.write_slice_metastore(&being_made, state).await;
+        if made.is_err() {
+            self.remove_partial(folder);
+        }
+        made?;
+        let fs = &self.shared.fs;
+        let named = fs.rename(&being_made, &folder.join(path::SLICE_METASTORE));
+        let above = folder.parent().map_or(Ok(()), |above| fs.sync_dir(above));
+        named.and_then(|()| fs.sync_dir(folder)).and(above).map_err(cannot_write)
+    }
+
+    async fn write_slice_metastore(&self, file: &Path, state: TableState) -> Result<()> {
+        let environment = &self.shared.environment;
+        let steps = Arc::clone(&environment.steps);
+        let metastore = SqliteMetastore::open(file, SqliteSettings::default(), steps).await?;
+        let restored =
+            Restored { commit: CommitId::draw(environment.ids.as_ref()), made_at: environment.clock.now(), state };
+        let new = NewTable {
+            id: self.id(),
+            name: self.name().clone(),
+            location: path::SLICE_FILES.to_owned(),
+            schema: Arc::clone(self.schema()),
+            options: self.options().clone(),
+            made_at: self.record.made_at,
+            begins: Beginning::Restored(Box::new(restored)),
+            replaces: None,
+        };
+        let created = metastore.create_table(&new).await;
+        let closed = metastore.close().await;
+        created.map(drop).and(closed)
+    }
+
+    /// Removes a metastore that was begun. What stays is no slice.
+    fn remove_partial(&self, folder: &Path) {
+        let partial = |ends: &str| -> PathBuf { folder.join(format!("{BEING_MADE}{ends}")) };
+        for file in ["", "-wal", "-shm"] {
+            // One that is not there is as good.
+            self.shared.fs.remove_file(&partial(file)).ok();
+        }
+    }
+}
+
+fn cannot_write(error: io::Error) -> Error {
+    Error::io("the slice cannot be written", error)
+}

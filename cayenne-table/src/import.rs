@@ -1,0 +1,274 @@
+//! A table from a slice that somebody else has written: nothing of it is believed before it was looked at, and nothing is
+//! changed before all of it was.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cayenne_format::{
+    BlockChecksums, CommitId, Error, ErrorKind, FileId, Location, NewDataFile, Result, Step, TableId, TableName,
+    TableState, WriterEpoch, path, stored_schema,
+};
+use cayenne_metastore::{Beginning, Metastore, NewTable, Restored, SqliteMetastore, SqliteSettings, TableRecord};
+use cayenne_storage::{FileLock, LoadBlocks, ReadRequest};
+
+use crate::create::{name_taken, retire};
+use crate::export::SliceContents;
+use crate::{Database, Table, state, task};
+
+/// How a slice becomes a table.
+#[derive(Clone, Debug, Default)]
+pub struct ImportOptions {
+    /// The name of the table. Default: the one it has in the slice.
+    pub name: Option<TableName>,
+    /// Whether a table of this name gives its place to the new one, in the same moment; else it is an error.
+    pub replace: bool,
+}
+
+/// A slice that was looked at.
+struct Slice {
+    folder: PathBuf,
+    record: TableRecord,
+    state: TableState,
+}
+
+impl Database {
+    /// Makes a table from a slice, the folder that [`Table::export`] has written. The data files are copied, and verified
+    /// while they are; the table has an id of its own, so that one slice may be imported any number of times.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` (code `table-exists`) if the name is taken; `NotFound` (code `no-slice`) if there is no slice;
+    /// `Corrupt` or `Unsupported` for one that is damaged, incomplete, or names anything outside its folder. Nothing is
+    /// changed then.
+    pub async fn import(&self, folder: &Path, options: ImportOptions) -> Result<(Arc<Table>, SliceContents)> {
+        self.shared.writable()?;
+        let of_slice = |error: Error| error.with("slice", folder.display());
+        let slice = self.look_at_slice(folder).await.map_err(of_slice)?;
+        let name = options.name.unwrap_or_else(|| slice.record.name.clone());
+        let existing = self.table(&name).await?;
+        if existing.is_some() && !options.replace {
+            return Err(name_taken(&name).help("import it under another name, or in place of that table"));
+        }
+        let contents = SliceContents::of(&slice.state);
+        let table = self.import_as(slice, name, existing).await.map_err(of_slice)?;
+        Ok((table, contents))
+    }
+
+    async fn import_as(&self, slice: Slice, name: TableName, existing: Option<Arc<Table>>) -> Result<Arc<Table>> {
+        let id = TableId::draw(self.shared.environment.ids.as_ref());
+        let location = path::table_folder(&name, id);
+        // Held while the folder belongs to no known table, so that no other process takes it for a left-over.
+        let lock = self.shared.lock(id)?;
+        let new = NewTable {
+            id,
+            name,
+            location: location.clone(),
+            schema: Arc::clone(&slice.record.schema),
+            options: slice.record.options.clone(),
+            made_at: slice.record.made_at,
+            begins: Beginning::Empty,
+            replaces: None,
+        };
+        match self.fill_from_slice(slice, new, existing, lock).await {
+            Ok(record) => self.open_made(record).await,
+            Err(error) => self.settle_failure(error, &location, id).await,
+        }
+    }
+
+    async fn fill_from_slice(
+        &self,
+        slice: Slice,
+        mut new: NewTable,
+        existing: Option<Arc<Table>>,
+        lock: Option<FileLock>,
+    ) -> Result<TableRecord> {
+        let Slice { folder, state, .. } = slice;
+        let storage = &self.shared.storage;
+        storage.create_table_folder(&new.location, new.id).await?;
+        storage.copy_in(&folder.join(path::SLICE_FILES), &new.location, state.files.clone()).await?;
+        self.look_at_files(&new, &state.files).await?;
+        let environment = &self.shared.environment;
+        let restored =
+            Restored { commit: CommitId::draw(environment.ids.as_ref()), made_at: environment.clock.now(), state };
+        new.begins = Beginning::Restored(Box::new(restored));
+        self.shared.environment.steps.before(Step::HandCommit)?;
+        let (shared, tables) = (Arc::clone(&self.shared), Arc::clone(&self.tables));
+        task::to_the_end(async move {
+            let created = match existing {
+                None => shared.metastore.create_table(&new).await,
+                Some(replaced) => {
+                    // Whoever writes into it now is waited for; what is written later finds no table.
+                    let alone = Arc::clone(&replaced.unnamed_files).write_owned().await;
+                    let epoch: WriterEpoch = replaced.writer().await?.epoch;
+                    let no_manifest = replaced.forget_manifests().await?;
+                    new.replaces = Some((replaced.id(), epoch));
+                    let created = shared.metastore.create_table(&new).await;
+                    drop(no_manifest);
+                    if created.is_ok() {
+                        retire(&shared, &tables, &replaced).await?;
+                    }
+                    drop(alone);
+                    created
+                }
+            };
+            // Held by the task and not by the caller, who may have gone: until here nobody may collect the folder.
+            drop(lock);
+            created
+        })
+        .await
+    }
+
+    /// Reads what a slice says of its table, and says that all of it can be believed but for the data files themselves.
+    async fn look_at_slice(&self, folder: &Path) -> Result<Slice> {
+        let folder = std::path::absolute(folder)
+            .map_err(|error| Error::invalid("the folder of the slice cannot be used").because(error))?;
+        let file = self.require_slice(&folder)?;
+        let metastore = SqliteMetastore::open_read_only(&file, SqliteSettings::default()).await?;
+        let read = read_slice(&metastore).await;
+        metastore.close().await?;
+        let (record, state) = read?;
+        record.options.validate()?;
+        let schema = stored_schema(&record.schema, record.options.unsupported_type_action)?;
+        if schema != record.schema {
+            return Err(damaged("the schema of the slice is not one that a table is stored with"));
+        }
+        state.check()?;
+        state.files.iter().try_for_each(|new| require_name(new))?;
+        self.require_files(&folder, &state)?;
+        let hidden = state.deletions.iter().map(|deletion| &deletion.location);
+        if hidden.chain(state.tombstones.iter().map(|file| &file.location)).any(|at| matches!(at, Location::Path(_))) {
+            return Err(Error::unsupported("the slice has deletion files outside its metastore"));
+        }
+        for new in state.files.iter().filter(|new| new.file.is_inline()) {
+            self.shared.storage.verify(path::SLICE_FILES, &new.file).await?;
+            let rows = self.shared.storage.inline_rows(&Arc::new(new.file.clone()), &record.schema)?;
+            require_rows(&new.file.id, new.file.rows, rows.num_rows() as u64)?;
+        }
+        Ok(Slice { folder, record, state })
+    }
+
+    /// Returns the metastore of a slice, which nobody else has open.
+    fn require_slice(&self, folder: &Path) -> Result<PathBuf> {
+        let no_slice = || Error::not_found("there is no slice here").code("no-slice");
+        let entries = self.shared.fs.list(folder).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => no_slice().because(error),
+            _ => Error::io("the slice cannot be read", error),
+        })?;
+        let has = |name: &str| entries.iter().any(|entry| entry.name == name);
+        if !has(path::SLICE_METASTORE) {
+            return Err(no_slice().help("a slice has a file 'metadata.db'"));
+        }
+        let file = folder.join(path::SLICE_METASTORE);
+        // A link could lead anywhere.
+        self.shared
+            .fs
+            .open_file(&file)
+            .map_err(|error| damaged("the metastore of the slice cannot be opened").because(error))?;
+        if ["-wal", "-journal"].iter().any(|ends| has(&format!("{}{ends}", path::SLICE_METASTORE))) {
+            return Err(damaged("the metastore of the slice was changed since it was written"));
+        }
+        Ok(file)
+    }
+
+    /// Says that every data file is a file below the folder of the slice, without a link on the way, and has its length.
+    fn require_files(&self, folder: &Path, state: &TableState) -> Result<()> {
+        let files = folder.join(path::SLICE_FILES);
+        let names = state.files.iter().filter_map(|new| match &new.file.location {
+            Location::Path(name) => Some((name, new.file.bytes)),
+            Location::Inline(_) => None,
+        });
+        let mut folders = HashSet::from([folder.to_owned()]);
+        for (name, bytes) in names {
+            for above in files.join(name).ancestors().skip(1).take_while(|above| above.starts_with(folder)) {
+                if folders.insert(above.to_owned()) {
+                    // Listing refuses a folder that is a link.
+                    self.shared.fs.list(above).map_err(|error| missing(error, name))?;
+                }
+            }
+            let opened = self.shared.fs.open_file(&files.join(name)).and_then(|file| file.len());
+            if opened.map_err(|error| missing(error, name))? != bytes {
+                return Err(
+                    damaged("a data file of the slice has another length than the slice says").with("file", name)
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that the data files, which were copied and have the right bytes, are files of this table with this many rows.
+    async fn look_at_files(&self, new: &NewTable, files: &[NewDataFile]) -> Result<()> {
+        let of = files.iter().map(|new| (new.file.id, new.blocks.clone()));
+        let blocks: Arc<dyn LoadBlocks> = Arc::new(KnownBlocks(of.collect()));
+        for file in files.iter().filter(|new| !new.file.is_inline()) {
+            let request = ReadRequest {
+                location: new.location.clone(),
+                table: new.id,
+                file: Arc::new(file.file.clone()),
+                blocks: Arc::clone(&blocks),
+                counters: Arc::default(),
+            };
+            let rows = self.shared.storage.count_rows(request, &new.schema).await?;
+            require_rows(&file.file.id, file.file.rows, rows)?;
+        }
+        Ok(())
+    }
+}
+
+async fn read_slice(metastore: &dyn Metastore) -> Result<(TableRecord, TableState)> {
+    let mut tables = metastore.list_tables().await?;
+    let (Some(record), true) = (tables.pop(), tables.is_empty()) else {
+        return Err(damaged("a slice has one table, no less and no more"));
+    };
+    if record.location != path::SLICE_FILES {
+        return Err(damaged("the data files of a slice are in its folder 'files'").with("found", record.location));
+    }
+    if !metastore.load_staged(record.id).await?.is_empty() {
+        return Err(damaged("a slice has no staged commits"));
+    }
+    let state = state::load(metastore, record.id).await?;
+    Ok((record, state))
+}
+
+/// A data file has the name that its id and its partition give it, and no other: so none leads out of the slice.
+fn require_name(new: &NewDataFile) -> Result<()> {
+    match &new.file.location {
+        Location::Path(name) if *name != path::data_file(new.file.id, &new.file.partition) => {
+            Err(damaged("a data file of the slice has a name that no data file has").with("file", name))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn require_rows(file: &FileId, expected: u64, found: u64) -> Result<()> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(damaged("a data file of the slice has another number of rows than the slice says")
+        .with("file", file)
+        .with("expected", expected)
+        .with("found", found))
+}
+
+fn missing(error: io::Error, name: &str) -> Error {
+    damaged("a data file of the slice cannot be opened").with("file", name).because(error)
+}
+
+fn damaged(message: &'static str) -> Error {
+    Error::new(ErrorKind::Corrupt, message)
+        .code("damaged-slice")
+        .help("get the slice once more from where it was exported")
+}
+
+/// The block checksums of files that no metastore knows yet.
+#[derive(Debug)]
+struct KnownBlocks(HashMap<FileId, BlockChecksums>);
+
+#[async_trait]
+impl LoadBlocks for KnownBlocks {
+    async fn load_blocks(&self, _: TableId, file: FileId) -> Result<BlockChecksums> {
+        self.0.get(&file).cloned().ok_or_else(|| Error::not_found("no such data file").with("file", file))
+    }
+}

@@ -1,0 +1,277 @@
+//! What a table is, written beside its data: at the close of a database and every so many commits. A metastore that was
+//! destroyed is made anew from it.
+//!
+//! A manifest says everything, or what has changed since the one before it: so writing one costs what has changed, not
+//! what the table holds. Once what followed the last whole one has grown as long as that, the next says everything again.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use cayenne_format::{Manifest, Result, Sequence, Snapshot, SnapshotChanges, SourcePosition, TableState};
+use cayenne_storage::{Storage, StoredManifest};
+use tokio::sync::MutexGuard;
+
+use crate::aside::Aside;
+use crate::{PinnedView, Table, View, state};
+
+/// How often a view is taken again until what is known besides it is of the same moment.
+const CURRENT_TRIES: usize = 20;
+
+/// How many manifests may follow a whole one.
+const FOLLOWERS_MAX: usize = 100;
+
+/// A manifest that cannot be used, and why.
+#[derive(Debug)]
+pub(crate) struct DamagedManifest {
+    pub(crate) stored: StoredManifest,
+    pub(crate) error: cayenne_format::Error,
+}
+
+/// What the manifests of a table say.
+#[derive(Debug, Default)]
+pub(crate) struct FoundManifest {
+    /// The latest state that they tell, if any.
+    pub(crate) manifest: Option<Manifest>,
+    /// Those that were looked at and cannot be used.
+    pub(crate) damaged: Vec<DamagedManifest>,
+}
+
+/// Returns the latest state that the manifests of a data location tell: that of the latest whole one that can be read, and
+/// of those that follow it.
+pub(crate) async fn latest(storage: &Storage, location: &str) -> Result<FoundManifest> {
+    let stored = storage.manifests(location).await?;
+    let mut found = FoundManifest::default();
+    for whole in stored.iter().rev().filter(|stored| stored.since == Sequence::ZERO) {
+        if let Some(mut manifest) = found.read(storage, location, *whole).await {
+            while let Some(next) = found.next(storage, location, &stored, &manifest).await {
+                manifest = manifest.then(next)?;
+            }
+            found.manifest = Some(manifest);
+            break;
+        }
+    }
+    Ok(found)
+}
+
+impl FoundManifest {
+    async fn next(
+        &mut self,
+        storage: &Storage,
+        location: &str,
+        stored: &[StoredManifest],
+        before: &Manifest,
+    ) -> Option<Manifest> {
+        let at = before.state.sequence;
+        let follows = |next: &&StoredManifest| next.since == at && next.sequence > at && at > Sequence::ZERO;
+        for next in stored.iter().rev().filter(follows) {
+            let found = self.read(storage, location, *next).await;
+            if found.as_ref().is_some_and(|found| found.table == before.table) {
+                return found;
+            }
+        }
+        None
+    }
+
+    async fn read(&mut self, storage: &Storage, location: &str, stored: StoredManifest) -> Option<Manifest> {
+        let read = storage.read_manifest(location, stored).await;
+        let checked = read.and_then(|manifest| {
+            // What follows another is a state only together with it.
+            if manifest.since == Sequence::ZERO { manifest.state.check().map(|()| manifest) } else { Ok(manifest) }
+        });
+        checked.map_err(|error| self.damaged.push(DamagedManifest { stored, error })).ok()
+    }
+}
+
+impl Table {
+    /// Writes a manifest in the background, if enough was committed since the last one.
+    pub(crate) fn write_manifest_if_due(table: &Arc<Self>) {
+        let committed = table.view.load().sequence().number().saturating_sub(table.manifest_at.load(Ordering::Acquire));
+        if committed < table.shared.settings.manifest_interval.get() {
+            return;
+        }
+        let write = || {
+            let table = Arc::clone(table);
+            async move { table.write_manifest_or_warn().await }
+        };
+        if let Err(error) = table.writing_manifest.begin("cayenne-manifest", write) {
+            tracing::warn!(%error, table = %table.name(), "no manifest was written");
+        }
+    }
+
+    /// Writes a manifest if this process has changed the table. That none can be written takes nothing from the table: it
+    /// is for the day when the metastore is lost.
+    pub(crate) async fn write_manifest_or_warn(self: &Arc<Self>) {
+        if !self.has_changed.load(Ordering::Acquire) {
+            return;
+        }
+        match self.write_manifest().await {
+            Ok(()) => {}
+            // Whoever has become the writer writes the manifest.
+            Err(error) if matches!(error.stable_code(), "table-locked" | "fenced" | "table-dropped") => {}
+            Err(error) => tracing::warn!(%error, table = %self.name(), "no manifest was written"),
+        }
+    }
+
+    /// Writes what the table is, or what has changed in it since the last manifest, unless that is up to date.
+    async fn write_manifest(self: &Arc<Self>) -> Result<()> {
+        let _one_at_a_time = self.manifests.lock().await;
+        self.require_latest_writer().await?;
+        let (view, sources) = self.current().await?;
+        let location = &self.record.location;
+        let stored = self.shared.storage.manifests(location).await?;
+        if stored.last().is_none_or(|last| last.sequence < view.sequence()) {
+            let base = self.manifested.lock().clone().filter(|base| can_follow(&stored, base.sequence()));
+            let manifest = self.manifest(&view, base.as_ref().map(|base| base.snapshot()), sources).await?;
+            self.shared.storage.write_manifest(location, &manifest).await?;
+            if manifest.since == Sequence::ZERO {
+                self.shared.storage.remove_manifests(location, &out_of_use(&stored)).await?;
+            }
+        }
+        self.manifest_at.store(view.sequence().number(), Ordering::Release);
+        *self.manifested.lock() = Some(Arc::new(View::clone(&view)));
+        Ok(())
+    }
+
+    /// Looks at the manifests before the first commit of this process.
+    ///
+    /// A manifest that is later than the table is of a history that was taken back, as when an old copy of the metastore
+    /// was put in place. The table goes on another way, and must not be taken for that one.
+    pub(crate) async fn move_later_manifests_aside(&self, latest: Sequence) -> Result<()> {
+        let stored = self.shared.storage.manifests(&self.record.location).await?;
+        let mut aside = Aside::new(&self.shared);
+        for later in stored.iter().filter(|stored| stored.sequence > latest) {
+            let moved = aside.take(&self.shared.storage.path_of(&self.record.location, &later.name()))?;
+            tracing::warn!(
+                table = %self.name(),
+                sequence = %latest,
+                manifest = %later.sequence,
+                aside = %moved.display(),
+                "a manifest was moved aside that is later than the metastore, as if an old copy of that had been put back"
+            );
+        }
+        Ok(())
+    }
+
+    /// Removes the manifests of a table that is about to be dropped: they would bring it back. The next close of the table,
+    /// should it stay, writes another one.
+    pub(crate) async fn forget_manifests(&self) -> Result<MutexGuard<'_, ()>> {
+        let no_more = self.manifests.lock().await;
+        let stored = self.shared.storage.manifests(&self.record.location).await?;
+        self.shared.storage.remove_manifests(&self.record.location, &stored).await?;
+        Ok(no_more)
+    }
+
+    /// Returns the current view, and what was taken in of each stream at the same moment.
+    pub(crate) async fn current(&self) -> Result<(PinnedView, Vec<SourcePosition>)> {
+        if self.is_writer() {
+            let writer = self.writer().await?;
+            let mut sources: Vec<SourcePosition> = writer
+                .sources
+                .iter()
+                .map(|(stream, position)| SourcePosition { stream: stream.clone(), position: *position })
+                .collect();
+            sources.sort_by(|one, other| one.stream.cmp(&other.stream));
+            return Ok((self.view().await?, sources));
+        }
+        for _ in 0..CURRENT_TRIES {
+            let view = self.view().await?;
+            let sources = self.shared.metastore.load_sources(self.id()).await?;
+            if self.latest_sequence().await? == view.sequence() {
+                return Ok((view, sources));
+            }
+            self.reload().await?;
+        }
+        Err(cayenne_format::Error::unavailable("the table changes faster than it can be read")
+            .with("table", self.name())
+            .help("try again, or ask the process that writes the table"))
+    }
+
+    /// Returns what the table is at a view, or what has changed in it since `base`.
+    pub(crate) async fn manifest(
+        &self,
+        view: &PinnedView,
+        base: Option<&Snapshot>,
+        sources: Vec<SourcePosition>,
+    ) -> Result<Manifest> {
+        let snapshot = view.snapshot();
+        let since = base.map(Snapshot::sequence).unwrap_or_default();
+        let changes = match base {
+            Some(base) => snapshot.changes_since(base),
+            None => snapshot.changes_since(&Snapshot::empty(self.id())),
+        };
+        let SnapshotChanges { files, deletions, tombstones, removed } = changes;
+        let files = state::with_blocks(self.shared.metastore.as_ref(), self.id(), files.iter()).await?;
+        let state = TableState { sequence: snapshot.sequence(), files, deletions, tombstones, sources };
+        Ok(Manifest {
+            table: self.id(),
+            name: self.name().clone(),
+            schema: Arc::clone(self.schema()),
+            options: self.options().clone(),
+            made_at: self.record.made_at,
+            written_at: self.shared.environment.clock.now(),
+            since,
+            removed,
+            state,
+        })
+    }
+}
+
+/// Says whether the next manifest may say what has changed since `base`: that one is the last, what leads to it from a whole
+/// one is there, and is not longer than that one.
+fn can_follow(stored: &[StoredManifest], base: Sequence) -> bool {
+    let mut at = base;
+    let (mut followers, mut bytes) = (0, 0_u64);
+    if base == Sequence::ZERO || stored.last().is_none_or(|last| last.sequence != base) {
+        return false;
+    }
+    while let Some(step) = stored.iter().find(|stored| stored.sequence == at) {
+        if step.since == Sequence::ZERO {
+            return followers < FOLLOWERS_MAX && bytes <= step.bytes;
+        }
+        (followers, bytes, at) = (followers + 1, bytes.saturating_add(step.bytes), step.since);
+    }
+    false
+}
+
+/// Returns what is of no use any more once another whole one is there: all before the last whole one of `stored`.
+fn out_of_use(stored: &[StoredManifest]) -> Vec<StoredManifest> {
+    let last_whole = stored.iter().rfind(|stored| stored.since == Sequence::ZERO).map(|stored| stored.sequence);
+    stored.iter().filter(|stored| last_whole.is_some_and(|whole| stored.sequence < whole)).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(parts: &[(u64, u64, u64)]) -> Vec<StoredManifest> {
+        let sequence = |number| Sequence::new(number).unwrap();
+        let one = |(since, at, bytes): &(u64, u64, u64)| StoredManifest {
+            since: sequence(*since),
+            sequence: sequence(*at),
+            bytes: *bytes,
+        };
+        parts.iter().map(one).collect()
+    }
+
+    #[test]
+    fn a_manifest_follows_the_last_one_while_that_is_shorter_than_saying_all() {
+        let follows = |parts: &[(u64, u64, u64)], base| can_follow(&stored(parts), Sequence::new(base).unwrap());
+        assert!(follows(&[(0, 5, 100)], 5));
+        assert!(follows(&[(0, 5, 100), (5, 6, 50), (6, 9, 50)], 9));
+        assert!(!follows(&[(0, 5, 100), (5, 6, 50), (6, 9, 51)], 9), "they are longer than the whole one");
+        assert!(!follows(&[(0, 5, 100), (6, 9, 1)], 9), "one is missing between");
+        assert!(!follows(&[(0, 5, 100), (5, 6, 1)], 5), "it is not the last one");
+        assert!(!follows(&[], 5));
+        assert!(!follows(&[(0, 0, 100)], 0), "what follows the empty table would look like a whole one");
+        let many: Vec<_> = (5..5 + FOLLOWERS_MAX as u64).map(|at| (at, at + 1, 0)).collect();
+        assert!(!follows(&[&[(0, 5, 100)], many.as_slice()].concat(), 5 + FOLLOWERS_MAX as u64));
+    }
+
+    #[test]
+    fn the_last_whole_manifest_and_what_follows_it_stays_beside_a_new_one() {
+        let kept = |parts: &[(u64, u64, u64)]| out_of_use(&stored(parts)).len();
+        assert_eq!(kept(&[(0, 5, 1), (5, 6, 1)]), 0);
+        assert_eq!(kept(&[(0, 5, 1), (5, 6, 1), (0, 8, 1), (8, 9, 1)]), 2);
+        assert_eq!(kept(&[(5, 6, 1)]), 0);
+    }
+}

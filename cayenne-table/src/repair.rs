@@ -1,0 +1,144 @@
+//! Takes what is damaged out of tables, so that the rest can be used. Nothing is deleted: it is moved aside.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cayenne_format::{FileId, Operation, Result, path};
+use cayenne_metastore::TableRecord;
+
+use crate::aside::Aside;
+use crate::check::{CheckDepth, CheckReport, Problem, Subject};
+use crate::database::forbids_opening;
+use crate::publish::{Publication, Replaced};
+use crate::view::object_name;
+use crate::{Database, Table, task};
+
+/// What became of a problem, or would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A data file is no longer part of the table, and this many rows that were in it are lost to it.
+    TakenOut {
+        /// The number of rows, hidden ones included.
+        rows: u64,
+    },
+    /// A manifest was moved aside; the next one says everything.
+    MovedAside,
+    /// The marker was written again.
+    WrittenAgain,
+    /// It stays as it is: a repair would only make it worse.
+    LeftAlone,
+}
+
+/// A problem, and what a repair did about it.
+#[derive(Clone, Debug)]
+pub struct Repaired {
+    /// The problem.
+    pub problem: Problem,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Where what was damaged is now, if there was anything to move.
+    pub aside: Option<PathBuf>,
+}
+
+impl Database {
+    /// Looks for problems as [`check`](Self::check) does, and takes out of the tables what is damaged if `mend`; else it
+    /// says what that would be.
+    ///
+    /// Damaged and missing data files leave their table, with the rows in them; damaged manifests are moved aside; markers
+    /// are written again. What was damaged stays in the folder `aside` of the database, for who may save something of it.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` (code `table-locked`) if another process writes a table with a problem; what the disk and the
+    /// metastore return. What was mended before stays so.
+    pub async fn repair(&self, depth: CheckDepth, mend: bool) -> Result<Vec<Repaired>> {
+        if mend {
+            self.shared.writable()?;
+        }
+        let mut repaired = Vec::new();
+        for record in self.tables().await? {
+            let mut report = CheckReport::default();
+            self.check_table(&record, depth, &mut report).await?;
+            if mend && !report.problems.is_empty() {
+                report = self.look_again(&record, depth).await?;
+            }
+            repaired.extend(self.mend(&record, report.problems, mend).await?);
+        }
+        Ok(repaired)
+    }
+
+    /// Becomes the writer of a table before it trusts what it has seen: another one may just have changed it.
+    async fn look_again(&self, record: &TableRecord, depth: CheckDepth) -> Result<CheckReport> {
+        let mut report = CheckReport::default();
+        match self.open_table(record.clone()).await {
+            Ok(table) => table.require_latest_writer().await?,
+            // Only its marker can be written again then.
+            Err(_) => {}
+        }
+        self.check_table(record, depth, &mut report).await?;
+        Ok(report)
+    }
+
+    async fn mend(&self, record: &TableRecord, problems: Vec<Problem>, mend: bool) -> Result<Vec<Repaired>> {
+        let mut aside = Aside::new(&self.shared);
+        let mut repaired = Vec::with_capacity(problems.len());
+        for problem in problems {
+            let (outcome, moved) = match problem.subject {
+                Subject::Marker if !forbids_opening(&problem.error) => {
+                    let moved = if mend { self.write_marker(record, &mut aside).await? } else { None };
+                    (Outcome::WrittenAgain, moved)
+                }
+                Subject::Manifest(stored) => {
+                    let at = self.shared.storage.path_of(&record.location, &stored.name());
+                    (Outcome::MovedAside, if mend { aside.take_if_there(&at)? } else { None })
+                }
+                Subject::DataFile(file) => {
+                    let table = self.open_table(record.clone()).await?;
+                    let rows = table.view.load().snapshot().file(file).map_or(0, |file| file.rows);
+                    let moved = if mend { table.take_out(file, &mut aside).await? } else { None };
+                    (Outcome::TakenOut { rows }, moved)
+                }
+                _ => (Outcome::LeftAlone, None),
+            };
+            if mend && outcome != Outcome::LeftAlone {
+                tracing::warn!(problem = %problem, ?outcome, "repaired");
+            }
+            repaired.push(Repaired { problem, outcome, aside: moved });
+        }
+        Ok(repaired)
+    }
+
+    async fn write_marker(&self, record: &TableRecord, aside: &mut Aside) -> Result<Option<PathBuf>> {
+        let at = self.shared.storage.path_of(&record.location, path::TABLE_MARKER);
+        let moved = aside.take_if_there(&at)?;
+        self.shared.storage.create_table_folder(&record.location, record.id).await?;
+        Ok(moved)
+    }
+}
+
+impl Table {
+    /// Takes a damaged data file out of the table. The file is moved first: were the commit first, and the process ended
+    /// between the two, `collect` would take it for a left-over.
+    async fn take_out(self: &Arc<Self>, id: FileId, aside: &mut Aside) -> Result<Option<PathBuf>> {
+        let view = self.view().await?;
+        let Some(file) = view.snapshot().file(id) else { return Ok(None) };
+        let moved = match object_name(file) {
+            Some(name) => aside.take_if_there(&self.shared.storage.path_of(&self.record.location, name))?,
+            None => None,
+        };
+        let table = Arc::clone(self);
+        task::to_the_end(async move {
+            let publication = Publication {
+                table: &table,
+                operation: Operation::Repair,
+                replaced: Replaced::Rewritten(vec![id]),
+                files: Vec::new(),
+                source: None,
+                id: None,
+            };
+            table.shared.publish(vec![publication]).await.map(drop)
+        })
+        .await?;
+        Ok(moved)
+    }
+}
