@@ -112,6 +112,34 @@ pub(crate) enum Command {
         #[arg(long)]
         deep: bool,
     },
+    /// Take what is damaged out of the tables, so that the rest can be used; it is moved aside and not deleted
+    Repair {
+        /// Read every byte to find what is damaged, not only the lengths
+        #[arg(long)]
+        deep: bool,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Bring back what the metastore has lost; one that is destroyed is made anew
+    Recover {
+        /// From the manifests that are written beside the data when a database is closed
+        #[arg(long, required = true)]
+        from_manifest: bool,
+        /// Only say what would come back
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Write one table into a folder of its own, to be imported elsewhere
+    Export {
+        /// The table
+        table: String,
+        /// The folder; it is made, or is empty
+        #[arg(long, value_name = "FOLDER")]
+        to: PathBuf,
+    },
+    /// Make a table from a folder that was exported
+    Import(ImportArgs),
     /// Remove files that no table names: left-overs of writes that were broken off
     Collect {
         /// Only list them
@@ -247,6 +275,19 @@ pub(crate) struct ExpireArgs {
     /// Only say what would be given up
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The folder that was exported
+    #[arg(value_name = "FOLDER")]
+    pub(crate) slice: PathBuf,
+    /// The name of the table; if not given, the one that it had
+    #[arg(long, value_name = "TABLE")]
+    pub(crate) into: Option<String>,
+    /// Let it take the place of a table of that name
+    #[arg(long)]
+    pub(crate) replace: bool,
 }
 
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use cayenne_format::{Error, path};
-use cayenne_table::{Access, Database, DatabaseSettings};
+use cayenne_table::{Access, Database, DatabaseBuilder, DatabaseSettings};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::SessionContext;
@@ -72,14 +72,18 @@ pub(crate) async fn with_engine(
 
 async fn open(globals: &Globals, access: Access) -> Result<Engine, Failure> {
     let pool = memory_pool(globals.memory_limit);
-    let mut settings = DatabaseSettings { backend: globals.metastore, ..DatabaseSettings::default() };
-    settings.metastore.synchronous = globals.durability.synchronous();
-    let builder = Database::builder(&globals.db).access(access).settings(settings).memory(Arc::clone(&pool));
-    let database = builder.open().await?;
+    let database = builder(globals).access(access).memory(Arc::clone(&pool)).open().await?;
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
     let config = cayenne_datafusion::recommended_config(threads(globals));
     let session = cayenne_datafusion::session(config, runtime, &database)?;
     Ok(Engine { database, session })
+}
+
+/// Begins to open the database that the command line names.
+pub(crate) fn builder(globals: &Globals) -> DatabaseBuilder {
+    let mut settings = DatabaseSettings { backend: globals.metastore, ..DatabaseSettings::default() };
+    settings.metastore.synchronous = globals.durability.synchronous();
+    Database::builder(&globals.db).settings(settings)
 }
 
 fn memory_pool(limit: Option<NonZeroUsize>) -> Arc<dyn MemoryPool> {

@@ -13,12 +13,15 @@ mod escape;
 mod exit;
 mod fault;
 mod figures;
+mod listing;
 mod load;
 mod output;
 mod progress;
+mod recover;
 mod report_error;
 mod shell;
 mod signals;
+mod slice;
 mod source_envelope;
 mod source_files;
 mod source_reader;
@@ -96,6 +99,19 @@ async fn with_database(globals: &Globals, command: Command, terminal: &mut Termi
         }
         Command::Check { deep } => {
             with_engine(globals, ReadOnly, stops, async |engine| check::run(engine, deep, terminal).await).await
+        }
+        Command::Repair { deep, dry_run } => {
+            engine::refuse_missing(globals)?;
+            let repair = async |engine: &engine::Engine| check::repair(engine, deep, !dry_run, terminal).await;
+            with_engine(globals, ReadWrite, stops, repair).await
+        }
+        Command::Recover { from_manifest: _, dry_run } => recover::run(globals, dry_run, terminal).await,
+        Command::Export { table, to } => {
+            let export = async |engine: &engine::Engine| slice::export(engine, &table, &to, terminal).await;
+            with_engine(globals, ReadOnly, stops, export).await
+        }
+        Command::Import(args) => {
+            with_engine(globals, ReadWrite, stops, async |engine| slice::import(engine, &args, terminal).await).await
         }
         Command::Collect { dry_run } => {
             engine::refuse_missing(globals)?;

@@ -1,42 +1,31 @@
 //! `cayenne tables`: what is in the database.
 
-use std::sync::Arc;
-
-use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
-use cayenne_format::{Error, Result};
-use cayenne_table::Database;
+use cayenne_format::{Result, TableName};
+use cayenne_table::{Database, PinnedView};
 
 use crate::exit::{self, Failure};
-use crate::output;
+use crate::listing::Listing;
 use crate::terminal::Terminal;
 
-/// Prints one row per table.
+/// Prints one row per table, ordered by name.
 pub(crate) async fn run(database: &Database, terminal: &mut Terminal) -> Result<u8, Failure> {
-    output::print_batch(list(database).await?, terminal)?;
+    let tables = tables(database).await?;
+    Listing::of(&tables)
+        .text("name", |(name, _)| name.to_string())
+        .number_if_known("rows", |(_, view)| view.snapshot().visible_rows())
+        .number("files", |(_, view)| view.files().len() as u64)
+        .number("bytes", |(_, view)| view.snapshot().stored_bytes())
+        .number("sequence", |(_, view)| view.sequence().number())
+        .print(terminal)?;
     Ok(exit::OK)
 }
 
-/// Returns one row per table, ordered by name.
-async fn list(database: &Database) -> Result<RecordBatch> {
-    let mut names = Vec::new();
-    let (mut rows, mut files, mut bytes, mut sequences) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+async fn tables(database: &Database) -> Result<Vec<(TableName, PinnedView)>> {
+    let mut tables = Vec::new();
     for record in database.tables().await? {
         // A table that was dropped since is no longer listed.
         let Some(table) = database.table(&record.name).await? else { continue };
-        let view = table.view().await?;
-        names.push(record.name.to_string());
-        rows.push(view.snapshot().visible_rows());
-        files.push(view.files().len() as u64);
-        bytes.push(view.snapshot().stored_bytes());
-        sequences.push(view.sequence().number());
+        tables.push((record.name, table.view().await?));
     }
-    let columns: [(&str, ArrayRef, bool); 5] = [
-        ("name", Arc::new(StringArray::from(names)), false),
-        ("rows", Arc::new(UInt64Array::from(rows)), true),
-        ("files", Arc::new(UInt64Array::from(files)), false),
-        ("bytes", Arc::new(UInt64Array::from(bytes)), false),
-        ("sequence", Arc::new(UInt64Array::from(sequences)), false),
-    ];
-    RecordBatch::try_from_iter_with_nullable(columns)
-        .map_err(|error| Error::internal("the list of tables has no shape").because(error))
+    Ok(tables)
 }

@@ -18,6 +18,8 @@ pub struct Collected {
     pub folders: Vec<String>,
     /// Tables that were passed over because another process writes them.
     pub busy: Vec<String>,
+    /// Folders of tables that the metastore does not know and a manifest tells of: it has lost them. They stay.
+    pub lost: Vec<String>,
 }
 
 /// One thing that a collection found.
@@ -35,8 +37,12 @@ impl Collected {
     /// Returns each thing that was found.
     pub fn findings(&self, were_removed: bool) -> impl Iterator<Item = Finding<'_>> {
         let outcome = if were_removed { "removed" } else { "would be removed" };
-        let groups =
-            [("file", outcome, &self.files), ("folder", outcome, &self.folders), ("table", "passed over", &self.busy)];
+        let groups = [
+            ("file", outcome, &self.files),
+            ("folder", outcome, &self.folders),
+            ("table", "passed over", &self.busy),
+            ("folder", "kept", &self.lost),
+        ];
         groups
             .into_iter()
             .flat_map(|(kind, outcome, names)| names.iter().map(move |name| Finding { kind, name, outcome }))
@@ -85,6 +91,11 @@ impl Database {
             let is_read = self.tables.lock().is_still_read(id) || self.shared.readers.oldest_elsewhere(id)?.is_some();
             if is_read {
                 collected.busy.push(location);
+                continue;
+            }
+            // Dropping a table removes its manifests first: whoever still has one was not dropped.
+            if !self.shared.storage.manifests(&location).await?.is_empty() {
+                collected.lost.push(location);
                 continue;
             }
             if remove {
