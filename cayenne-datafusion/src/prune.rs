@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use arrow_array::builder::UInt64Builder;
 use arrow_array::{ArrayRef, BooleanArray, UInt64Array};
 use arrow_schema::SchemaRef;
-use cayenne_format::{ColumnStats, DataFile, Value};
+use cayenne_format::{ColumnStats, DataFile, Value, ValueArrayBuilder};
 use cayenne_table::View;
 use datafusion::catalog::Session;
 use datafusion::common::pruning::PruningStatistics;
@@ -33,10 +34,10 @@ pub(crate) fn prune(
     let Some(predicate) = predicate else {
         return Ok(view.files().cloned().collect());
     };
-    let files: Vec<&DataFile> = view.files().map(AsRef::as_ref).collect();
+    let files: Vec<&Arc<DataFile>> = view.files().collect();
     let statistics = StatsOfFiles::read(&files, schema, &predicate)?;
     let keep = predicate.prune(&statistics)?;
-    Ok(view.files().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| Arc::clone(file)).collect())
+    Ok(files.into_iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| Arc::clone(file)).collect())
 }
 
 fn predicate(filter: Expr, schema: &SchemaRef, state: &dyn Session) -> Result<Option<Arc<PruningPredicate>>> {
@@ -46,64 +47,101 @@ fn predicate(filter: Expr, schema: &SchemaRef, state: &dyn Session) -> Result<Op
 
 /// The statistics of the columns that one predicate asks for.
 struct StatsOfFiles<'a> {
-    files: &'a [&'a DataFile],
     schema: &'a SchemaRef,
-    columns: HashMap<usize, Vec<ColumnStats>>,
+    rows: ArrayRef,
+    columns: HashMap<usize, StatsOfColumn>,
+}
+
+/// The statistics of one column in all files.
+///
+/// A table may have a hundred thousand files, whose statistics are scattered over the memory: they are visited once, and
+/// only what pruning asks for is kept.
+struct StatsOfColumn {
+    bounds: Option<Bounds>,
+    nulls: ArrayRef,
+}
+
+/// The smallest and the largest value in each file, where they are known.
+struct Bounds {
+    min: ArrayRef,
+    max: ArrayRef,
+}
+
+/// [`StatsOfColumn`], as far as files have been visited.
+struct ColumnBuilder {
+    index: usize,
+    bounds: Option<(ValueArrayBuilder, ValueArrayBuilder)>,
+    nulls: UInt64Builder,
+}
+
+impl ColumnBuilder {
+    fn new(index: usize, schema: &SchemaRef, files: usize) -> Self {
+        let data_type = schema.field(index).data_type();
+        let bounds = || ValueArrayBuilder::new(data_type, files);
+        let bounds = Value::has_order(data_type).then(|| (bounds(), bounds()));
+        Self { index, bounds, nulls: UInt64Builder::with_capacity(files) }
+    }
+
+    fn append(&mut self, file: &DataFile) -> Result<()> {
+        let ColumnStats { min, max, null_count, nan_count } = file.stats.column(self.index).map_err(external)?;
+        self.nulls.append_option(null_count);
+        if let Some((mins, maxs)) = &mut self.bounds {
+            mins.append(min.map(|min| on_the_safe_side(min.value, -0.0)).as_ref());
+            // NaN is above every number, and no bound: a file that may hold one has no known maximum.
+            let max = max.filter(|_| nan_count == Some(0));
+            maxs.append(max.map(|max| on_the_safe_side(max.value, 0.0)).as_ref());
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> (usize, StatsOfColumn) {
+        let bounds = self.bounds.map(|(min, max)| Bounds { min: min.finish(), max: max.finish() });
+        (self.index, StatsOfColumn { bounds, nulls: Arc::new(self.nulls.finish()) })
+    }
 }
 
 impl<'a> StatsOfFiles<'a> {
     /// Decodes the needed columns of all files, once.
-    fn read(files: &'a [&'a DataFile], schema: &'a SchemaRef, predicate: &PruningPredicate) -> Result<Self> {
+    fn read(files: &[&Arc<DataFile>], schema: &'a SchemaRef, predicate: &PruningPredicate) -> Result<Self> {
         let needed: HashSet<usize> = datafusion::physical_expr::utils::collect_columns(predicate.orig_expr())
             .iter()
             .map(datafusion::physical_expr::expressions::Column::index)
             .collect();
-        let decode = |index: usize| -> Result<(usize, Vec<ColumnStats>)> {
-            let stats = files.iter().map(|file| file.stats.column(index).map_err(external));
-            Ok((index, stats.collect::<Result<_>>()?))
-        };
-        Ok(Self { files, schema, columns: needed.into_iter().map(decode).collect::<Result<_>>()? })
-    }
-
-    fn stats(&self, column: &Column) -> Option<(usize, &[ColumnStats])> {
-        let index = self.schema.index_of(column.name()).ok()?;
-        Some((index, self.columns.get(&index)?))
-    }
-
-    fn bounds(&self, column: &Column, bound: impl Fn(&ColumnStats) -> Option<Value>) -> Option<ArrayRef> {
-        let (index, stats) = self.stats(column)?;
-        let data_type = self.schema.field(index).data_type();
-        if !Value::has_order(data_type) {
-            return None;
+        let mut rows = Vec::with_capacity(files.len());
+        let mut columns: Vec<_> =
+            needed.into_iter().map(|index| ColumnBuilder::new(index, schema, files.len())).collect();
+        for file in files {
+            rows.push(file.rows);
+            columns.iter_mut().try_for_each(|column| column.append(file))?;
         }
-        Some(Value::to_array(&stats.iter().map(bound).collect::<Vec<_>>(), data_type))
+        let columns = columns.into_iter().map(ColumnBuilder::finish).collect();
+        Ok(Self { schema, rows: Arc::new(UInt64Array::from(rows)), columns })
+    }
+
+    fn column(&self, column: &Column) -> Option<&StatsOfColumn> {
+        self.columns.get(&self.schema.index_of(column.name()).ok()?)
     }
 }
 
 impl PruningStatistics for StatsOfFiles<'_> {
     fn min_values(&self, column: &Column) -> Option<ArrayRef> {
-        self.bounds(column, |stats| Some(on_the_safe_side(&stats.min.as_ref()?.value, -0.0)))
+        Some(Arc::clone(&self.column(column)?.bounds.as_ref()?.min))
     }
 
     fn max_values(&self, column: &Column) -> Option<ArrayRef> {
-        // NaN is above every number, and no bound: a file that may hold one has no known maximum.
-        self.bounds(column, |stats| match stats.nan_count {
-            Some(0) => Some(on_the_safe_side(&stats.max.as_ref()?.value, 0.0)),
-            _ => None,
-        })
+        Some(Arc::clone(&self.column(column)?.bounds.as_ref()?.max))
     }
 
     fn num_containers(&self) -> usize {
-        self.files.len()
+        self.rows.len()
     }
 
     fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
-        let (_, stats) = self.stats(column)?;
-        Some(Arc::new(stats.iter().map(|stats| stats.null_count).collect::<UInt64Array>()))
+        Some(Arc::clone(&self.column(column)?.nulls))
     }
 
     fn row_counts(&self) -> Option<ArrayRef> {
-        Some(Arc::new(self.files.iter().map(|file| Some(file.rows)).collect::<UInt64Array>()))
+        Some(Arc::clone(&self.rows))
     }
 
     fn contained(&self, _: &Column, _: &HashSet<ScalarValue>) -> Option<BooleanArray> {

@@ -121,7 +121,7 @@ fn upper(a: Bound, b: Bound) -> Option<Bound> {
 
 /// Both zeros are one value: a zero bound takes the sign `zero`, which keeps both inside, and is not an answer.
 fn precision(bound: &Bound, zero: f64, data_type: &DataType) -> Result<Precision<ScalarValue>> {
-    let value = on_the_safe_side(&bound.value, zero);
+    let value = on_the_safe_side(bound.value.clone(), zero);
     let array = Value::to_array(&[Some(value)], data_type);
     let scalar = ScalarValue::try_from_array(&array, 0)?;
     if scalar.is_null() {
@@ -132,9 +132,9 @@ fn precision(bound: &Bound, zero: f64, data_type: &DataType) -> Result<Precision
 }
 
 /// Arrow orders −0.0 before 0.0, SQL does not: a zero bound takes the sign that keeps both inside.
-pub(crate) fn on_the_safe_side(value: &Value, zero: f64) -> Value {
+pub(crate) fn on_the_safe_side(value: Value, zero: f64) -> Value {
     match value {
-        Value::Float(value) if *value == 0.0 => Value::Float(zero),
-        value => value.clone(),
+        Value::Float(value) if value == 0.0 => Value::Float(zero),
+        value => value,
     }
 }

@@ -4,15 +4,16 @@ use bytes::{Buf, Bytes};
 
 use crate::{Error, Result};
 
-/// Reads values off the front of stored bytes.
-pub(crate) struct Input {
-    bytes: Bytes,
+/// Reads values off the front of stored bytes. What is taken out of [`Bytes`] is not copied; a slice needs no count of who
+/// shares it.
+pub(crate) struct Input<B = Bytes> {
+    bytes: B,
     what: &'static str,
 }
 
-impl Input {
+impl<B: Buf> Input<B> {
     /// Reads from `bytes`, which are said to be a `what`.
-    pub(crate) fn new(bytes: Bytes, what: &'static str) -> Self {
+    pub(crate) fn new(bytes: B, what: &'static str) -> Self {
         Self { bytes, what }
     }
 
@@ -43,10 +44,10 @@ impl Input {
     }
 
     pub(crate) fn take(&mut self, length: usize) -> Result<Bytes> {
-        if length > self.bytes.len() {
+        if length > self.bytes.remaining() {
             return Err(self.short());
         }
-        Ok(self.bytes.split_to(length))
+        Ok(self.bytes.copy_to_bytes(length))
     }
 
     /// Reads a length of 32 bits and as many bytes.
@@ -61,12 +62,12 @@ impl Input {
     }
 
     pub(crate) fn remaining(&self) -> usize {
-        self.bytes.len()
+        self.bytes.remaining()
     }
 
     /// Says that everything has been read.
     pub(crate) fn end(self) -> Result<()> {
-        if self.bytes.is_empty() {
+        if !self.bytes.has_remaining() {
             return Ok(());
         }
         Err(Error::corrupt("stored bytes go on too long").with("what", self.what))

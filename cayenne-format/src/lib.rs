@@ -16,6 +16,7 @@ mod schema;
 mod snapshot;
 mod stats;
 mod value;
+mod value_array;
 
 pub use checksum::{BLOCK_BYTES, BlockChecksums, ContentHash, FileDigest, FileDigester};
 pub use commit::{Change, CommitRecord, Expiry, NewDataFile, Operation, Requirement, SourcePosition, TableCommit};
@@ -30,3 +31,4 @@ pub use schema::{TypeRule, UnsupportedTypeAction, decode_schema, encode_schema, 
 pub use snapshot::{InlineTotals, Snapshot};
 pub use stats::{Bound, ColumnStats, FileStats};
 pub use value::Value;
+pub use value_array::ValueArrayBuilder;

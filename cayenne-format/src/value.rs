@@ -3,22 +3,14 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use arrow_array::builder::{BinaryBuilder, LargeBinaryBuilder, LargeStringBuilder, StringBuilder, StringViewBuilder};
-use arrow_array::builder::{BinaryViewBuilder, BooleanBuilder};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    ArrowPrimitiveType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type,
-    Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time32MillisecondType,
-    Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
-};
-use arrow_array::{Array, ArrayRef, PrimitiveArray, new_null_array};
+use arrow_array::{Array, ArrayRef};
 use arrow_buffer::i256;
 use arrow_schema::{DataType, TimeUnit};
-use std::sync::Arc;
+use bytes::Buf;
 
 use crate::codec::{Input, put_sized};
-use crate::{Error, Result};
+use crate::{Error, Result, ValueArrayBuilder};
 
 /// One scalar. What it means (unit, scale, time zone) is told by the type of its column.
 ///
@@ -41,38 +33,41 @@ pub enum Value {
     Binary(Vec<u8>),
 }
 
+/// Does something for each type whose values Arrow keeps side by side, with the variant that keeps them here.
 macro_rules! primitive_types {
     ($data_type:expr, $apply:ident, $otherwise:expr) => {
         match $data_type {
-            DataType::Int8 => $apply!(Int8Type, Int),
-            DataType::Int16 => $apply!(Int16Type, Int),
-            DataType::Int32 => $apply!(Int32Type, Int),
-            DataType::Int64 => $apply!(Int64Type, Int),
-            DataType::Date32 => $apply!(Date32Type, Int),
-            DataType::Date64 => $apply!(Date64Type, Int),
-            DataType::Time32(TimeUnit::Second) => $apply!(Time32SecondType, Int),
-            DataType::Time32(_) => $apply!(Time32MillisecondType, Int),
-            DataType::Time64(TimeUnit::Microsecond) => $apply!(Time64MicrosecondType, Int),
-            DataType::Time64(_) => $apply!(Time64NanosecondType, Int),
-            DataType::Timestamp(TimeUnit::Second, _) => $apply!(TimestampSecondType, Int),
-            DataType::Timestamp(TimeUnit::Millisecond, _) => $apply!(TimestampMillisecondType, Int),
-            DataType::Timestamp(TimeUnit::Microsecond, _) => $apply!(TimestampMicrosecondType, Int),
-            DataType::Timestamp(TimeUnit::Nanosecond, _) => $apply!(TimestampNanosecondType, Int),
-            DataType::UInt8 => $apply!(UInt8Type, UInt),
-            DataType::UInt16 => $apply!(UInt16Type, UInt),
-            DataType::UInt32 => $apply!(UInt32Type, UInt),
-            DataType::UInt64 => $apply!(UInt64Type, UInt),
-            DataType::Float16 => $apply!(Float16Type, Float),
-            DataType::Float32 => $apply!(Float32Type, Float),
-            DataType::Float64 => $apply!(Float64Type, Float),
-            DataType::Decimal32(..) => $apply!(Decimal32Type, Decimal),
-            DataType::Decimal64(..) => $apply!(Decimal64Type, Decimal),
-            DataType::Decimal128(..) => $apply!(Decimal128Type, Decimal),
-            DataType::Decimal256(..) => $apply!(Decimal256Type, Decimal),
+            DataType::Int8 => $apply!(arrow_array::types::Int8Type, Int),
+            DataType::Int16 => $apply!(arrow_array::types::Int16Type, Int),
+            DataType::Int32 => $apply!(arrow_array::types::Int32Type, Int),
+            DataType::Int64 => $apply!(arrow_array::types::Int64Type, Int),
+            DataType::Date32 => $apply!(arrow_array::types::Date32Type, Int),
+            DataType::Date64 => $apply!(arrow_array::types::Date64Type, Int),
+            DataType::Time32(TimeUnit::Second) => $apply!(arrow_array::types::Time32SecondType, Int),
+            DataType::Time32(_) => $apply!(arrow_array::types::Time32MillisecondType, Int),
+            DataType::Time64(TimeUnit::Microsecond) => $apply!(arrow_array::types::Time64MicrosecondType, Int),
+            DataType::Time64(_) => $apply!(arrow_array::types::Time64NanosecondType, Int),
+            DataType::Timestamp(TimeUnit::Second, _) => $apply!(arrow_array::types::TimestampSecondType, Int),
+            DataType::Timestamp(TimeUnit::Millisecond, _) => $apply!(arrow_array::types::TimestampMillisecondType, Int),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => $apply!(arrow_array::types::TimestampMicrosecondType, Int),
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => $apply!(arrow_array::types::TimestampNanosecondType, Int),
+            DataType::UInt8 => $apply!(arrow_array::types::UInt8Type, UInt),
+            DataType::UInt16 => $apply!(arrow_array::types::UInt16Type, UInt),
+            DataType::UInt32 => $apply!(arrow_array::types::UInt32Type, UInt),
+            DataType::UInt64 => $apply!(arrow_array::types::UInt64Type, UInt),
+            DataType::Float16 => $apply!(arrow_array::types::Float16Type, Float),
+            DataType::Float32 => $apply!(arrow_array::types::Float32Type, Float),
+            DataType::Float64 => $apply!(arrow_array::types::Float64Type, Float),
+            DataType::Decimal32(..) => $apply!(arrow_array::types::Decimal32Type, Decimal),
+            DataType::Decimal64(..) => $apply!(arrow_array::types::Decimal64Type, Decimal),
+            DataType::Decimal128(..) => $apply!(arrow_array::types::Decimal128Type, Decimal),
+            DataType::Decimal256(..) => $apply!(arrow_array::types::Decimal256Type, Decimal),
             _ => $otherwise,
         }
     };
 }
+
+pub(crate) use primitive_types;
 
 impl Value {
     /// Returns the value at `row`, or `None` where it is null or of a type that has no scalar here.
@@ -132,48 +127,9 @@ impl Value {
     /// A null here means "unknown": that is how pruning by statistics understands it.
     #[must_use]
     pub fn to_array(values: &[Option<Self>], data_type: &DataType) -> ArrayRef {
-        macro_rules! build {
-            ($type:ty, $variant:ident) => {
-                Arc::new(
-                    values
-                        .iter()
-                        .map(|value| match value {
-                            Some(Self::$variant(value)) => {
-                                Narrow::<<$type as ArrowPrimitiveType>::Native>::narrow(*value)
-                            }
-                            _ => None,
-                        })
-                        .collect::<PrimitiveArray<$type>>()
-                        .with_data_type(data_type.clone()),
-                )
-            };
-        }
-        primitive_types!(data_type, build, Self::wordy_array(values, data_type))
-    }
-
-    fn wordy_array(values: &[Option<Self>], data_type: &DataType) -> ArrayRef {
-        macro_rules! build {
-            ($builder:expr, $variant:ident, $project:expr) => {{
-                let mut builder = $builder;
-                for value in values {
-                    match value {
-                        Some(Self::$variant(value)) => builder.append_value($project(value)),
-                        _ => builder.append_null(),
-                    }
-                }
-                Arc::new(builder.finish())
-            }};
-        }
-        match data_type {
-            DataType::Boolean => build!(BooleanBuilder::new(), Boolean, |value: &bool| *value),
-            DataType::Utf8 => build!(StringBuilder::new(), Text, String::as_str),
-            DataType::LargeUtf8 => build!(LargeStringBuilder::new(), Text, String::as_str),
-            DataType::Utf8View => build!(StringViewBuilder::new(), Text, String::as_str),
-            DataType::Binary => build!(BinaryBuilder::new(), Binary, Vec::as_slice),
-            DataType::LargeBinary => build!(LargeBinaryBuilder::new(), Binary, Vec::as_slice),
-            DataType::BinaryView => build!(BinaryViewBuilder::new(), Binary, Vec::as_slice),
-            _ => new_null_array(data_type, values.len()),
-        }
+        let mut builder = ValueArrayBuilder::new(data_type, values.len());
+        values.iter().for_each(|value| builder.append(value.as_ref()));
+        builder.finish()
     }
 
     /// Says whether this is a NaN.
@@ -216,7 +172,8 @@ impl Value {
         }
     }
 
-    pub(crate) fn decode(input: &mut Input) -> Result<Self> {
+    #[inline]
+    pub(crate) fn decode(input: &mut Input<impl Buf>) -> Result<Self> {
         Ok(match input.u8()? {
             0 => Self::Boolean(input.u8()? != 0),
             1 => Self::Int(i64::from_le_bytes(input.array()?)),
@@ -266,66 +223,6 @@ impl fmt::Display for Value {
     }
 }
 
-/// Brings a kept scalar back to the width of its column, or says that it does not fit.
-trait Narrow<N> {
-    fn narrow(self) -> Option<N>;
-}
-
-macro_rules! narrow_by_try {
-    ($from:ty => $($to:ty),*) => {
-        $(impl Narrow<$to> for $from {
-            fn narrow(self) -> Option<$to> { <$to>::try_from(self).ok() }
-        })*
-    };
-}
-
-narrow_by_try!(i64 => i8, i16, i32, i64);
-narrow_by_try!(u64 => u8, u16, u32, u64);
-
-impl Narrow<f64> for f64 {
-    fn narrow(self) -> Option<f64> {
-        Some(self)
-    }
-}
-
-impl Narrow<f32> for f64 {
-    fn narrow(self) -> Option<f32> {
-        // A float column of 32 bits only ever gave values that this cast brings back exactly.
-        #[expect(clippy::cast_possible_truncation, reason = "the value was a 32-bit float before it was widened")]
-        Some(self as f32)
-    }
-}
-
-impl Narrow<half::f16> for f64 {
-    fn narrow(self) -> Option<half::f16> {
-        Some(half::f16::from_f64(self))
-    }
-}
-
-impl Narrow<i256> for i256 {
-    fn narrow(self) -> Option<i256> {
-        Some(self)
-    }
-}
-
-impl Narrow<i128> for i256 {
-    fn narrow(self) -> Option<i128> {
-        self.to_i128()
-    }
-}
-
-impl Narrow<i64> for i256 {
-    fn narrow(self) -> Option<i64> {
-        self.to_i128().and_then(|value| value.try_into().ok())
-    }
-}
-
-impl Narrow<i32> for i256 {
-    fn narrow(self) -> Option<i32> {
-        self.to_i128().and_then(|value| value.try_into().ok())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use arrow_array::{Float64Array, Int32Array, StringArray};
@@ -343,7 +240,10 @@ mod tests {
     fn values_survive_the_way_through_an_array() {
         let values = vec![Some(Value::Int(7)), None, Some(Value::Int(-1))];
         let array = Value::to_array(&values, &DataType::Int32);
-        assert_eq!(array.as_primitive::<Int32Type>(), &Int32Array::from(vec![Some(7), None, Some(-1)]));
+        assert_eq!(
+            array.as_primitive::<arrow_array::types::Int32Type>(),
+            &Int32Array::from(vec![Some(7), None, Some(-1)])
+        );
         assert_eq!(Value::at(&array, 2), Some(Value::Int(-1)));
     }
 
