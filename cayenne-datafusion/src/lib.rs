@@ -13,6 +13,7 @@ mod provider;
 mod prune;
 mod reader;
 mod session;
+mod settings;
 mod source;
 mod sql;
 mod statistics;

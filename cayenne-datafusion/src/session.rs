@@ -14,6 +14,7 @@ use crate::catalog::CayenneCatalog;
 use crate::factory::CayenneTableFactory;
 use crate::guard::VersionGuard;
 use crate::maintenance::{Function, MaintenanceFunction};
+use crate::settings::ShownSettings;
 use crate::time_travel::CayenneAt;
 
 /// The name of the catalog of a database.
@@ -57,8 +58,9 @@ pub fn recommended_config(partitions: NonZeroUsize) -> SessionConfig {
 /// Installs Cayenne in a session that is being built.
 pub trait SessionStateBuilderExt {
     /// Adds the catalog [`CATALOG`] with the tables of `database`, `STORED AS CAYENNE`, the functions `cayenne_at`,
-    /// `cayenne_flush`, `cayenne_expire` and `cayenne_collect`, and the guard that refuses `FOR … AS OF`. Call it after
-    /// `with_config` and `with_default_features`.
+    /// `cayenne_flush`, `cayenne_expire` and `cayenne_collect`, the settings of the database for `SHOW cayenne.durability`
+    /// and `SHOW cayenne.metastore`, and the guard that refuses `FOR … AS OF`. Call it after `with_config` and
+    /// `with_default_features`.
     ///
     /// It switches `optimizer.enable_aggregate_dynamic_filter_pushdown` off in the settings of the builder: with it,
     /// DataFusion 55 prunes files by the minimum or maximum found so far even where another column of the aggregation
@@ -71,6 +73,7 @@ impl SessionStateBuilderExt for SessionStateBuilder {
     fn with_cayenne(mut self, database: &Arc<Database>) -> Self {
         let config = self.config().get_or_insert_default();
         config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+        config.options_mut().extensions.insert(ShownSettings::of(database));
         self.catalog_list()
             .get_or_insert_with(|| Arc::new(MemoryCatalogProviderList::new()))
             .register_catalog(CATALOG.to_owned(), Arc::new(CayenneCatalog::new(Arc::clone(database))));

@@ -63,6 +63,8 @@ fn relaxed_durability_keeps_what_was_written() {
     let database = Database::with_table();
     database.ok(&["--durability", "relaxed", "sql", "-c", "INSERT INTO t VALUES (4, 'four')"]);
     assert_eq!(database.query("SELECT count(*) FROM t"), "4\n");
+    let show = ["--format", "csv", "--durability", "relaxed", "sql", "-c", "SHOW cayenne.durability"];
+    assert!(database.ok(&show).ends_with("cayenne.durability,relaxed\n"), "it says so");
     assert_eq!(database.run(&["--durability", "none", "tables"]).code, Some(2));
 }
 
