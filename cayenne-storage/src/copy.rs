@@ -26,27 +26,29 @@ impl Storage {
     /// record; [`ErrorKind::NotFound`](cayenne_format::ErrorKind::NotFound) with the code `missing-data-file`; or what the
     /// disk said. No copy is left then.
     pub async fn copy_out(&self, location: &str, files: Vec<NewDataFile>, to: &Path) -> Result<()> {
-        self.copy(self.folder(location)?, to.to_owned(), files).await
+        let named = files.into_iter().map(|new| (name_of(&new).to_owned(), new)).collect();
+        self.copy(self.folder(location)?, to.to_owned(), named).await
     }
 
-    /// Copies data files from the folder `from`, an absolute path, into a data location.
+    /// Copies data files from the folder `from`, an absolute path, into a data location. Each comes with the name that it
+    /// has in `from`.
     ///
     /// # Errors
     ///
     /// As [`copy_out`](Self::copy_out).
-    pub async fn copy_in(&self, from: &Path, location: &str, files: Vec<NewDataFile>) -> Result<()> {
+    pub async fn copy_in(&self, from: &Path, location: &str, files: Vec<(String, NewDataFile)>) -> Result<()> {
         self.copy(from.to_owned(), self.folder(location)?, files).await
     }
 
-    async fn copy(&self, from: PathBuf, to: PathBuf, files: Vec<NewDataFile>) -> Result<()> {
+    async fn copy(&self, from: PathBuf, to: PathBuf, files: Vec<(String, NewDataFile)>) -> Result<()> {
         let (fs, environment) = (Arc::clone(self.fs()), self.environment().clone());
         task::blocking(move || {
             let mut copies = Copies { fs: fs.as_ref(), environment: &environment, from, to, made: Vec::new() };
-            let copied = files.iter().try_for_each(|new| copies.add(new)).and_then(|()| copies.flush());
-            if copied.is_err() {
+            let done = files.iter().try_for_each(|(name, new)| copies.add(name, new)).and_then(|()| copies.flush());
+            if done.is_err() {
                 copies.remove();
             }
-            copied
+            done
         })
         .await?
     }
@@ -62,10 +64,11 @@ struct Copies<'a> {
 }
 
 impl Copies<'_> {
-    fn add(&mut self, new: &NewDataFile) -> Result<()> {
-        let Location::Path(name) = &new.file.location else { return Ok(()) };
-        let name = inside(name)?;
-        let (from, to) = (self.from.join(name), self.to.join(name));
+    fn add(&mut self, name: &str, new: &NewDataFile) -> Result<()> {
+        if new.file.is_inline() {
+            return Ok(());
+        }
+        let (from, to) = (self.from.join(inside(name)?), self.to.join(inside(name_of(new))?));
         let found = self.write(&from, &to, new.file.bytes)?;
         if found.hash == new.file.hash && found.blocks == new.blocks {
             return Ok(());
@@ -118,6 +121,14 @@ impl Copies<'_> {
                 tracing::warn!(%error, file = %copy.display(), "a copy that was broken off was left");
             }
         }
+    }
+}
+
+/// Returns the name of a data file; an inline one has none.
+fn name_of(new: &NewDataFile) -> &str {
+    match &new.file.location {
+        Location::Path(name) => name,
+        Location::Inline(_) => "",
     }
 }
 

@@ -14,6 +14,11 @@ use crate::task;
 /// A manifest that is being written. There is one writer of a table, so there is one name.
 const BEING_WRITTEN: &str = "writing.partial";
 
+/// The beginning of a frame; its last 8 bytes say how long the payload is.
+const FRAME_HEAD_BYTES: usize = 16;
+/// The bytes of a frame besides its payload.
+const FRAME_BYTES: u64 = 24;
+
 /// A manifest beside the data of a table, as its name tells of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredManifest {
@@ -146,8 +151,20 @@ fn list(fs: &dyn Fs, folder: &Path) -> Result<Vec<StoredManifest>> {
 
 fn read(fs: &dyn Fs, at: &Path) -> io::Result<Bytes> {
     let file = fs.open_file(at)?;
-    let length = usize::try_from(file.len()?).map_err(io::Error::other)?;
-    let mut bytes = vec![0; length];
+    let length = file.len()?;
+    let mut head = [0; FRAME_HEAD_BYTES];
+    let head_length = FRAME_HEAD_BYTES.min(usize::try_from(length).unwrap_or(usize::MAX));
+    let (head, _) = head.split_at_mut(head_length);
+    file.read_at(0, head)?;
+    let said = head.last_chunk::<8>().map(|said| u64::from_le_bytes(*said).saturating_add(FRAME_BYTES));
+    if said != Some(length) {
+        // What is not as long as it says is damaged, and its beginning tells so: a file without end takes no memory.
+        return Ok(Bytes::copy_from_slice(head));
+    }
+    let mut bytes = Vec::new();
+    let length = usize::try_from(length).map_err(io::Error::other)?;
+    bytes.try_reserve_exact(length).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    bytes.resize(length, 0);
     file.read_at(0, &mut bytes)?;
     Ok(bytes.into())
 }
@@ -156,6 +173,8 @@ fn write(fs: &dyn Fs, table_folder: &Path, name: &str, bytes: &[u8]) -> io::Resu
     let folder = table_folder.join(path::MANIFEST_FOLDER);
     let being_written = folder.join(BEING_WRITTEN);
     fs.create_dir_all(&folder)?;
+    // Listing refuses a folder that is a link.
+    fs.list(&folder)?;
     gone_is_fine(fs.remove_file(&being_written))?;
     let mut file = fs.create_file(&being_written)?;
     file.write_all(bytes)?;

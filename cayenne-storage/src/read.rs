@@ -161,8 +161,14 @@ fn in_file(session: &VortexSession, dtype: &DType, stored: &Schema) -> VortexRes
     let found = found.ok_or_else(|| vortex_err!("the file has other columns than the table"))?;
     let fields = found.fields().zip(stored.fields()).map(|(found, field)| {
         let ordinary = file_type(field.data_type());
-        let expected = session.arrow().from_arrow_datatype(&ordinary, found.nullability())?;
-        let data_type = if expected == found { ordinary } else { wide_type(&ordinary) };
+        let is = |kind: &DataType| -> VortexResult<bool> {
+            Ok(session.arrow().from_arrow_datatype(kind, found.nullability())? == found)
+        };
+        let wide = wide_type(&ordinary);
+        let data_type = if is(&ordinary)? { ordinary } else { wide };
+        if !is(&data_type)? {
+            return Err(vortex_err!("the file has a column of another type than the table"));
+        }
         Ok(Field::new(field.name(), data_type, field.is_nullable()))
     });
     fields.collect()

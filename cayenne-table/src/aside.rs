@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cayenne_format::{CommitId, Environment, Error, ErrorKind, Result, Step, path};
-use cayenne_storage::Fs;
+use cayenne_storage::{Entry, Fs};
 
 use crate::shared::Shared;
 
@@ -56,6 +56,12 @@ impl Aside {
 
     /// As [`take`](Self::take), and `None` where there is nothing.
     pub(crate) fn take_if_there(&mut self, from: &Path) -> Result<Option<PathBuf>> {
+        // Looked for before a folder is made for it. Whatever else is wrong, the attempt to move it tells.
+        let is_named = |entry: &Entry| from.file_name().is_some_and(|name| name == entry.name.as_str());
+        let entries = from.parent().and_then(|folder| self.fs.list(folder).ok());
+        if entries.is_some_and(|entries| !entries.iter().any(is_named)) {
+            return Ok(None);
+        }
         match self.take(from) {
             Ok(moved) => Ok(Some(moved)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

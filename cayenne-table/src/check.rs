@@ -250,7 +250,8 @@ impl Table {
     }
 
     async fn check_manifests(&self, latest: Sequence, report: &mut CheckReport) -> Result<()> {
-        let FoundManifest { manifest, damaged } = manifest::latest(&self.shared.storage, &self.record.location).await?;
+        let FoundManifest { manifest, damaged } =
+            manifest::latest(&self.shared.storage, &self.record.location, self.id()).await?;
         for damaged in damaged {
             report.note(self.name(), Subject::Manifest(damaged.stored), damaged.error);
         }

@@ -143,7 +143,7 @@ impl Database {
             let no_manifest = table.forget_manifests().await?;
             shared.metastore.drop_table(table.id(), epoch).await?;
             drop(no_manifest);
-            retire(&shared, &tables, &table).await?;
+            retire(&shared, &tables, &table).await;
             drop(alone);
             Ok(true)
         })
@@ -152,16 +152,16 @@ impl Database {
 }
 
 /// Lets go of a table that the metastore has forgotten, and removes its folder; if somebody reads it, collecting does so
-/// later.
-pub(crate) async fn retire(shared: &Shared, tables: &Mutex<Handles>, table: &Arc<Table>) -> Result<()> {
+/// later. The table has gone: what fails here could only deny it.
+pub(crate) async fn retire(shared: &Shared, tables: &Mutex<Handles>, table: &Arc<Table>) {
     table.has_changed.store(false, Ordering::Release);
     tables.lock().forget(table);
-    let is_read_elsewhere = shared.readers.oldest_elsewhere(table.id())?.is_some();
-    if table.pins.close() && !is_read_elsewhere {
+    let elsewhere = shared.readers.oldest_elsewhere(table.id());
+    if table.pins.close() && matches!(elsewhere, Ok(None)) {
         shared.forget_folder(&table.record().location, table.id()).await;
     }
+    // Without it collect would take the folder for one that is still written.
     table.release().await;
-    Ok(())
 }
 
 impl Shared {

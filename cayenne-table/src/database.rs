@@ -130,11 +130,14 @@ impl DatabaseBuilder {
     /// `Unsupported` (code `newer-metastore`) if a newer version made it; `Corrupt` if its metastore is damaged, or missing
     /// while folders of tables are there (code `metastore-missing`).
     pub async fn open(self) -> Result<Arc<Database>> {
-        self.prepare_folders().map_err(|error| error.with("database", self.root.display()))?;
         let storage = self.storage();
+        if self.metastore.is_none() {
+            self.require_metastore(&storage).await?;
+        }
+        self.prepare_folders().map_err(|error| error.with("database", self.root.display()))?;
         let metastore = match &self.metastore {
             Some(metastore) => Arc::clone(metastore),
-            None => self.open_metastore(&storage).await?,
+            None => self.open_metastore().await?,
         };
         let readers = self.root.join(path::METADATA_FOLDER).join(path::READERS_FOLDER);
         let readers = ReaderRegistry::new(Arc::clone(&self.fs), readers, Arc::clone(&self.environment.ids));
@@ -161,7 +164,8 @@ impl DatabaseBuilder {
         )
     }
 
-    async fn open_metastore(&self, storage: &Storage) -> Result<Arc<dyn Metastore>> {
+    /// Refuses to begin a metastore anew where there was one, before anything is made.
+    async fn require_metastore(&self, storage: &Storage) -> Result<()> {
         let metadata = self.root.join(path::METADATA_FOLDER);
         backend::refuse_other(&metadata, self.settings.backend)?;
         let file = metadata.join(self.settings.backend.file());
@@ -176,6 +180,10 @@ impl DatabaseBuilder {
                 .with("folder", folder)
                 .help(HOW_TO_RECOVER));
         }
+        Ok(())
+    }
+
+    async fn open_metastore(&self) -> Result<Arc<dyn Metastore>> {
         let opened = backend::open(&self.root, self.access, &self.settings, &self.environment).await;
         opened.map_err(|error| match (error.kind(), error.way_to_mend()) {
             (ErrorKind::Corrupt, None) => error.help(HOW_TO_RECOVER),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cayenne_format::{
-    BlockChecksums, CommitId, Error, ErrorKind, FileId, Location, NewDataFile, Result, Step, TableId, TableName,
+    BlockChecksums, CommitId, Error, ErrorKind, FileId, Ids, Location, NewDataFile, Result, Step, TableId, TableName,
     TableState, WriterEpoch, path, stored_schema,
 };
 use cayenne_metastore::{Beginning, Metastore, NewTable, Restored, SqliteMetastore, SqliteSettings, TableRecord};
@@ -36,7 +36,8 @@ struct Slice {
 
 impl Database {
     /// Makes a table from a slice, the folder that [`Table::export`] has written. The data files are copied, and verified
-    /// while they are; the table has an id of its own, so that one slice may be imported any number of times.
+    /// while they are; the table and its files have ids of their own, so that one slice may be imported any number of times.
+    /// Once it copies, it comes to its end even if nobody waits for it any more.
     ///
     /// # Errors
     ///
@@ -72,10 +73,15 @@ impl Database {
             begins: Beginning::Empty,
             replaces: None,
         };
-        match self.fill_from_slice(slice, new, existing, lock).await {
-            Ok(record) => self.open_made(record).await,
-            Err(error) => self.settle_failure(error, &location, id).await,
-        }
+        let here = Self { shared: Arc::clone(&self.shared), tables: Arc::clone(&self.tables) };
+        // A copy that has begun goes on also if nobody waits for it any more: the lock is held until nothing comes after.
+        task::to_the_end(async move {
+            match here.fill_from_slice(slice, new, existing, lock).await {
+                Ok(record) => here.open_made(record).await,
+                Err(error) => here.settle_failure(error, &location, id).await,
+            }
+        })
+        .await
     }
 
     async fn fill_from_slice(
@@ -86,39 +92,37 @@ impl Database {
         lock: Option<FileLock>,
     ) -> Result<TableRecord> {
         let Slice { folder, state, .. } = slice;
-        let storage = &self.shared.storage;
-        storage.create_table_folder(&new.location, new.id).await?;
-        storage.copy_in(&folder.join(path::SLICE_FILES), &new.location, state.files.clone()).await?;
+        let (shared, environment) = (&self.shared, &self.shared.environment);
+        let (names, state) = with_new_ids(state, environment.ids.as_ref())?;
+        shared.storage.create_table_folder(&new.location, new.id).await?;
+        let files = names.into_iter().zip(state.files.iter().cloned()).collect();
+        shared.storage.copy_in(&folder.join(path::SLICE_FILES), &new.location, files).await?;
         self.look_at_files(&new, &state.files).await?;
-        let environment = &self.shared.environment;
         let restored =
             Restored { commit: CommitId::draw(environment.ids.as_ref()), made_at: environment.clock.now(), state };
         new.begins = Beginning::Restored(Box::new(restored));
-        self.shared.environment.steps.before(Step::HandCommit)?;
-        let (shared, tables) = (Arc::clone(&self.shared), Arc::clone(&self.tables));
-        task::to_the_end(async move {
-            let created = match existing {
-                None => shared.metastore.create_table(&new).await,
-                Some(replaced) => {
-                    // Whoever writes into it now is waited for; what is written later finds no table.
-                    let alone = Arc::clone(&replaced.unnamed_files).write_owned().await;
-                    let epoch: WriterEpoch = replaced.writer().await?.epoch;
-                    let no_manifest = replaced.forget_manifests().await?;
-                    new.replaces = Some((replaced.id(), epoch));
-                    let created = shared.metastore.create_table(&new).await;
-                    drop(no_manifest);
-                    if created.is_ok() {
-                        retire(&shared, &tables, &replaced).await?;
-                    }
-                    drop(alone);
-                    created
-                }
-            };
-            // Held by the task and not by the caller, who may have gone: until here nobody may collect the folder.
-            drop(lock);
-            created
-        })
-        .await
+        environment.steps.before(Step::HandCommit)?;
+        let created = match existing {
+            None => shared.metastore.create_table(&new).await,
+            Some(replaced) => self.create_in_place_of(&replaced, new).await,
+        };
+        // Until here nobody may collect the folder.
+        drop(lock);
+        created
+    }
+
+    async fn create_in_place_of(&self, replaced: &Arc<Table>, mut new: NewTable) -> Result<TableRecord> {
+        // Whoever writes into it now is waited for; what is written later finds no table.
+        let _alone = replaced.unnamed_files.write().await;
+        let epoch: WriterEpoch = replaced.writer().await?.epoch;
+        let no_manifest = replaced.forget_manifests().await?;
+        new.replaces = Some((replaced.id(), epoch));
+        let created = self.shared.metastore.create_table(&new).await;
+        drop(no_manifest);
+        if created.is_ok() {
+            retire(&self.shared, &self.tables, replaced).await;
+        }
+        created
     }
 
     /// Reads what a slice says of its table, and says that all of it can be believed but for the data files themselves.
@@ -136,7 +140,8 @@ impl Database {
             return Err(damaged("the schema of the slice is not one that a table is stored with"));
         }
         state.check()?;
-        state.files.iter().try_for_each(|new| require_name(new))?;
+        state.files.iter().try_for_each(require_name)?;
+        state.files.iter().try_for_each(|new| require_statistics(new, schema.fields().len()))?;
         self.require_files(&folder, &state)?;
         let hidden = state.deletions.iter().map(|deletion| &deletion.location);
         if hidden.chain(state.tombstones.iter().map(|file| &file.location)).any(|at| matches!(at, Location::Path(_))) {
@@ -232,6 +237,31 @@ async fn read_slice(metastore: &dyn Metastore) -> Result<(TableRecord, TableStat
     Ok((record, state))
 }
 
+/// Returns the state with ids of its own for all files, in the same order, and the names that the data files have in the
+/// slice. What is read of a file is remembered by its id: two files never share one, whoever has written the slice.
+fn with_new_ids(mut state: TableState, ids: &dyn Ids) -> Result<(Vec<String>, TableState)> {
+    let mut names = Vec::with_capacity(state.files.len());
+    let mut known = HashMap::with_capacity(state.files.len());
+    state.files.sort_by_key(|new| new.file.id);
+    for NewDataFile { file, .. } in &mut state.files {
+        let id = FileId::draw(ids);
+        known.insert(file.id, id);
+        file.id = id;
+        let name = match &mut file.location {
+            Location::Path(name) => std::mem::replace(name, path::data_file(id, &file.partition)),
+            Location::Inline(_) => String::new(),
+        };
+        names.push(name);
+    }
+    for deletion in &mut state.deletions {
+        let of = known.get(&deletion.data_file);
+        deletion.data_file = *of.ok_or_else(|| damaged("a deletion file of the slice hides rows of no file"))?;
+        deletion.id = FileId::draw(ids);
+    }
+    state.tombstones.iter_mut().for_each(|file| file.id = FileId::draw(ids));
+    Ok((names, state))
+}
+
 /// A data file has the name that its id and its partition give it, and no other: so none leads out of the slice.
 fn require_name(new: &NewDataFile) -> Result<()> {
     match &new.file.location {
@@ -240,6 +270,15 @@ fn require_name(new: &NewDataFile) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// The statistics of a data file can be read, and are of no more columns than the table has.
+fn require_statistics(new: &NewDataFile, columns: usize) -> Result<()> {
+    let stats = &new.file.stats;
+    if stats.column_count() > columns {
+        return Err(damaged("a data file of the slice has statistics of other columns").with("file", new.file.id));
+    }
+    (0..stats.column_count()).try_for_each(|column| stats.column(column).map(drop))
 }
 
 fn require_rows(file: &FileId, expected: u64, found: u64) -> Result<()> {

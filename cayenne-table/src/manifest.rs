@@ -7,7 +7,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use cayenne_format::{Manifest, Result, Sequence, Snapshot, SnapshotChanges, SourcePosition, TableState};
+use cayenne_format::{
+    Error, Manifest, Result, Sequence, Snapshot, SnapshotChanges, SourcePosition, TableId, TableState,
+};
 use cayenne_storage::{Storage, StoredManifest};
 use tokio::sync::MutexGuard;
 
@@ -24,7 +26,7 @@ const FOLLOWERS_MAX: usize = 100;
 #[derive(Debug)]
 pub(crate) struct DamagedManifest {
     pub(crate) stored: StoredManifest,
-    pub(crate) error: cayenne_format::Error,
+    pub(crate) error: Error,
 }
 
 /// What the manifests of a table say.
@@ -36,15 +38,16 @@ pub(crate) struct FoundManifest {
     pub(crate) damaged: Vec<DamagedManifest>,
 }
 
-/// Returns the latest state that the manifests of a data location tell: that of the latest whole one that can be read, and
-/// of those that follow it.
-pub(crate) async fn latest(storage: &Storage, location: &str) -> Result<FoundManifest> {
+/// Returns the latest state that the manifests of a table in a data location tell: that of the latest whole one that can be
+/// read, and of those that follow it.
+pub(crate) async fn latest(storage: &Storage, location: &str, table: TableId) -> Result<FoundManifest> {
     let stored = storage.manifests(location).await?;
+    let of = Origin { storage, location, table };
     let mut found = FoundManifest::default();
     for whole in stored.iter().rev().filter(|stored| stored.since == Sequence::ZERO) {
-        if let Some(mut manifest) = found.read(storage, location, *whole).await {
-            while let Some(next) = found.next(storage, location, &stored, &manifest).await {
-                manifest = manifest.then(next)?;
+        if let Some(mut manifest) = found.read(of, *whole, None).await {
+            while let Some(next) = found.next(of, &stored, &manifest).await {
+                manifest = next;
             }
             found.manifest = Some(manifest);
             break;
@@ -53,30 +56,38 @@ pub(crate) async fn latest(storage: &Storage, location: &str) -> Result<FoundMan
     Ok(found)
 }
 
+/// Whose manifests are read, and where.
+#[derive(Clone, Copy)]
+struct Origin<'a> {
+    storage: &'a Storage,
+    location: &'a str,
+    table: TableId,
+}
+
 impl FoundManifest {
-    async fn next(
-        &mut self,
-        storage: &Storage,
-        location: &str,
-        stored: &[StoredManifest],
-        before: &Manifest,
-    ) -> Option<Manifest> {
+    /// Returns `before` with what has changed since, if a manifest says so.
+    async fn next(&mut self, of: Origin<'_>, stored: &[StoredManifest], before: &Manifest) -> Option<Manifest> {
         let at = before.state.sequence;
         let follows = |next: &&StoredManifest| next.since == at && next.sequence > at && at > Sequence::ZERO;
         for next in stored.iter().rev().filter(follows) {
-            let found = self.read(storage, location, *next).await;
-            if found.as_ref().is_some_and(|found| found.table == before.table) {
+            let found = self.read(of, *next, Some(before)).await;
+            if found.is_some() {
                 return found;
             }
         }
         None
     }
 
-    async fn read(&mut self, storage: &Storage, location: &str, stored: StoredManifest) -> Option<Manifest> {
-        let read = storage.read_manifest(location, stored).await;
+    /// Reads a manifest, and returns the state that it tells, together with the one that it follows.
+    async fn read(&mut self, of: Origin<'_>, stored: StoredManifest, before: Option<&Manifest>) -> Option<Manifest> {
+        let read = of.storage.read_manifest(of.location, stored).await;
         let checked = read.and_then(|manifest| {
-            // What follows another is a state only together with it.
-            if manifest.since == Sequence::ZERO { manifest.state.check().map(|()| manifest) } else { Ok(manifest) }
+            if manifest.table != of.table {
+                let error = Error::corrupt("a manifest is of another table").code("damaged-manifest");
+                return Err(error.with("file", stored.name()).with("owner", manifest.table));
+            }
+            let whole = before.map_or(Ok(manifest.clone()), |before| before.clone().then(manifest))?;
+            whole.state.check().map(|()| whole)
         });
         checked.map_err(|error| self.damaged.push(DamagedManifest { stored, error })).ok()
     }
@@ -119,7 +130,8 @@ impl Table {
         let (view, sources) = self.current().await?;
         let location = &self.record.location;
         let stored = self.shared.storage.manifests(location).await?;
-        if stored.last().is_none_or(|last| last.sequence < view.sequence()) {
+        // What was moved aside, or lost, may leave one that tells of now and nothing that leads to it.
+        if chain(&stored, view.sequence()).is_none() {
             let base = self.manifested.lock().clone().filter(|base| can_follow(&stored, base.sequence()));
             let manifest = self.manifest(&view, base.as_ref().map(|base| base.snapshot()), sources).await?;
             self.shared.storage.write_manifest(location, &manifest).await?;
@@ -156,6 +168,7 @@ impl Table {
     /// should it stay, writes another one.
     pub(crate) async fn forget_manifests(&self) -> Result<MutexGuard<'_, ()>> {
         let no_more = self.manifests.lock().await;
+        self.has_changed.store(true, Ordering::Release);
         let stored = self.shared.storage.manifests(&self.record.location).await?;
         self.shared.storage.remove_manifests(&self.record.location, &stored).await?;
         Ok(no_more)
@@ -181,7 +194,7 @@ impl Table {
             }
             self.reload().await?;
         }
-        Err(cayenne_format::Error::unavailable("the table changes faster than it can be read")
+        Err(Error::unavailable("the table changes faster than it can be read")
             .with("table", self.name())
             .help("try again, or ask the process that writes the table"))
     }
@@ -219,18 +232,32 @@ impl Table {
 /// Says whether the next manifest may say what has changed since `base`: that one is the last, what leads to it from a whole
 /// one is there, and is not longer than that one.
 fn can_follow(stored: &[StoredManifest], base: Sequence) -> bool {
-    let mut at = base;
-    let (mut followers, mut bytes) = (0, 0_u64);
-    if base == Sequence::ZERO || stored.last().is_none_or(|last| last.sequence != base) {
-        return false;
-    }
+    let is_last = base > Sequence::ZERO && stored.last().is_some_and(|last| last.sequence == base);
+    let is_short = |chain: Chain| chain.followers < FOLLOWERS_MAX && chain.bytes <= chain.whole_bytes;
+    is_last && chain(stored, base).is_some_and(is_short)
+}
+
+/// The manifests that lead from a whole one to another.
+#[derive(Clone, Copy)]
+struct Chain {
+    followers: usize,
+    /// Their length.
+    bytes: u64,
+    whole_bytes: u64,
+}
+
+/// Returns what leads from a whole manifest to the one of a sequence, if all of it is there.
+fn chain(stored: &[StoredManifest], sequence: Sequence) -> Option<Chain> {
+    let (mut at, mut followers, mut bytes) = (sequence, 0, 0_u64);
     while let Some(step) = stored.iter().find(|stored| stored.sequence == at) {
         if step.since == Sequence::ZERO {
-            return followers < FOLLOWERS_MAX && bytes <= step.bytes;
+            return Some(Chain { followers, bytes, whole_bytes: step.bytes });
         }
-        (followers, bytes, at) = (followers + 1, bytes.saturating_add(step.bytes), step.since);
+        (followers, bytes) = (followers + 1, bytes.saturating_add(step.bytes));
+        // A name may say anything, and nothing follows itself.
+        at = Some(step.since).filter(|since| *since < at)?;
     }
-    false
+    None
 }
 
 /// Returns what is of no use any more once another whole one is there: all before the last whole one of `stored`.

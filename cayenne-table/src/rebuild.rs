@@ -24,6 +24,9 @@ use crate::{Access, DatabaseBuilder, DatabaseSettings, backend, state};
 /// The folder, in the metadata folder, in which the new metastore is made.
 const BEING_MADE: &str = "rebuilding";
 
+/// Its name there as long as it is not complete; then it has the one that it will have in its place.
+const INCOMPLETE: &str = "metastore.partial";
+
 /// What a table was brought back from, or would be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecoveredFrom {
@@ -88,7 +91,7 @@ impl DatabaseBuilder {
             environment: self.environment,
             settings: self.settings,
             storage,
-            _locks: Vec::new(),
+            locks: Vec::new(),
         };
         rebuild.run(dry_run).await
     }
@@ -101,7 +104,7 @@ struct Rebuild {
     environment: Environment,
     settings: DatabaseSettings,
     storage: Storage,
-    _locks: Vec<FileLock>,
+    locks: Vec<FileLock>,
 }
 
 /// What the old metastore tells.
@@ -135,23 +138,41 @@ impl Rebuild {
     async fn run(mut self, dry_run: bool) -> Result<RecoveredDatabase> {
         self.require_data()?;
         let folders = self.storage.table_folders().await?;
+        let (mut was_unfinished, mut moved) = (false, None);
         if !dry_run {
             self.lock_all(folders.iter().map(|(_, id)| *id))?;
+            (was_unfinished, moved) = self.finish()?;
         }
         let old = self.read_old().await?;
         let mut plans = self.plan(&old, folders).await?;
         refuse_second_names(&mut plans);
         self.look_for_files(&mut plans);
         let is_new = |plan: &Plan| plan.from == RecoveredFrom::Manifest;
-        let was_needed = !old.is_whole || plans.iter().any(is_new);
-        let aside = match (dry_run || !was_needed, old.is_whole) {
+        let is_unfinished = !old.is_whole || plans.iter().any(is_new);
+        let aside = match (dry_run || !is_unfinished, old.is_whole) {
             (true, _) => None,
             (false, true) => self.add(plans.iter().filter(|plan| is_new(plan))).await.map(|()| None)?,
             (false, false) => self.make_anew(&plans).await?,
         };
         let mut tables: Vec<_> = plans.into_iter().map(Plan::report).collect();
         tables.sort_by(|one, other| (&one.name, &one.location).cmp(&(&other.name, &other.location)));
-        Ok(RecoveredDatabase { tables, was_needed, aside })
+        let was_needed = is_unfinished || was_unfinished;
+        Ok(RecoveredDatabase { tables, was_needed, aside: aside.or(moved) })
+    }
+
+    /// Puts a new metastore in its place that an earlier recovery has made, and was broken off before. What was staged is
+    /// told by that one alone. Returns whether there was one, and where what was still to be moved of the old one is now.
+    fn finish(&self) -> Result<(bool, Option<PathBuf>)> {
+        let (file, folder) = (self.settings.backend.file(), self.metadata().join(BEING_MADE));
+        let is_there = |at: &Path| match self.fs.open_file(at) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(cannot(error, at)),
+        };
+        if !is_there(&folder.join(file))? || is_there(&self.metadata().join(file))? {
+            return Ok((false, None));
+        }
+        self.put_in_place(&folder, file).map(|moved| (true, moved))
     }
 
     fn require_data(&self) -> Result<()> {
@@ -176,7 +197,7 @@ impl Rebuild {
         for table in tables {
             let at = metadata.join(path::lock_file(table));
             match lock(self.fs.as_ref(), &at)? {
-                Some(lock) => self._locks.push(lock),
+                Some(lock) => self.locks.push(lock),
                 None => return Err(locked(&at).with("table", table)),
             }
         }
@@ -220,7 +241,7 @@ impl Rebuild {
         locations.extend(folders.into_iter().map(|(location, id)| (id, location)));
         let mut plans = Vec::new();
         for (id, location) in locations {
-            let found = manifest::latest(&self.storage, &location).await?;
+            let found = manifest::latest(&self.storage, &location, id).await?;
             // Where the metastore knows all, a folder that nobody knows is a left-over, which `collect` removes.
             if old.is_whole && !old.records.contains_key(&id) && found.manifest.is_none() && found.damaged.is_empty() {
                 continue;
@@ -233,8 +254,7 @@ impl Rebuild {
     fn plan_table(&self, old: &Old, id: TableId, location: String, found: FoundManifest) -> Plan {
         let mut problems: Vec<Error> = found.damaged.into_iter().map(|damaged| damaged.error).collect();
         let (record, told) = (old.records.get(&id), old.told.get(&id));
-        let of_this = |manifest: &Manifest| manifest.table == id;
-        let manifest = found.manifest.filter(of_this);
+        let manifest = found.manifest;
         let known = record.zip(told).filter(|(_, told)| {
             // A manifest that is later than the metastore: an old copy of that was put back.
             manifest.as_ref().is_none_or(|manifest| manifest.state.sequence <= told.state.sequence)
@@ -304,11 +324,16 @@ impl Rebuild {
         self.fs.create_dir_all(&folder).map_err(|error| cannot(error, &folder))?;
         let file = self.settings.backend.file();
         let metastore =
-            backend::open_at(&folder.join(file), Access::ReadWrite, &self.settings, &self.environment).await?;
+            backend::open_at(&folder.join(INCOMPLETE), Access::ReadWrite, &self.settings, &self.environment).await?;
         for plan in plans {
             self.create(metastore.as_ref(), plan, None).await?;
         }
         metastore.close().await?;
+        for name in self.files_of(&folder, INCOMPLETE)? {
+            let (from, to) = (folder.join(&name), folder.join(name.replace(INCOMPLETE, file)));
+            self.fs.rename(&from, &to).map_err(|error| cannot(error, &from))?;
+        }
+        self.fs.sync_dir(&folder).map_err(|error| cannot(error, &folder))?;
         self.put_in_place(&folder, file)
     }
 
@@ -350,7 +375,8 @@ impl Rebuild {
     fn put_in_place(&self, folder: &Path, file: &str) -> Result<Option<PathBuf>> {
         let metadata = self.metadata();
         let mut aside = Aside::within(&self.root, &self.fs, &self.environment);
-        for name in self.files_of(&metadata, file)? {
+        // The old file goes first: without what is beside it, it would tell of an earlier moment.
+        for name in self.files_of(&metadata, file)?.into_iter().rev() {
             aside.take(&metadata.join(name))?;
         }
         for name in self.files_of(folder, file)? {

@@ -1,7 +1,8 @@
 //! Takes what is damaged out of tables, so that the rest can be used. Nothing is deleted: it is moved aside.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use cayenne_format::{FileId, Operation, Result, path};
 use cayenne_metastore::TableRecord;
@@ -46,6 +47,7 @@ impl Database {
     ///
     /// Damaged and missing data files leave their table, with the rows in them; damaged manifests are moved aside; markers
     /// are written again. What was damaged stays in the folder `aside` of the database, for who may save something of it.
+    /// A table whose metastore is older than its manifest is left alone: what seems damaged there may belong to the other.
     ///
     /// # Errors
     ///
@@ -59,7 +61,7 @@ impl Database {
         for record in self.tables().await? {
             let mut report = CheckReport::default();
             self.check_table(&record, depth, &mut report).await?;
-            if mend && !report.problems.is_empty() {
+            if mend && report.problems.iter().any(|problem| can_be_mended(problem, &report.problems)) {
                 report = self.look_again(&record, depth).await?;
             }
             repaired.extend(self.mend(&record, report.problems, mend).await?);
@@ -70,10 +72,9 @@ impl Database {
     /// Becomes the writer of a table before it trusts what it has seen: another one may just have changed it.
     async fn look_again(&self, record: &TableRecord, depth: CheckDepth) -> Result<CheckReport> {
         let mut report = CheckReport::default();
-        match self.open_table(record.clone()).await {
-            Ok(table) => table.require_latest_writer().await?,
-            // Only its marker can be written again then.
-            Err(_) => {}
+        // Where it cannot be opened, only its marker can be written again.
+        if let Ok(table) = self.open_table(record.clone()).await {
+            table.require_latest_writer().await?;
         }
         self.check_table(record, depth, &mut report).await?;
         Ok(report)
@@ -82,15 +83,18 @@ impl Database {
     async fn mend(&self, record: &TableRecord, problems: Vec<Problem>, mend: bool) -> Result<Vec<Repaired>> {
         let mut aside = Aside::new(&self.shared);
         let mut repaired = Vec::with_capacity(problems.len());
+        let all = problems.clone();
         for problem in problems {
             let (outcome, moved) = match problem.subject {
+                _ if !can_be_mended(&problem, &all) => (Outcome::LeftAlone, None),
                 Subject::Marker if !forbids_opening(&problem.error) => {
                     let moved = if mend { self.write_marker(record, &mut aside).await? } else { None };
                     (Outcome::WrittenAgain, moved)
                 }
                 Subject::Manifest(stored) => {
                     let at = self.shared.storage.path_of(&record.location, &stored.name());
-                    (Outcome::MovedAside, if mend { aside.take_if_there(&at)? } else { None })
+                    let moved = if mend { self.move_manifest(record, &at, &mut aside).await? } else { None };
+                    (Outcome::MovedAside, moved)
                 }
                 Subject::DataFile(file) => {
                     let table = self.open_table(record.clone()).await?;
@@ -108,12 +112,26 @@ impl Database {
         Ok(repaired)
     }
 
+    async fn move_manifest(&self, record: &TableRecord, at: &Path, aside: &mut Aside) -> Result<Option<PathBuf>> {
+        let table = self.open_table(record.clone()).await?;
+        let moved = aside.take_if_there(at)?;
+        // The next close writes what is missing now.
+        table.has_changed.store(true, Ordering::Release);
+        Ok(moved)
+    }
+
     async fn write_marker(&self, record: &TableRecord, aside: &mut Aside) -> Result<Option<PathBuf>> {
         let at = self.shared.storage.path_of(&record.location, path::TABLE_MARKER);
         let moved = aside.take_if_there(&at)?;
         self.shared.storage.create_table_folder(&record.location, record.id).await?;
         Ok(moved)
     }
+}
+
+/// Says whether anything is done about a problem: nothing is, in a table that an old copy of the metastore tells of.
+fn can_be_mended(problem: &Problem, all: &[Problem]) -> bool {
+    matches!(problem.subject, Subject::Marker | Subject::Manifest(_) | Subject::DataFile(_))
+        && all.iter().all(|problem| problem.subject != Subject::History)
 }
 
 impl Table {

@@ -4,12 +4,14 @@
 
 mod caching;
 mod cancelling;
+mod copying;
 mod damage;
 mod disk;
 mod failing;
 mod fault_fs;
 mod folders;
 mod inline;
+mod manifests;
 mod memory;
 mod normalising;
 mod round_trip;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use crate::fixture::{database, files_on_disk, read, rows, sum, table};
 
 /// Polls `work` at most `polls` times and drops it; returns its result if it came to one.
-async fn polled<T>(work: impl Future<Output = T>, polls: usize) -> Option<T> {
+pub(crate) async fn polled<T>(work: impl Future<Output = T>, polls: usize) -> Option<T> {
     let mut work = pin!(work);
     let mut left = polls;
     std::future::poll_fn(move |cx: &mut Context<'_>| match work.as_mut().poll(cx) {
