@@ -30,6 +30,9 @@ pub const SLICE_FILES: &str = "files";
 /// What the names of data files end in.
 pub const DATA_FILE_SUFFIX: &str = ".vortex";
 
+/// Partition folders are nested no deeper: a table has no more partition keys.
+pub const PARTITION_DEPTH_MAX: usize = 64;
+
 /// The longest part of a name that is kept as text; a longer one ends in a hash.
 const TEXT_BYTES_MAX: usize = 120;
 /// What Hive writes for null.

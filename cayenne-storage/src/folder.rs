@@ -16,8 +16,6 @@ use crate::task;
 const FORMAT_VERSION: u64 = 1;
 /// A marker is never longer.
 const MARKER_BYTES_MAX: u64 = 4096;
-/// Partition folders are never nested deeper than a table can have partition keys.
-const DEPTH_MAX: usize = 64;
 
 /// A data file that nobody names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -242,7 +240,7 @@ struct Found {
 
 fn find_data_files(fs: &dyn Fs, folder: &Path) -> Result<Found> {
     let mut found = Found::default();
-    find_below(fs, folder, None, DEPTH_MAX, &mut found)
+    find_below(fs, folder, None, path::PARTITION_DEPTH_MAX, &mut found)
         .map_err(|error| Error::io("could not list the folder of a table", error).with("folder", folder.display()))?;
     Ok(found)
 }

@@ -69,11 +69,34 @@ impl Aside {
         }
     }
 
+    /// Keeps bytes here that have no file of their own, under the path that they would have, and returns where they are.
+    pub(crate) fn keep(&mut self, from: &Path, bytes: &[u8]) -> Result<PathBuf> {
+        self.environment.steps.before(Step::MoveAside)?;
+        let to = self.folder.join(from.strip_prefix(&self.root).unwrap_or(from));
+        self.write(&to, bytes)
+            .map_err(|error| Error::io("something damaged cannot be kept aside", error).with("to", to.display()))?;
+        self.is_made = true;
+        Ok(to)
+    }
+
+    fn write(&self, to: &Path, bytes: &[u8]) -> std::io::Result<()> {
+        to.parent().map_or(Ok(()), |folder| self.fs.create_dir_all(folder))?;
+        let mut file = self.fs.create_file(to)?;
+        file.write_all(bytes)?;
+        file.sync()?;
+        self.flush_above(to)
+    }
+
+    fn flush_above(&self, to: &Path) -> std::io::Result<()> {
+        let mut above = to.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.root));
+        above.try_for_each(|folder| self.fs.sync_dir(folder))
+    }
+
     fn move_to(&self, from: &Path, to: &Path) -> std::io::Result<()> {
         to.parent().map_or(Ok(()), |folder| self.fs.create_dir_all(folder))?;
         self.fs.rename(from, to)?;
         // The new name first: between the two there may be both, and never none.
-        let above = to.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.root));
-        above.chain(from.parent()).try_for_each(|folder| self.fs.sync_dir(folder))
+        self.flush_above(to)?;
+        from.parent().map_or(Ok(()), |folder| self.fs.sync_dir(folder))
     }
 }

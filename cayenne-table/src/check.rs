@@ -37,6 +37,8 @@ pub enum Subject {
     StagedCommit,
     /// A manifest beside the data.
     Manifest(StoredManifest),
+    /// The folder of the manifests, which cannot be listed: something else is in its place.
+    ManifestFolder,
     /// The latest manifest is of another history than the table.
     History,
 }
@@ -58,6 +60,7 @@ impl Subject {
             Self::StagedCommit => {
                 "the next writer of the table rejects it by itself; send its rows once more from their source"
             }
+            Self::ManifestFolder => "move what is in its place aside, so that manifests can be written: cayenne repair",
             Self::Manifest(_) => "move it aside, so that the next one says everything: cayenne repair",
             Self::History => {
                 "if an old copy of the metastore was put in place, stop all processes and put the right one back; the next write goes on from the old one"
@@ -250,8 +253,14 @@ impl Table {
     }
 
     async fn check_manifests(&self, latest: Sequence, report: &mut CheckReport) -> Result<()> {
-        let FoundManifest { manifest, damaged } =
-            manifest::latest(&self.shared.storage, &self.record.location, self.id()).await?;
+        let found = manifest::latest(&self.shared.storage, &self.record.location, self.id()).await;
+        let FoundManifest { manifest, damaged } = match found {
+            Err(error) if error.kind() == ErrorKind::Invalid => {
+                report.note(self.name(), Subject::ManifestFolder, error);
+                return Ok(());
+            }
+            found => found?,
+        };
         for damaged in damaged {
             report.note(self.name(), Subject::Manifest(damaged.stored), damaged.error);
         }

@@ -1,11 +1,13 @@
 //! One table as a folder of its own: a small metastore and the data files, with names that are relative to it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use cayenne_format::{CommitId, Error, NewDataFile, Result, Sequence, TableState, path};
 use cayenne_metastore::{Beginning, Metastore, NewTable, Restored, SqliteMetastore, SqliteSettings};
+
+use cayenne_storage::Fs;
 
 use crate::view::object_name;
 use crate::{Table, task};
@@ -60,6 +62,9 @@ impl Table {
         // A slice is finished even if nobody waits for it any more: half of one would be of no use to anybody.
         task::to_the_end(async move {
             let written = table.write_slice(&folder, state).await;
+            if written.is_err() {
+                table.remove_what_was_written(&folder);
+            }
             drop(view);
             written.map_err(|error| error.with("table", table.name()))
         })
@@ -82,12 +87,13 @@ impl Table {
         state.files.sort_by_key(|new| object_name(&new.file).is_none());
         self.shared.storage.copy_out(&self.record.location, state.files.clone(), &files).await?;
         let being_made = folder.join(BEING_MADE);
-        let made = self.write_slice_metastore(&being_made, state).await;
-        if made.is_err() {
-            self.remove_partial(folder);
-        }
-        made?;
+        self.write_slice_metastore(&being_made, state).await?;
         let fs = &self.shared.fs;
+        // A database that could not be closed in order keeps a part of itself beside its file.
+        let beside = |name: &str| name.starts_with(BEING_MADE) && name != BEING_MADE;
+        if fs.list(folder).map_err(cannot_write)?.iter().any(|entry| beside(&entry.name)) {
+            return Err(Error::unavailable("the metastore of the slice could not be completed").help("try again"));
+        }
         let named = fs.rename(&being_made, &folder.join(path::SLICE_METASTORE));
         let above = folder.parent().map_or(Ok(()), |above| fs.sync_dir(above));
         named.and_then(|()| fs.sync_dir(folder)).and(above).map_err(cannot_write)
@@ -114,14 +120,26 @@ impl Table {
         created.map(drop).and(closed)
     }
 
-    /// Removes a metastore that was begun. What stays is no slice.
-    fn remove_partial(&self, folder: &Path) {
-        let partial = |ends: &str| -> PathBuf { folder.join(format!("{BEING_MADE}{ends}")) };
-        for file in ["", "-wal", "-shm"] {
-            // One that is not there is as good.
-            self.shared.fs.remove_file(&partial(file)).ok();
+    /// Empties a folder, which was empty before, so that the export can be tried again. What stays is no slice.
+    fn remove_what_was_written(&self, folder: &Path) {
+        if let Err(error) = remove_all(self.shared.fs.as_ref(), folder) {
+            tracing::warn!(%error, folder = %folder.display(), "a slice that was broken off was left");
         }
     }
+}
+
+/// Removes what is in a folder; links are not followed.
+fn remove_all(fs: &dyn Fs, folder: &Path) -> io::Result<()> {
+    for entry in fs.list(folder)? {
+        let at = folder.join(&entry.name);
+        if entry.is_dir {
+            remove_all(fs, &at)?;
+            fs.remove_dir(&at)?;
+        } else {
+            fs.remove_file(&at)?;
+        }
+    }
+    Ok(())
 }
 
 fn cannot_write(error: io::Error) -> Error {

@@ -264,6 +264,9 @@ fn with_new_ids(mut state: TableState, ids: &dyn Ids) -> Result<(Vec<String>, Ta
 
 /// A data file has the name that its id and its partition give it, and no other: so none leads out of the slice.
 fn require_name(new: &NewDataFile) -> Result<()> {
+    if new.file.partition.len() > path::PARTITION_DEPTH_MAX {
+        return Err(damaged("a data file of the slice is in more partitions than a table can have"));
+    }
     match &new.file.location {
         Location::Path(name) if *name != path::data_file(new.file.id, &new.file.partition) => {
             Err(damaged("a data file of the slice has a name that no data file has").with("file", name))

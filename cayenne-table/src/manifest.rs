@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use cayenne_format::{
-    Error, Manifest, Result, Sequence, Snapshot, SnapshotChanges, SourcePosition, TableId, TableState,
+    Error, ErrorKind, Manifest, Result, Sequence, Snapshot, SnapshotChanges, SourcePosition, TableId, TableState,
 };
 use cayenne_storage::{Storage, StoredManifest};
 use tokio::sync::MutexGuard;
@@ -149,7 +149,14 @@ impl Table {
     /// A manifest that is later than the table is of a history that was taken back, as when an old copy of the metastore
     /// was put in place. The table goes on another way, and must not be taken for that one.
     pub(crate) async fn move_later_manifests_aside(&self, latest: Sequence) -> Result<()> {
-        let stored = self.shared.storage.manifests(&self.record.location).await?;
+        let stored = match self.shared.storage.manifests(&self.record.location).await {
+            Err(error) if error.kind() == ErrorKind::Invalid => {
+                // What is no folder holds no manifest; a check tells of it.
+                tracing::warn!(%error, table = %self.name(), "something else is in the place of the manifests");
+                return Ok(());
+            }
+            stored => stored?,
+        };
         let mut aside = Aside::new(&self.shared);
         for later in stored.iter().filter(|stored| stored.sequence > latest) {
             let moved = aside.take(&self.shared.storage.path_of(&self.record.location, &later.name()))?;

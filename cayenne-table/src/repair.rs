@@ -4,14 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use cayenne_format::{FileId, Operation, Result, path};
+use cayenne_format::{FileId, Location, Operation, Result, path};
 use cayenne_metastore::TableRecord;
 
 use crate::aside::Aside;
 use crate::check::{CheckDepth, CheckReport, Problem, Subject};
 use crate::database::forbids_opening;
 use crate::publish::{Publication, Replaced};
-use crate::view::object_name;
 use crate::{Database, Table, task};
 
 /// What became of a problem, or would.
@@ -61,12 +60,25 @@ impl Database {
         for record in self.tables().await? {
             let mut report = CheckReport::default();
             self.check_table(&record, depth, &mut report).await?;
-            if mend && report.problems.iter().any(|problem| can_be_mended(problem, &report.problems)) {
+            let mend = mend && report.problems.iter().any(|problem| can_be_mended(problem, &report.problems));
+            let was_writer = self.open_table(record.clone()).await.is_ok_and(|table| table.is_writer());
+            if mend {
                 report = self.look_again(&record, depth).await?;
             }
             repaired.extend(self.mend(&record, report.problems, mend).await?);
+            if mend {
+                self.let_go(&record, was_writer).await;
+            }
         }
         Ok(repaired)
+    }
+
+    /// Repairing is no reason to keep other processes from writing afterwards.
+    async fn let_go(&self, record: &TableRecord, was_writer: bool) {
+        if let (false, Ok(table)) = (was_writer, self.open_table(record.clone()).await) {
+            table.write_manifest_or_warn().await;
+            table.release().await;
+        }
     }
 
     /// Becomes the writer of a table before it trusts what it has seen: another one may just have changed it.
@@ -91,8 +103,12 @@ impl Database {
                     let moved = if mend { self.write_marker(record, &mut aside).await? } else { None };
                     (Outcome::WrittenAgain, moved)
                 }
-                Subject::Manifest(stored) => {
-                    let at = self.shared.storage.path_of(&record.location, &stored.name());
+                Subject::Manifest(_) | Subject::ManifestFolder => {
+                    let name = match problem.subject {
+                        Subject::Manifest(stored) => stored.name(),
+                        _ => path::MANIFEST_FOLDER.to_owned(),
+                    };
+                    let at = self.shared.storage.path_of(&record.location, &name);
                     let moved = if mend { self.move_manifest(record, &at, &mut aside).await? } else { None };
                     (Outcome::MovedAside, moved)
                 }
@@ -130,7 +146,8 @@ impl Database {
 
 /// Says whether anything is done about a problem: nothing is, in a table that an old copy of the metastore tells of.
 fn can_be_mended(problem: &Problem, all: &[Problem]) -> bool {
-    matches!(problem.subject, Subject::Marker | Subject::Manifest(_) | Subject::DataFile(_))
+    use Subject::{DataFile, Manifest, ManifestFolder, Marker};
+    matches!(problem.subject, Marker | Manifest(_) | ManifestFolder | DataFile(_))
         && all.iter().all(|problem| problem.subject != Subject::History)
 }
 
@@ -140,9 +157,10 @@ impl Table {
     async fn take_out(self: &Arc<Self>, id: FileId, aside: &mut Aside) -> Result<Option<PathBuf>> {
         let view = self.view().await?;
         let Some(file) = view.snapshot().file(id) else { return Ok(None) };
-        let moved = match object_name(file) {
-            Some(name) => aside.take_if_there(&self.shared.storage.path_of(&self.record.location, name))?,
-            None => None,
+        let at = |name: &str| self.shared.storage.path_of(&self.record.location, name);
+        let moved = match &file.location {
+            Location::Path(name) => aside.take_if_there(&at(name))?,
+            Location::Inline(bytes) => Some(aside.keep(&at(&format!("{id}.inline")), bytes)?),
         };
         let table = Arc::clone(self);
         task::to_the_end(async move {

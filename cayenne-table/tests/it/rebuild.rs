@@ -40,11 +40,15 @@ pub(crate) fn source(position: u64) -> SourcePosition {
 
 /// Flips a bit in the rows of the metastore that tell of the data files of one table.
 pub(crate) fn damage_rows_of(root: &Path, files: &[cayenne_format::FileId]) {
+    damage_text(root, &files.iter().map(ToString::to_string).collect::<Vec<_>>());
+}
+
+/// Flips a bit of texts in the metastore, wherever they are in it.
+fn damage_text(root: &Path, texts: &[String]) {
     let mut bytes = std::fs::read(metastore(root)).unwrap();
-    for file in files {
-        let text = file.to_string();
+    for text in texts {
         let found: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(text.as_bytes())).collect();
-        assert!(!found.is_empty(), "the name of a data file is in the metastore");
+        assert!(!found.is_empty(), "{text} is in the metastore");
         for at in found {
             bytes[at] ^= 1;
         }
@@ -182,6 +186,27 @@ async fn one_damaged_table_comes_from_its_manifest_and_the_others_are_as_they_we
     assert!(database.collect(false).await.unwrap().files.is_empty());
     database.close().await.unwrap();
     require_recovered(folder.path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_whose_own_row_is_damaged_takes_no_other_one_back() {
+    let (folder, first) = database().await;
+    let (bad, good) = (table(&first, "bad").await, table(&first, "good").await);
+    bad.append(rows(0..10)).await.unwrap();
+    good.append_from(source(1), rows(0..10)).await.unwrap();
+    let location = bad.record().location.clone();
+    first.close().await.unwrap();
+    drop((good, bad, first));
+    change_good_without_a_manifest(folder.path()).await;
+    damage_text(folder.path(), &[location]);
+    let recovered = recover(folder.path()).await;
+    let from: Vec<_> = recovered.tables.iter().map(|table| (table.from, table.rows)).collect();
+    assert_eq!(from, [(RecoveredFrom::Manifest, 10), (RecoveredFrom::Metastore, 20)]);
+    let database = open(folder.path()).await;
+    assert_eq!(read(&*existing(&database, "bad").await).await, sum(0..10));
+    let good = existing(&database, "good").await;
+    assert!(good.append_from(source(3), rows(20..30)).await.unwrap().is_repeated, "it was staged");
+    assert_eq!(read(&good).await, sum(0..30));
 }
 
 #[tokio::test(flavor = "multi_thread")]

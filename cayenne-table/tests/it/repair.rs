@@ -152,6 +152,67 @@ async fn a_damaged_manifest_is_moved_aside_and_the_next_close_writes_a_whole_one
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn something_else_in_the_place_of_the_manifests_keeps_nobody_from_writing_and_is_moved_aside() {
+    let (folder, files) = three_files().await;
+    let of = files[0].parent().unwrap().join("_manifest");
+    std::fs::remove_dir_all(&of).unwrap();
+    std::fs::write(&of, "mine").unwrap();
+    let database = open(folder.path()).await;
+    let t = existing(&database, "t").await;
+    t.append(rows(30..40)).await.unwrap();
+    let report = database.check(CheckDepth::Quick).await.unwrap();
+    assert_eq!(report.problems.iter().map(|problem| problem.subject).collect::<Vec<_>>(), [Subject::ManifestFolder]);
+    let repaired = database.repair(CheckDepth::Quick, true).await.unwrap();
+    assert_eq!(outcomes(&repaired), [Outcome::MovedAside]);
+    assert_eq!(std::fs::read_to_string(repaired[0].aside.as_ref().unwrap()).unwrap(), "mine");
+    database.close().await.unwrap();
+    assert_eq!(manifests(folder.path(), &t), ["0-4"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_repair_another_process_may_write() {
+    let (folder, files) = three_files().await;
+    flip(&files[1]);
+    let (one, other) = (open(folder.path()).await, open(folder.path()).await);
+    assert_eq!(outcomes(&one.repair(CheckDepth::Deep, true).await.unwrap()), [Outcome::TakenOut { rows: 10 }]);
+    existing(&other, "t").await.append(rows(30..40)).await.unwrap();
+    assert_eq!(read(&*existing(&one, "t").await).await.0, 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_inline_rows_are_kept_aside_as_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let metastore = Arc::new(MemoryMetastore::default());
+    let database = Database::builder(folder.path()).metastore(Arc::clone(&metastore) as _).open().await.unwrap();
+    let t = table(&database, "t").await;
+    t.append(rows(0..10)).await.unwrap();
+    let mut new = t.view().await.unwrap().files().next().unwrap().as_ref().clone();
+    new.id = FileId::from_bytes([9; 16]);
+    new.location = Location::Inline(b"damaged".to_vec().into());
+    new.bytes = 7;
+    let blocks = cayenne_format::BlockChecksums::decode(&Vec::new().into()).unwrap();
+    let writer = Writer { host: "test".into(), process: 1, since: Timestamp(0) };
+    let commit = TableCommit {
+        id: CommitId::from_bytes([1; 16]),
+        table: t.id(),
+        epoch: metastore.begin_writer(t.id(), &writer).await.unwrap(),
+        operation: Operation::Append,
+        made_at: Timestamp(0),
+        requires: Vec::new(),
+        changes: vec![Change::AddFile(Box::new(cayenne_format::NewDataFile { file: new, blocks }))],
+        source: None,
+        expiry: None,
+    };
+    metastore.commit(&[commit]).await.unwrap();
+    drop((t, database));
+    let database = Database::builder(folder.path()).metastore(metastore as _).open().await.unwrap();
+    let repaired = database.repair(CheckDepth::Deep, true).await.unwrap();
+    assert_eq!(outcomes(&repaired), [Outcome::TakenOut { rows: 10 }]);
+    assert_eq!(std::fs::read(repaired[0].aside.as_ref().unwrap()).unwrap(), b"damaged");
+    assert_eq!(read(&*existing(&database, "t").await).await, sum(0..10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_manifest_in_the_middle_is_not_left_to_break_what_follows_it() {
     let (folder, files) = three_files().await;
     for start in [30, 40] {
