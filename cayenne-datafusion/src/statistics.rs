@@ -134,7 +134,8 @@ fn precision(bound: &Bound, zero: f64, data_type: &DataType) -> Result<Precision
 /// Arrow orders −0.0 before 0.0, SQL does not: a zero bound takes the sign that keeps both inside.
 pub(crate) fn on_the_safe_side(value: Value, zero: f64) -> Value {
     match value {
-        Value::Float(value) if value == 0.0 => Value::Float(zero),
+        // The pattern is either zero.
+        Value::Float(0.0) => Value::Float(zero),
         value => value,
     }
 }

@@ -128,7 +128,9 @@ impl Value {
     #[must_use]
     pub fn to_array(values: &[Option<Self>], data_type: &DataType) -> ArrayRef {
         let mut builder = ValueArrayBuilder::new(data_type, values.len());
-        values.iter().for_each(|value| builder.append(value.as_ref()));
+        for value in values {
+            builder.append(value.as_ref());
+        }
         builder.finish()
     }
 
