@@ -172,6 +172,43 @@ impl Manifest {
     }
 }
 
+impl Manifest {
+    /// Says whether it tells of `snapshot` and `sources`, as far as it says anything: all that it adds is there as it says,
+    /// and what it removes is not.
+    #[must_use]
+    pub fn tells(&self, snapshot: &Snapshot, sources: &[SourcePosition]) -> bool {
+        let Self { since, removed, state, .. } = self;
+        let has_file = |new: &NewDataFile| {
+            snapshot
+                .file(new.file.id)
+                .is_some_and(|file| file.added_at == new.file.added_at && file.hash == new.file.hash)
+        };
+        let deletions: BTreeMap<FileId, &DeletionFile> =
+            snapshot.deletions().map(|deletion| (deletion.id, deletion.as_ref())).collect();
+        let tombstones: BTreeMap<FileId, &TombstoneFile> =
+            snapshot.tombstones().map(|file| (file.id, file.as_ref())).collect();
+        let added: BTreeSet<FileId> = state
+            .files
+            .iter()
+            .map(|new| new.file.id)
+            .chain(state.deletions.iter().map(|deletion| deletion.id))
+            .chain(state.tombstones.iter().map(|file| file.id))
+            .collect();
+        let is_live =
+            |id: &FileId| snapshot.file(*id).is_some() || deletions.contains_key(id) || tombstones.contains_key(id);
+        let says_all = state.files.len() == snapshot.files().len()
+            && state.deletions.len() == deletions.len()
+            && state.tombstones.len() == tombstones.len();
+        state.sequence == snapshot.sequence()
+            && (*since > Sequence::ZERO || says_all)
+            && state.files.iter().all(has_file)
+            && state.deletions.iter().all(|deletion| deletions.get(&deletion.id) == Some(&deletion))
+            && state.tombstones.iter().all(|file| tombstones.get(&file.id) == Some(&file))
+            && removed.iter().all(|id| added.contains(id) || !is_live(id))
+            && state.sources == sources
+    }
+}
+
 /// What has changed from one snapshot to a later one.
 #[derive(Clone, Debug, Default)]
 pub struct SnapshotChanges {

@@ -153,7 +153,9 @@ impl TableHistory {
     fn new(new: &NewTable) -> Self {
         let NewTable { id, name, location, schema, options, made_at, begins: _, replaces: _ } = new.clone();
         let sequence = Sequence::ZERO;
-        let epoch = WriterEpoch::NONE;
+        // A table that takes its own place goes on: what was fenced stays fenced.
+        let own = new.replaces.filter(|(replaced, _)| *replaced == new.id);
+        let epoch = own.map_or(WriterEpoch::NONE, |(_, epoch)| epoch);
         let history = History::default();
         let record =
             TableRecord { id, name, location, schema, options, made_at, sequence, epoch, writer: None, history };

@@ -27,7 +27,7 @@ pub struct NewTable {
     /// What it begins with; that becomes visible together with the table or not at all.
     pub begins: Beginning,
     /// The table whose place it takes, name and all, and the epoch of that table's latest writer. That one is forgotten
-    /// in the same moment.
+    /// in the same moment. A table that takes its own place keeps that epoch.
     pub replaces: Option<(TableId, WriterEpoch)>,
 }
 

@@ -28,6 +28,13 @@ pub(crate) struct Stamp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Occupant(Option<(u64, u64)>);
 
+impl Occupant {
+    /// Says whether there was a file.
+    pub(crate) fn is_some(self) -> bool {
+        self.0.is_some()
+    }
+}
+
 impl Place {
     /// Returns which file is here.
     pub(crate) fn occupant(&self) -> Occupant {

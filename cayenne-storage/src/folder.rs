@@ -214,11 +214,13 @@ fn read_marker(fs: &dyn Fs, folder: &Path) -> Result<Option<TableId>> {
     let file = match fs.open_file(&at) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(damaged().because(error)),
+        // Something else is in its place.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(damaged().because(error)),
+        Err(error) => return Err(unreadable(error, &at)),
     };
-    let length = file.len().map_err(|error| damaged().because(error))?;
+    let length = file.len().map_err(|error| unreadable(error, &at))?;
     let mut bytes = vec![0; usize::try_from(length.min(MARKER_BYTES_MAX)).unwrap_or_default()];
-    file.read_at(0, &mut bytes).map_err(|error| damaged().because(error))?;
+    file.read_at(0, &mut bytes).map_err(|error| unreadable(error, &at))?;
     let marker: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| damaged().because(error))?;
     let version = marker.get("format_version").and_then(serde_json::Value::as_u64);
     if version.is_some_and(|version| version > FORMAT_VERSION) {
@@ -228,6 +230,14 @@ fn read_marker(fs: &dyn Fs, folder: &Path) -> Result<Option<TableId>> {
     }
     let owner = marker.get("table_id").and_then(serde_json::Value::as_str).ok_or_else(damaged)?;
     owner.parse().map(Some).map_err(|error: Error| damaged().because(error))
+}
+
+/// What cannot be read this time is perhaps as it should be.
+fn unreadable(error: io::Error, marker: &Path) -> Error {
+    Error::unavailable("the marker of a table folder could not be read")
+        .code("unreadable-marker")
+        .with("file", marker.display())
+        .because(error)
 }
 
 /// What Cayenne has written into a table folder, besides the marker.

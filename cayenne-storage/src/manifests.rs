@@ -14,6 +14,9 @@ use crate::task;
 /// A manifest that is being written. There is one writer of a table, so there is one name.
 const BEING_WRITTEN: &str = "writing.partial";
 
+/// A mark in the place of manifests: the metastore has lost the table, and no manifest tells of it.
+const LOST: &str = "lost";
+
 /// The beginning of a frame; its last 8 bytes say how long the payload is.
 const FRAME_HEAD_BYTES: usize = 16;
 /// The bytes of a frame besides its payload.
@@ -48,6 +51,47 @@ impl Storage {
         let folder = self.folder(location)?.join(path::MANIFEST_FOLDER);
         let fs = Arc::clone(self.fs());
         task::blocking(move || list(fs.as_ref(), &folder)).await?
+    }
+
+    /// Says whether a data location has a manifest, or the mark of a table that was lost: then it is not a left-over.
+    ///
+    /// # Errors
+    ///
+    /// What the disk said.
+    pub async fn tells_of_a_table(&self, location: &str) -> Result<bool> {
+        let folder = self.folder(location)?.join(path::MANIFEST_FOLDER);
+        let fs = Arc::clone(self.fs());
+        task::blocking(move || match fs.list(&folder) {
+            Ok(entries) => {
+                Ok(entries.iter().any(|entry| entry.name == LOST || path::parse_manifest(&entry.name).is_some()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            // Something that Cayenne has not made is not for it to remove.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(true),
+            Err(error) => Err(Error::io("the manifests cannot be listed", error).with("folder", folder.display())),
+        })
+        .await?
+    }
+
+    /// Marks the folder of a table that the metastore has lost and no manifest tells of, so that it is kept. A folder that
+    /// does not exist is fine, and so is one that cannot be marked because something else is in the place of manifests.
+    ///
+    /// # Errors
+    ///
+    /// What the disk said.
+    pub async fn mark_lost(&self, location: &str) -> Result<()> {
+        let table_folder = self.folder(location)?;
+        let fs = Arc::clone(self.fs());
+        task::blocking(move || {
+            let folder = table_folder.join(path::MANIFEST_FOLDER);
+            match mark(fs.as_ref(), &table_folder, &folder) {
+                Err(error) if tells_nothing(&error) => Ok(()),
+                marked => marked.map_err(|error| {
+                    Error::io("a lost table cannot be marked", error).with("folder", folder.display())
+                }),
+            }
+        })
+        .await?
     }
 
     /// Reads a manifest.
@@ -103,7 +147,8 @@ impl Storage {
         let fs = Arc::clone(self.fs());
         task::blocking(move || {
             let folder = folder.join(path::MANIFEST_FOLDER);
-            let removed = names.iter().try_for_each(|name| gone_is_fine(fs.remove_file(name)));
+            let lost = folder.join(LOST);
+            let removed = names.iter().chain([&lost]).try_for_each(|name| gone_is_fine(fs.remove_file(name)));
             // What was removed must stay so: a dropped table would be brought back by its manifests.
             removed
                 .and_then(|()| gone_is_fine(fs.sync_dir(&folder)))
@@ -111,6 +156,22 @@ impl Storage {
         })
         .await?
     }
+}
+
+fn mark(fs: &dyn Fs, table_folder: &Path, folder: &Path) -> io::Result<()> {
+    fs.list(table_folder)?;
+    fs.create_dir_all(folder)?;
+    match fs.create_file(&folder.join(LOST)) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made?.sync()?,
+    }
+    fs.sync_dir(folder)?;
+    fs.sync_dir(table_folder)
+}
+
+fn tells_nothing(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory | AlreadyExists)
 }
 
 /// Removes the folder of the manifests of a table, and what Cayenne has put there.
@@ -121,7 +182,7 @@ pub(crate) fn remove_all(fs: &dyn Fs, table_folder: &Path) -> io::Result<()> {
         entries => entries?,
     };
     for entry in entries {
-        if entry.name == BEING_WRITTEN || path::parse_manifest(&entry.name).is_some() {
+        if matches!(entry.name.as_str(), BEING_WRITTEN | LOST) || path::parse_manifest(&entry.name).is_some() {
             gone_is_fine(fs.remove_file(&folder.join(entry.name)))?;
         }
     }
@@ -172,6 +233,8 @@ fn read(fs: &dyn Fs, at: &Path) -> io::Result<Bytes> {
 fn write(fs: &dyn Fs, table_folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let folder = table_folder.join(path::MANIFEST_FOLDER);
     let being_written = folder.join(BEING_WRITTEN);
+    // Only in a folder that is there: the table may have been dropped by another process.
+    fs.list(table_folder)?;
     fs.create_dir_all(&folder)?;
     // Listing refuses a folder that is a link.
     fs.list(&folder)?;

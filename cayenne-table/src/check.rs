@@ -254,7 +254,7 @@ impl Table {
 
     async fn check_manifests(&self, latest: Sequence, report: &mut CheckReport) -> Result<()> {
         let found = manifest::latest(&self.shared.storage, &self.record.location, self.id()).await;
-        let FoundManifest { manifest, damaged } = match found {
+        let FoundManifest { manifest: _, damaged, newest } = match found {
             Err(error) if error.kind() == ErrorKind::Invalid => {
                 report.note(self.name(), Subject::ManifestFolder, error);
                 return Ok(());
@@ -264,14 +264,13 @@ impl Table {
         for damaged in damaged {
             report.note(self.name(), Subject::Manifest(damaged.stored), damaged.error);
         }
-        let Some(manifest) = manifest else { return Ok(()) };
-        let found = manifest.state.sequence;
+        // Also one that cannot be used tells of a later moment by its name.
         // A writer elsewhere may have written it after this view was taken.
-        if found > latest && found > self.latest_sequence().await? {
+        if newest > latest && newest > self.latest_sequence().await? {
             let error = Error::corrupt("the metastore is older than a manifest that was written from it")
                 .code("rolled-back-metastore")
                 .with("sequence", latest)
-                .with("manifest", found);
+                .with("manifest", newest);
             report.note(self.name(), Subject::History, error);
         }
         Ok(())

@@ -18,7 +18,8 @@ pub struct Collected {
     pub folders: Vec<String>,
     /// Tables that were passed over because another process writes them.
     pub busy: Vec<String>,
-    /// Folders of tables that the metastore does not know and a manifest tells of: it has lost them. They stay.
+    /// Folders of tables that the metastore has lost: it does not know them, or of an earlier moment than a manifest. They
+    /// stay as they are.
     pub lost: Vec<String>,
 }
 
@@ -93,8 +94,8 @@ impl Database {
                 collected.busy.push(location);
                 continue;
             }
-            // Dropping a table removes its manifests first: whoever still has one was not dropped.
-            if !self.shared.storage.manifests(&location).await?.is_empty() {
+            // Dropping a table removes its manifests first: what still has one, or the mark of a lost one, was not dropped.
+            if self.shared.storage.tells_of_a_table(&location).await? {
                 collected.lost.push(location);
                 continue;
             }
@@ -115,6 +116,11 @@ impl Database {
 impl Table {
     async fn collect(self: Arc<Self>, remove: bool, collected: &mut Collected) -> Result<()> {
         let _alone = self.unnamed_files.write().await;
+        if self.is_older_than_its_manifests().await? {
+            // An old copy of the metastore was put back. What it does not name is what a recovery needs.
+            collected.lost.push(self.record.location.clone());
+            return Ok(());
+        }
         let was_writer = self.is_writer();
         match self.require_latest_writer().await {
             Ok(()) => {}

@@ -141,8 +141,13 @@ impl Database {
         let (shared, tables) = (Arc::clone(&self.shared), Arc::clone(&self.tables));
         task::to_the_end(async move {
             let no_manifest = table.forget_manifests().await?;
-            shared.metastore.drop_table(table.id(), epoch).await?;
+            let dropped = shared.metastore.drop_table(table.id(), epoch).await;
             drop(no_manifest);
+            if dropped.is_err() {
+                // It stays, and so does what would bring it back.
+                table.write_manifest_or_warn().await;
+            }
+            dropped?;
             retire(&shared, &tables, &table).await;
             drop(alone);
             Ok(true)

@@ -168,15 +168,15 @@ impl DatabaseBuilder {
     async fn require_metastore(&self, storage: &Storage) -> Result<()> {
         let metadata = self.root.join(path::METADATA_FOLDER);
         backend::refuse_other(&metadata, self.settings.backend)?;
-        let file = metadata.join(self.settings.backend.file());
+        let name = self.settings.backend.file();
         // Looked at once more after the folders: whoever makes a new database makes its metastore before its first table.
-        if self.is_missing(&file)
+        if self.is_missing(&metadata, name)
             && let Some((folder, _)) = storage.table_folders().await?.first()
-            && self.is_missing(&file)
+            && self.is_missing(&metadata, name)
         {
             return Err(Error::corrupt("the metastore is missing, and folders of tables are there")
                 .code("metastore-missing")
-                .with("metastore", file.display())
+                .with("metastore", metadata.join(name).display())
                 .with("folder", folder)
                 .help(HOW_TO_RECOVER));
         }
@@ -191,10 +191,11 @@ impl DatabaseBuilder {
         })
     }
 
-    /// Says whether a file is not there, or has no byte.
-    fn is_missing(&self, file: &Path) -> bool {
-        match self.fs.open_file(file).and_then(|file| file.is_empty()) {
-            Ok(is_empty) => is_empty,
+    /// Says whether a file is not there, or has no byte. It is not opened: closing a file takes away every lock that this
+    /// process has on it, those of SQLite included.
+    fn is_missing(&self, folder: &Path, file: &str) -> bool {
+        match self.fs.list(folder) {
+            Ok(entries) => !entries.iter().any(|entry| entry.name == file && (entry.bytes > 0 || entry.is_dir)),
             Err(error) => error.kind() == std::io::ErrorKind::NotFound,
         }
     }

@@ -54,7 +54,7 @@ impl Table {
     pub async fn export(self: &Arc<Self>, folder: &Path) -> Result<SliceContents> {
         let folder = std::path::absolute(folder)
             .map_err(|error| Error::invalid("the folder of the slice cannot be used").because(error))?;
-        self.require_empty(&folder).map_err(|error| error.with("folder", folder.display()))?;
+        self.claim(&folder).map_err(|error| error.with("folder", folder.display()))?;
         let (view, sources) = self.current().await?;
         let state = self.manifest(&view, None, sources).await?.state;
         let contents = SliceContents::of(&state);
@@ -72,13 +72,20 @@ impl Table {
         Ok(contents)
     }
 
-    fn require_empty(&self, folder: &Path) -> Result<()> {
+    /// Makes an empty folder this export's: of two at a time, one comes first.
+    fn claim(&self, folder: &Path) -> Result<()> {
+        let taken =
+            || Error::already_exists("the folder is not empty").code("folder-not-empty").help("name a new folder");
         let fs = &self.shared.fs;
         fs.create_dir_all(folder).map_err(cannot_write)?;
-        if fs.list(folder).map_err(cannot_write)?.is_empty() {
-            return Ok(());
+        if !fs.list(folder).map_err(cannot_write)?.is_empty() {
+            return Err(taken());
         }
-        Err(Error::already_exists("the folder is not empty").code("folder-not-empty").help("name a new folder"))
+        match fs.create_file(&folder.join(BEING_MADE)) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(taken()),
+            Err(error) => Err(cannot_write(error)),
+        }
     }
 
     async fn write_slice(&self, folder: &Path, mut state: TableState) -> Result<()> {

@@ -73,12 +73,20 @@ impl Database {
             begins: Beginning::Empty,
             replaces: None,
         };
+        let replaced = existing.clone();
         let here = Self { shared: Arc::clone(&self.shared), tables: Arc::clone(&self.tables) };
         // A copy that has begun goes on also if nobody waits for it any more: the lock is held until nothing comes after.
         task::to_the_end(async move {
             match here.fill_from_slice(slice, new, existing, lock).await {
                 Ok(record) => here.open_made(record).await,
-                Err(error) => here.settle_failure(error, &location, id).await,
+                Err(error) => {
+                    let made = here.settle_failure(error, &location, id).await?;
+                    // It was made after all, and only the answer was lost.
+                    if let Some(replaced) = &replaced {
+                        retire(&here.shared, &here.tables, replaced).await;
+                    }
+                    Ok(made)
+                }
             }
         })
         .await
@@ -119,8 +127,10 @@ impl Database {
         new.replaces = Some((replaced.id(), epoch));
         let created = self.shared.metastore.create_table(&new).await;
         drop(no_manifest);
-        if created.is_ok() {
-            retire(&self.shared, &self.tables, replaced).await;
+        match &created {
+            Ok(_) => retire(&self.shared, &self.tables, replaced).await,
+            // It stays, and so does what would bring it back.
+            Err(_) => replaced.write_manifest_or_warn().await,
         }
         created
     }
@@ -142,6 +152,7 @@ impl Database {
         state.check()?;
         state.files.iter().try_for_each(require_name)?;
         state.files.iter().try_for_each(|new| require_statistics(new, schema.fields().len()))?;
+        require_hidden(&state)?;
         self.require_files(&folder, &state)?;
         let hidden = state.deletions.iter().map(|deletion| &deletion.location);
         if hidden.chain(state.tombstones.iter().map(|file| &file.location)).any(|at| matches!(at, Location::Path(_))) {
@@ -167,7 +178,7 @@ impl Database {
             return Err(no_slice().help("a slice has a file 'metadata.db'"));
         }
         let file = folder.join(path::SLICE_METASTORE);
-        // A link could lead anywhere.
+        // A link could lead anywhere. A slice is not a database that this process has open, so opening it costs no lock.
         self.shared
             .fs
             .open_file(&file)
@@ -281,7 +292,28 @@ fn require_statistics(new: &NewDataFile, columns: usize) -> Result<()> {
     if stats.column_count() > columns {
         return Err(damaged("a data file of the slice has statistics of other columns").with("file", new.file.id));
     }
-    (0..stats.column_count()).try_for_each(|column| stats.column(column).map(drop))
+    for column in 0..stats.column_count() {
+        let found = stats.column(column)?;
+        let without_value = found.null_count.unwrap_or_default().saturating_add(found.nan_count.unwrap_or_default());
+        if without_value > new.file.rows {
+            return Err(damaged("a data file of the slice has more nulls than rows").with("file", new.file.id));
+        }
+    }
+    Ok(())
+}
+
+/// No deletion file hides more rows than its data file has.
+fn require_hidden(state: &TableState) -> Result<()> {
+    let rows: HashMap<FileId, u64> = state.files.iter().map(|new| (new.file.id, new.file.rows)).collect();
+    let mut hidden: HashMap<FileId, u64> = HashMap::new();
+    for deletion in &state.deletions {
+        let sum = hidden.entry(deletion.data_file).or_default();
+        *sum = sum.saturating_add(deletion.rows);
+        if rows.get(&deletion.data_file).is_none_or(|rows| *sum > *rows) {
+            return Err(damaged("more rows of a data file are hidden than it has").with("file", deletion.data_file));
+        }
+    }
+    Ok(())
 }
 
 fn require_rows(file: &FileId, expected: u64, found: u64) -> Result<()> {

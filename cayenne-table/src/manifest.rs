@@ -20,13 +20,24 @@ use crate::{PinnedView, Table, View, state};
 const CURRENT_TRIES: usize = 20;
 
 /// How many manifests may follow a whole one.
-const FOLLOWERS_MAX: usize = 100;
+const FOLLOWERS_MAX: usize = 1_000;
+
+/// What the table was when a manifest was written, or when this process became its writer.
+#[derive(Clone, Debug)]
+pub(crate) struct Manifested {
+    pub(crate) view: Arc<View>,
+    pub(crate) sources: Vec<SourcePosition>,
+    /// Whether this process has written the manifest that tells so.
+    pub(crate) is_told: bool,
+}
 
 /// A manifest that cannot be used, and why.
 #[derive(Debug)]
 pub(crate) struct DamagedManifest {
     pub(crate) stored: StoredManifest,
     pub(crate) error: Error,
+    /// It is whole, and of another table: it says nothing about this one.
+    pub(crate) is_foreign: bool,
 }
 
 /// What the manifests of a table say.
@@ -36,6 +47,8 @@ pub(crate) struct FoundManifest {
     pub(crate) manifest: Option<Manifest>,
     /// Those that were looked at and cannot be used.
     pub(crate) damaged: Vec<DamagedManifest>,
+    /// The latest sequence that any of them has in its name.
+    pub(crate) newest: Sequence,
 }
 
 /// Returns the latest state that the manifests of a table in a data location tell: that of the latest whole one that can be
@@ -45,14 +58,22 @@ pub(crate) async fn latest(storage: &Storage, location: &str, table: TableId) ->
     let of = Origin { storage, location, table };
     let mut found = FoundManifest::default();
     for whole in stored.iter().rev().filter(|stored| stored.since == Sequence::ZERO) {
-        if let Some(mut manifest) = found.read(of, *whole, None).await {
-            while let Some(next) = found.next(of, &stored, &manifest).await {
-                manifest = next;
+        let Some(mut manifest) = found.read(of, *whole).await else { continue };
+        let mut last = *whole;
+        while let Some((stored, next)) = found.next(of, &stored, manifest.state.sequence).await {
+            manifest = manifest.then(next)?;
+            last = stored;
+        }
+        match manifest.state.check() {
+            Ok(()) => {
+                found.manifest = Some(manifest);
+                break;
             }
-            found.manifest = Some(manifest);
-            break;
+            Err(error) => found.damaged.push(DamagedManifest { stored: last, error, is_foreign: false }),
         }
     }
+    let is_foreign = |one: &StoredManifest| found.damaged.iter().any(|other| other.is_foreign && other.stored == *one);
+    found.newest = stored.iter().filter(|one| !is_foreign(one)).map(|one| one.sequence).max().unwrap_or_default();
     Ok(found)
 }
 
@@ -65,31 +86,40 @@ struct Origin<'a> {
 }
 
 impl FoundManifest {
-    /// Returns `before` with what has changed since, if a manifest says so.
-    async fn next(&mut self, of: Origin<'_>, stored: &[StoredManifest], before: &Manifest) -> Option<Manifest> {
-        let at = before.state.sequence;
+    /// Returns what has changed since this sequence, if a manifest says so, and which one.
+    async fn next(
+        &mut self,
+        of: Origin<'_>,
+        stored: &[StoredManifest],
+        at: Sequence,
+    ) -> Option<(StoredManifest, Manifest)> {
         let follows = |next: &&StoredManifest| next.since == at && next.sequence > at && at > Sequence::ZERO;
         for next in stored.iter().rev().filter(follows) {
-            let found = self.read(of, *next, Some(before)).await;
-            if found.is_some() {
-                return found;
+            if let Some(found) = self.read(of, *next).await {
+                return Some((*next, found));
             }
         }
         None
     }
 
-    /// Reads a manifest, and returns the state that it tells, together with the one that it follows.
-    async fn read(&mut self, of: Origin<'_>, stored: StoredManifest, before: Option<&Manifest>) -> Option<Manifest> {
-        let read = of.storage.read_manifest(of.location, stored).await;
-        let checked = read.and_then(|manifest| {
-            if manifest.table != of.table {
+    async fn read(&mut self, of: Origin<'_>, stored: StoredManifest) -> Option<Manifest> {
+        let (error, is_foreign) = match of.storage.read_manifest(of.location, stored).await {
+            Ok(manifest) if manifest.table == of.table => return Some(manifest),
+            Ok(manifest) => {
                 let error = Error::corrupt("a manifest is of another table").code("damaged-manifest");
-                return Err(error.with("file", stored.name()).with("owner", manifest.table));
+                (error.with("file", stored.name()).with("owner", manifest.table), true)
             }
-            let whole = before.map_or(Ok(manifest.clone()), |before| before.clone().then(manifest))?;
-            whole.state.check().map(|()| whole)
-        });
-        checked.map_err(|error| self.damaged.push(DamagedManifest { stored, error })).ok()
+            Err(error) => (error, false),
+        };
+        self.damaged.push(DamagedManifest { stored, error, is_foreign });
+        None
+    }
+
+    /// Says that those which cannot be used are damaged or gone. One that cannot be read for another reason may be whole,
+    /// and what is told without it is of an earlier moment than it needs to be.
+    pub(crate) fn require_certain(&self) -> Result<()> {
+        let is_damage = |error: &Error| matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound);
+        self.damaged.iter().find(|found| !is_damage(&found.error)).map_or(Ok(()), |found| Err(found.error.clone()))
     }
 }
 
@@ -100,6 +130,8 @@ impl Table {
         if committed < table.shared.settings.manifest_interval.get() {
             return;
         }
+        // Noted before: one that cannot be written is tried again after as many commits, and not with every one.
+        table.manifest_at.store(table.view.load().sequence().number(), Ordering::Release);
         let write = || {
             let table = Arc::clone(table);
             async move { table.write_manifest_or_warn().await }
@@ -118,7 +150,9 @@ impl Table {
         match self.write_manifest().await {
             Ok(()) => {}
             // Whoever has become the writer writes the manifest.
-            Err(error) if matches!(error.stable_code(), "table-locked" | "fenced" | "table-dropped") => {}
+            Err(error) if matches!(error.stable_code(), "table-locked" | "fenced") => {}
+            // It was dropped by another process.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => tracing::warn!(%error, table = %self.name(), "no manifest was written"),
         }
     }
@@ -130,18 +164,33 @@ impl Table {
         let (view, sources) = self.current().await?;
         let location = &self.record.location;
         let stored = self.shared.storage.manifests(location).await?;
+        let told = self.told(&stored).await;
         // What was moved aside, or lost, may leave one that tells of now and nothing that leads to it.
-        if chain(&stored, view.sequence()).is_none() {
-            let base = self.manifested.lock().clone().filter(|base| can_follow(&stored, base.sequence()));
-            let manifest = self.manifest(&view, base.as_ref().map(|base| base.snapshot()), sources).await?;
+        let is_now = |told: &Arc<View>| told.sequence() == view.sequence() && chain(&stored, told.sequence()).is_some();
+        if !told.as_ref().is_some_and(is_now) {
+            let base = told.filter(|base| can_follow(&stored, base.sequence()));
+            let base = base.as_ref().map(|base| base.snapshot());
+            let manifest = self.manifest(&view, base, sources.clone()).await?;
             self.shared.storage.write_manifest(location, &manifest).await?;
             if manifest.since == Sequence::ZERO {
                 self.shared.storage.remove_manifests(location, &out_of_use(&stored)).await?;
             }
         }
         self.manifest_at.store(view.sequence().number(), Ordering::Release);
-        *self.manifested.lock() = Some(Arc::new(View::clone(&view)));
+        *self.manifested.lock() = Some(Manifested { view: Arc::new(View::clone(&view)), sources, is_told: true });
         Ok(())
+    }
+
+    /// Returns what the last manifest tells, if that is known to be a state of this table. Sequences alone do not say so:
+    /// after copies of the metastore were exchanged, a manifest may be of another history.
+    async fn told(&self, stored: &[StoredManifest]) -> Option<Arc<View>> {
+        let Manifested { view, sources, is_told } = self.manifested.lock().clone()?;
+        let last = stored.last().filter(|last| last.sequence == view.sequence())?;
+        if is_told {
+            return Some(view);
+        }
+        let found = self.shared.storage.read_manifest(&self.record.location, *last).await.ok()?;
+        (found.table == self.id() && found.tells(view.snapshot(), &sources)).then_some(view)
     }
 
     /// Looks at the manifests before the first commit of this process.
@@ -171,10 +220,27 @@ impl Table {
         Ok(())
     }
 
+    /// Says whether a manifest is later than the table, as when an old copy of the metastore was put back.
+    pub(crate) async fn is_older_than_its_manifests(&self) -> Result<bool> {
+        match self.shared.storage.manifests(&self.record.location).await {
+            Ok(stored) => match stored.last() {
+                // Looked at in this order: a writer elsewhere may write one that says what was just committed.
+                Some(last) => Ok(last.sequence > self.latest_sequence().await?),
+                None => Ok(false),
+            },
+            // What is no folder holds no manifest.
+            Err(error) if error.kind() == ErrorKind::Invalid => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Removes the manifests of a table that is about to be dropped: they would bring it back. The next close of the table,
     /// should it stay, writes another one.
+    ///
+    /// Only the latest writer may: one that was fenced would take those of a table that lives.
     pub(crate) async fn forget_manifests(&self) -> Result<MutexGuard<'_, ()>> {
         let no_more = self.manifests.lock().await;
+        self.require_latest_writer().await?;
         self.has_changed.store(true, Ordering::Release);
         let stored = self.shared.storage.manifests(&self.record.location).await?;
         self.shared.storage.remove_manifests(&self.record.location, &stored).await?;

@@ -204,6 +204,9 @@ impl Turn<'_> {
             // The pure function and the metastore disagree, which no writer can bring about; the metastore is right.
             tracing::error!(%sequence, expected = %next.sequence(), "a commit got another sequence than expected");
             self.table.reload().await?;
+            // Whatever came between may have brought positions of streams.
+            let sources = self.table.shared.metastore.load_sources(self.table.id()).await?;
+            self.writer.sources = sources.into_iter().map(|source| (source.stream, source.position)).collect();
         }
         let rows_removed = match self.operation {
             Operation::Overwrite | Operation::Truncate => self.base.snapshot().visible_rows().unwrap_or_default(),

@@ -1,5 +1,7 @@
 //! Staged commits that an earlier writer has left: whole ones are published, all others refused by name.
 
+use std::sync::atomic::Ordering;
+
 use cayenne_format::{Change, CommitId, Error, Location, Result, Step, TableCommit, WriterEpoch};
 
 use crate::Table;
@@ -48,6 +50,7 @@ impl Table {
             }
         }
         if !recovery.adopted.is_empty() {
+            self.has_changed.store(true, Ordering::Release);
             tracing::info!(table = %self.name(), adopted = recovery.adopted.len(), "staged commits were published");
         }
         *self.recovery.lock() = recovery;

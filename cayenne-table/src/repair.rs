@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use cayenne_format::{FileId, Location, Operation, Result, path};
+use cayenne_format::{ErrorKind, FileId, Location, Operation, Result, path};
 use cayenne_metastore::TableRecord;
 
 use crate::aside::Aside;
@@ -147,8 +147,13 @@ impl Database {
 /// Says whether anything is done about a problem: nothing is, in a table that an old copy of the metastore tells of.
 fn can_be_mended(problem: &Problem, all: &[Problem]) -> bool {
     use Subject::{DataFile, Manifest, ManifestFolder, Marker};
-    matches!(problem.subject, Marker | Manifest(_) | ManifestFolder | DataFile(_))
-        && all.iter().all(|problem| problem.subject != Subject::History)
+    let is_mendable = match problem.subject {
+        ManifestFolder => true,
+        // What merely could not be read this time, or is of a newer version, is perhaps not damaged at all.
+        Marker | Manifest(_) | DataFile(_) => matches!(problem.error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound),
+        _ => false,
+    };
+    is_mendable && all.iter().all(|problem| problem.subject != Subject::History)
 }
 
 impl Table {

@@ -13,6 +13,7 @@ use cayenne_metastore::{TableKey, TableRecord};
 use cayenne_storage::{DataFileReader, LoadBlocks, ReadCounters, ReadRequest, RowStream, Storage};
 use tokio::sync::{Mutex, RwLock};
 
+use crate::manifest::Manifested;
 use crate::pin::Pins;
 use crate::shared::{BlocksOf, Shared};
 use crate::task::Slot;
@@ -41,7 +42,7 @@ pub struct Table {
     /// other way round.
     pub(crate) manifests: Mutex<()>,
     /// What the table was when the last manifest was written, or when this process became its writer.
-    pub(crate) manifested: parking_lot::Mutex<Option<Arc<View>>>,
+    pub(crate) manifested: parking_lot::Mutex<Option<Manifested>>,
     /// The sequence of that manifest, or that of the table when this process opened it.
     pub(crate) manifest_at: AtomicU64,
     /// Whether this process has made or changed the table.

@@ -9,6 +9,7 @@ use cayenne_storage::{FileLock, Fs};
 use tokio::sync::{MappedMutexGuard, MutexGuard};
 
 use crate::Table;
+use crate::manifest::Manifested;
 use crate::shared::Shared;
 
 /// What the writer of a table holds. Dropping it lets another process write.
@@ -77,14 +78,16 @@ impl Table {
         };
         let metastore = &self.shared.metastore;
         let epoch = metastore.begin_writer(self.id(), &this_process(&self.shared.environment)).await?;
+        // Before anything is committed: what is staged would take the sequences of manifests of another history.
+        self.move_later_manifests_aside(self.latest_sequence().await?).await?;
         self.recover_staged(epoch).await?;
         // The lock is held: what the metastore says now is what stays true until this process changes it.
         self.reload().await?;
         let record = metastore.find_table(&TableKey::Id(self.id())).await?.ok_or_else(|| self.was_dropped())?;
-        self.move_later_manifests_aside(record.sequence).await?;
-        // What changes from here on is what the next manifest says, if the last one says what the table is now.
-        self.manifested.lock().get_or_insert_with(|| self.view.load_full());
         let sources = metastore.load_sources(self.id()).await?;
+        // What changes from here on is what the next manifest says, if the last one says what the table is now.
+        let found = || Manifested { view: self.view.load_full(), sources: sources.clone(), is_told: false };
+        self.manifested.lock().get_or_insert_with(found);
         let sources = sources.into_iter().map(|source| (source.stream, source.position)).collect();
         self.pins.set_writer(true);
         Ok(WriterState { epoch, history: record.history, sources, _lock: lock })

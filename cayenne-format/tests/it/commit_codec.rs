@@ -184,6 +184,18 @@ proptest! {
             let snapshot = &snapshots[cut];
             let part = part(snapshot, &base, all.is_some());
             prop_assert_eq!(&Manifest::decode(&part.encode()).unwrap(), &part);
+            prop_assert!(part.tells(snapshot, &[]));
+            let other_sources = vec![SourcePosition { stream: "other".into(), position: 1 }];
+            prop_assert!(!part.tells(snapshot, &other_sources));
+            let mut other = base.clone();
+            while other.sequence() < snapshot.sequence() {
+                let number = u8::try_from(other.sequence().number()).unwrap();
+                other = commit(Vec::new(), vec![file(150 + number, 1)]).apply(&other).unwrap();
+            }
+            let TableState { files, deletions, tombstones, .. } = &part.state;
+            let adds = files.len() + deletions.len() + tombstones.len();
+            let is_same = other == *snapshot;
+            prop_assert!(is_same || adds == 0 || !part.tells(&other, &[]), "a manifest of another history");
             let whole = match all.take() {
                 Some(before) => before.then(part).unwrap(),
                 None => part,

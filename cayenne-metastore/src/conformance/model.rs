@@ -182,7 +182,7 @@ impl Model {
         }
         let mut table = ModelTable {
             name: new.name.clone(),
-            epoch: WriterEpoch::NONE,
+            epoch: new.replaces.filter(|(id, _)| *id == new.id).map_or(WriterEpoch::NONE, |(_, epoch)| epoch),
             snapshots: vec![Snapshot::empty(new.id)],
             log: Vec::new(),
             files: BTreeMap::new(),

@@ -24,6 +24,10 @@ pub(crate) fn create_table(connection: &dyn Connection, steps: &dyn Steps, new: 
     }
     tables::require_free(connection, new)?;
     tables::insert(connection, new)?;
+    if let Some((_, epoch)) = new.replaces.filter(|(replaced, _)| *replaced == new.id) {
+        // The same table goes on: what was fenced stays fenced.
+        tables::set_writer(connection, new.id, &LatestWriter { epoch, writer: None })?;
+    }
     match &new.begins {
         Beginning::Empty => {}
         Beginning::FirstRows(first) => {

@@ -89,6 +89,7 @@ impl Writer {
         let transactions = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&transactions);
         let worker = Worker::start("cayenne-writer", move || {
+            let before = place.occupant();
             let primary = match open(&place).map_err(|error| while_opening(place.path(), error)) {
                 Ok(primary) => Box::new(primary),
                 Err(error) => {
@@ -104,6 +105,13 @@ impl Writer {
                     return Ok(());
                 }
             };
+            // While it was opened, another file may have come in its place.
+            if before.is_some()
+                && let Err(error) = place.require(before)
+            {
+                let _nobody = opened.send(Err(error));
+                return Ok(());
+            }
             let (occupant, wal_bytes_max) = (place.occupant(), WAL_BYTES_MAX);
             let _nobody = opened.send(Ok((place.clone(), occupant)));
             Desk { primary, backfiller, place, occupant, steps, transactions: count, wal_bytes_max }.work(&jobs)

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, StringViewArray};
-use cayenne_format::{InlineOptions, Location, NewDataFile, TableOptions};
+use arrow_ipc::CompressionType;
+use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
+use cayenne_format::{ContentHash, FrameKind, InlineOptions, Location, NewDataFile, TableOptions, seal};
 
 use crate::disk::{Disk, request, rows, whole};
 
@@ -39,6 +41,25 @@ async fn streams_become_one_inline_file_in_their_order_and_nothing_on_the_disk()
     assert_eq!(whole(&disk.read(&files[0], all.schema()).await.unwrap()), all);
     assert!(disk.data_files().is_empty());
     disk.storage.verify("t", &files[0].file).await.unwrap();
+}
+
+/// Bytes that claim, with right checksums, to be more than they are.
+#[tokio::test]
+async fn compressed_rows_are_refused_before_anything_is_made_room_for() {
+    let disk = Disk::new().await;
+    let all = batch(1_000);
+    let files = write(&disk, vec![vec![all.clone()]], InlineOptions::default()).await;
+    let mut file = files[0].file.clone();
+    let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME)).unwrap();
+    let mut writer = StreamWriter::try_new_with_options(Vec::new(), &all.schema(), options).unwrap();
+    writer.write(&all).unwrap();
+    let sealed = seal(FrameKind::InlineRows, &writer.into_inner().unwrap());
+    file.bytes = sealed.len() as u64;
+    file.hash = ContentHash::of(&sealed);
+    file.location = Location::Inline(sealed);
+    let error = disk.storage.inline_rows(&Arc::new(file), &all.schema()).unwrap_err();
+    assert_eq!(error.stable_code(), "damaged-file");
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("compressed"), "{error:?}");
 }
 
 #[tokio::test]

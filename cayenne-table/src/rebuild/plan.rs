@@ -31,7 +31,10 @@ impl Rebuild {
         let mut plans = Vec::new();
         for (id, location) in locations {
             let (found, unlisted) = match manifest::latest(&self.storage, &location, id).await {
-                Ok(found) => (found, None),
+                Ok(found) => {
+                    found.require_certain()?;
+                    (found, None)
+                }
                 // Something else is where the folder of the manifests should be.
                 Err(error) if error.kind() == ErrorKind::Invalid => (FoundManifest::default(), Some(error)),
                 Err(error) => return Err(error),

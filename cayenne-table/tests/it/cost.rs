@@ -56,3 +56,16 @@ async fn a_small_append_flushes_thrice_and_a_warm_view_asks_nobody() {
     assert_eq!(fs.lists(), listed, "a scan lists a folder");
     assert_eq!(fs.reads(), reads, "a scan of cached segments reads a file");
 }
+
+/// Closing a file takes away all locks that the process has on it: a file of the metastore that is opened besides SQLite
+/// would cost another handle of this process its locks, and so its write-ahead log.
+#[tokio::test(flavor = "multi_thread")]
+async fn opening_a_database_opens_no_file_besides_its_metastore() {
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let fs = Arc::new(CountingFs::default());
+        let database = Database::builder(folder.path()).fs(Arc::clone(&fs) as _).open().await.unwrap();
+        assert_eq!(fs.opens(), 0);
+        database.close().await.unwrap();
+    }
+}

@@ -185,6 +185,12 @@ async fn an_old_metastore_put_back_is_reported_and_the_next_write_takes_nothing_
     let report = database.check(CheckDepth::Deep).await.unwrap();
     let codes: Vec<_> = report.problems.iter().map(|problem| problem.error.stable_code()).collect();
     assert_eq!(codes, ["rolled-back-metastore"]);
+    let before = tree(&folder.path().join("data"));
+    for remove in [false, true] {
+        let collected = database.collect(remove).await.unwrap();
+        assert_eq!((collected.files.len(), collected.lost.len()), (0, 1), "what a recovery needs stays");
+    }
+    assert!(tree(&folder.path().join("data")) == before && !folder.path().join("aside").exists());
     let t = existing(&database, "t").await;
     t.append(rows(100..110)).await.unwrap();
     database.close().await.unwrap();
@@ -233,4 +239,47 @@ async fn manifests_beside_appends_and_drops_wait_for_nobody_for_ever() {
     }
     database.close().await.unwrap();
     assert_eq!(std::fs::read_dir(folder.path().join("data")).unwrap().count(), 0);
+}
+
+/// Sequences do not tell histories apart: copies of the metastore that are exchanged have the same ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_follows_none_of_another_history() {
+    let (folder, first) = database().await;
+    let t = table(&first, "t").await;
+    t.append(rows(0..10)).await.unwrap();
+    first.close().await.unwrap();
+    let metastore = folder.path().join("metadata/cayenne.db");
+    let append = async |start: i64| {
+        in_a_process(folder.path(), async |_, t| {
+            t.append(rows(start..start + 10)).await.unwrap();
+        })
+        .await;
+    };
+    let old = std::fs::read(&metastore).unwrap();
+    append(10).await;
+    let right = std::fs::read(&metastore).unwrap();
+    // Another history is written, to the same sequence, and the right one is put back.
+    std::fs::write(&metastore, old).unwrap();
+    append(1_000).await;
+    std::fs::write(&metastore, right).unwrap();
+    append(20).await;
+    assert_eq!(manifests(folder.path(), &t).last().unwrap(), "0-3", "it says everything");
+    std::fs::remove_file(&metastore).unwrap();
+    crate::rebuild::recover(folder.path()).await;
+    assert_eq!(read(&*existing(&*open(folder.path()).await, "t").await).await, sum(0..30));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fenced_writer_takes_no_manifest_away() {
+    let (folder, first) = database().await;
+    let t = table(&first, "t").await;
+    t.append(rows(0..10)).await.unwrap();
+    std::fs::remove_file(folder.path().join("metadata").join(format!("{}.lock", t.id()))).unwrap();
+    let second = open(folder.path()).await;
+    existing(&second, "t").await.append(rows(10..20)).await.unwrap();
+    second.close().await.unwrap();
+    let before = manifests(folder.path(), &t);
+    assert!(!before.is_empty());
+    assert_eq!(first.drop_table(&name("t")).await.unwrap_err().stable_code(), "fenced");
+    assert_eq!(manifests(folder.path(), &t), before);
 }

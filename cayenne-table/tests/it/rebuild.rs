@@ -210,6 +210,26 @@ async fn a_table_whose_own_row_is_damaged_takes_no_other_one_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_no_manifest_tells_of_is_kept_for_whoever_can_save_it() {
+    let (folder, first) = database().await;
+    let (bare, told) = (table(&first, "bare").await, table(&first, "told").await);
+    bare.append(rows(0..10)).await.unwrap();
+    told.append(rows(0..10)).await.unwrap();
+    let of = folder.path().join("data").join(&bare.record().location);
+    first.close().await.unwrap();
+    drop((bare, told, first));
+    std::fs::remove_dir_all(of.join("_manifest")).unwrap();
+    std::fs::remove_file(metastore(folder.path())).unwrap();
+    let recovered = recover(folder.path()).await;
+    assert_eq!(recovered.tables.iter().filter(|table| table.from == RecoveredFrom::Nothing).count(), 1);
+    let database = open(folder.path()).await;
+    let collected = database.collect(true).await.unwrap();
+    assert_eq!((collected.folders.len(), collected.lost.len()), (0, 1));
+    assert_eq!(std::fs::read_dir(&of).unwrap().count(), 3, "its file, its marker and the mark");
+    assert_eq!(read(&*existing(&database, "told").await).await, sum(0..10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_manifest_is_reported_and_the_one_before_it_is_used() {
     let (folder, first) = database().await;
     let t = table(&first, "t").await;

@@ -14,7 +14,7 @@ use crate::fixture::{
     database, existing, files_on_disk, name, open, open_with_steps, read, rows, settings, sum, table,
 };
 use crate::manifest::manifests;
-use crate::tree::{lost, tree};
+use crate::tree::{FailingFs, lost, tree};
 
 /// A closed database with a table of three data files, of ten rows each.
 async fn three_files() -> (tempfile::TempDir, Vec<PathBuf>) {
@@ -167,6 +167,27 @@ async fn something_else_in_the_place_of_the_manifests_keeps_nobody_from_writing_
     assert_eq!(std::fs::read_to_string(repaired[0].aside.as_ref().unwrap()).unwrap(), "mine");
     database.close().await.unwrap();
     assert_eq!(manifests(folder.path(), &t), ["0-4"]);
+}
+
+/// What cannot be read this time is perhaps whole: here a folder that nobody may look into.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_merely_cannot_be_read_is_reported_and_left_alone() {
+    let (folder, _) = three_files().await;
+    let fs = FailingFs::default();
+    let builder = Database::builder(folder.path()).settings(settings()).fs(Arc::new(fs.clone()));
+    let database = builder.open().await.unwrap();
+    drop(existing(&database, "t").await.view().await.unwrap());
+    for request in 0.. {
+        fs.refuse_one(request);
+        let repaired = database.repair(CheckDepth::Deep, false).await;
+        let has_refused = fs.heal();
+        let outcomes = repaired.map(|repaired| outcomes(&repaired)).unwrap_or_default();
+        assert!(outcomes.iter().all(|outcome| *outcome == Outcome::LeftAlone), "request {request}: {outcomes:?}");
+        if !has_refused {
+            assert!(request > 5, "only {request} requests");
+            break;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -236,6 +236,21 @@ async fn files_table(database: &Database) -> Arc<Table> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_two_exports_into_one_folder_one_is_whole_and_the_other_refused() {
+    let (folder, home) = database().await;
+    let t = files_table(&home).await;
+    let at = folder.path().join("slice");
+    for _ in 0..10 {
+        let (one, other) = futures::join!(t.export(&at), t.export(&at));
+        assert_eq!(usize::from(one.is_ok()) + usize::from(other.is_ok()), 1, "{one:?}, {other:?}");
+        assert_eq!(one.err().or(other.err()).unwrap().stable_code(), "folder-not-empty");
+        let (_kept, target) = database().await;
+        assert_eq!(read(&target.import(&at, named("t")).await.unwrap().0).await, sum(0..20));
+        std::fs::remove_dir_all(&at).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whatever_request_the_disk_refuses_an_export_leaves_no_half_of_a_slice() {
     let folder = tempfile::tempdir().unwrap();
     let fs = FailingFs::default();

@@ -163,6 +163,9 @@ pub(in crate::conformance) async fn table_takes_the_place_of_another_or_nothing_
     refused(m.load_snapshot(of.0, None).await, ErrorKind::NotFound);
     assert_eq!(m.load_snapshot(new.id, None).await.unwrap().files().len(), 0);
     assert_eq!(m.list_tables().await.unwrap().len(), 2);
+    let epoch = m.begin_writer(new.id, &samples.writer()).await.unwrap();
+    new.replaces = Some((new.id, epoch));
+    assert_eq!(m.create_table(&new).await.unwrap().epoch, epoch, "what was fenced stays so in a table that goes on");
 }
 
 pub(in crate::conformance) async fn dropped_table_is_gone_and_its_name_is_free(m: &dyn Metastore, samples: &Samples) {
