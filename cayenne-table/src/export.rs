@@ -54,10 +54,10 @@ impl Table {
     pub async fn export(self: &Arc<Self>, folder: &Path) -> Result<SliceContents> {
         let folder = std::path::absolute(folder)
             .map_err(|error| Error::invalid("the folder of the slice cannot be used").because(error))?;
-        self.claim(&folder).map_err(|error| error.with("folder", folder.display()))?;
         let (view, sources) = self.current().await?;
         let state = self.manifest(&view, None, sources).await?.state;
         let contents = SliceContents::of(&state);
+        self.claim(&folder).map_err(|error| error.with("folder", folder.display()))?;
         let table = Arc::clone(self);
         // A slice is finished even if nobody waits for it any more: half of one would be of no use to anybody.
         task::to_the_end(async move {
@@ -127,20 +127,24 @@ impl Table {
         created.map(drop).and(closed)
     }
 
-    /// Empties a folder, which was empty before, so that the export can be tried again. What stays is no slice.
+    /// Removes what this export has made, so that it can be tried again. What stays is no slice.
     fn remove_what_was_written(&self, folder: &Path) {
-        if let Err(error) = remove_all(self.shared.fs.as_ref(), folder) {
+        if let Err(error) = remove(self.shared.fs.as_ref(), folder, is_of_a_slice) {
             tracing::warn!(%error, folder = %folder.display(), "a slice that was broken off was left");
         }
     }
 }
 
-/// Removes what is in a folder; links are not followed.
-fn remove_all(fs: &dyn Fs, folder: &Path) -> io::Result<()> {
-    for entry in fs.list(folder)? {
+fn is_of_a_slice(name: &str) -> bool {
+    name == path::SLICE_METASTORE || name == path::SLICE_FILES || name.starts_with(BEING_MADE)
+}
+
+/// Removes from a folder what has one of these names, and all that is below it; links are not followed.
+fn remove(fs: &dyn Fs, folder: &Path, names: fn(&str) -> bool) -> io::Result<()> {
+    for entry in fs.list(folder)?.into_iter().filter(|entry| names(&entry.name)) {
         let at = folder.join(&entry.name);
         if entry.is_dir {
-            remove_all(fs, &at)?;
+            remove(fs, &at, |_| true)?;
             fs.remove_dir(&at)?;
         } else {
             fs.remove_file(&at)?;
