@@ -206,6 +206,14 @@ pub trait CommitLog: fmt::Debug + Send + Sync {
     ///
     /// As [`stage`](Self::stage).
     async fn discard_staged(&self, table: TableId, epoch: WriterEpoch, commit: CommitId) -> Result<()>;
+
+    /// Brings everything that was changed until now to stable storage, where that is not done with each change. Files that
+    /// a change has made nobody's must not go before it: after a power cut they would be missing.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    async fn make_durable(&self) -> Result<()>;
 }
 
 /// Remembers tables and their snapshots. Every method is atomic.

@@ -127,11 +127,27 @@ impl Place {
         Ok(())
     }
 
-    /// Returns the length of the WAL, or `None` if there is none. A file without a WAL is in use by nobody.
-    pub(crate) fn wal_bytes(&self) -> Option<u64> {
+    /// Flushes the WAL to the disk. What is no longer in it was flushed before it left. No lock of SQLite is on this file,
+    /// so that closing it takes none away.
+    #[expect(clippy::disallowed_methods, reason = "the storage, which wraps files, is no crate that this one may use")]
+    pub(crate) fn flush_wal(&self) -> Result<()> {
+        match std::fs::File::open(self.wal()).and_then(|wal| wal.sync_all()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            flushed => flushed.map_err(|error| {
+                Error::io("the write-ahead log cannot be flushed", error).with("metastore", self.path.display())
+            }),
+        }
+    }
+
+    fn wal(&self) -> PathBuf {
         let mut wal = self.path.clone().into_os_string();
         wal.push("-wal");
-        length(Path::new(&wal))
+        wal.into()
+    }
+
+    /// Returns the length of the WAL, or `None` if there is none. A file without a WAL is in use by nobody.
+    pub(crate) fn wal_bytes(&self) -> Option<u64> {
+        length(&self.wal())
     }
 
     /// Returns what tells this state of the file from another.

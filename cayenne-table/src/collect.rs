@@ -153,6 +153,8 @@ impl Table {
             names.push(orphan.name);
         }
         if remove && !names.is_empty() {
+            // What has made them nobody's must not be taken back by a power cut.
+            self.shared.metastore.make_durable().await?;
             self.shared.storage.remove_files(&self.record.location, &names).await?;
         }
         Ok(())

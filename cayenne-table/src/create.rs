@@ -172,6 +172,11 @@ pub(crate) async fn retire(shared: &Shared, tables: &Mutex<Handles>, table: &Arc
 impl Shared {
     /// Removes the folder of a table that the metastore does not know. What stays, collect finds.
     pub(crate) async fn forget_folder(&self, location: &str, id: TableId) {
+        // What has made it nobody's must not be taken back by a power cut.
+        if let Err(error) = self.metastore.make_durable().await {
+            tracing::warn!(%error, location, "the folder of a table was left");
+            return;
+        }
         let removed = self.storage.remove_table_folder(location, id).await;
         removed.inspect_err(|error| tracing::warn!(%error, location, "the folder of a table was left")).ok();
         // The lock file goes last; a missing one is as good.

@@ -61,6 +61,10 @@ impl CommitLog for CountingMetastore {
         self.counted().load_staged(table).await
     }
 
+    async fn make_durable(&self) -> Result<()> {
+        self.counted().make_durable().await
+    }
+
     async fn discard_staged(&self, table: TableId, epoch: WriterEpoch, commit: CommitId) -> Result<()> {
         self.counted().discard_staged(table, epoch, commit).await
     }

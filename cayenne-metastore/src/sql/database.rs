@@ -81,6 +81,12 @@ impl Database {
         self.writer()?.change(move |connection, _| change::discard_staged(connection, table, epoch, commit)).await
     }
 
+    pub(crate) async fn make_durable(&self) -> Result<()> {
+        let place = self.place.clone();
+        // In the thread of the writer: what was changed before has been written to the log by then.
+        self.writer()?.change(move |_, _| place.flush_wal()).await
+    }
+
     pub(crate) async fn load_snapshot(&self, table: TableId, at: Option<Sequence>) -> Result<Snapshot> {
         self.readers.read(move |connection| load::snapshot(connection, table, at)).await
     }
@@ -153,6 +159,10 @@ macro_rules! metastore_in_database {
 
             async fn discard_staged(&self, table: TableId, epoch: WriterEpoch, commit: CommitId) -> Result<()> {
                 self.database.discard_staged(table, epoch, commit).await
+            }
+
+            async fn make_durable(&self) -> Result<()> {
+                self.database.make_durable().await
             }
         }
 

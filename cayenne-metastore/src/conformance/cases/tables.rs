@@ -290,6 +290,7 @@ pub(in crate::conformance) async fn closed_metastore_refuses_everything(m: &dyn 
     refused(m.load_blocks(of.0, file).await, ErrorKind::Unavailable);
     refused(m.load_log(of.0).await, ErrorKind::Unavailable);
     refused(m.begin_writer(of.0, &samples.writer()).await, ErrorKind::Unavailable);
+    refused(m.make_durable().await, ErrorKind::Unavailable);
     let commit = samples.commit(of.0, of.1, Vec::new());
     let error = refused(m.commit(&[commit]).await, ErrorKind::Unavailable);
     assert_eq!(error.stable_code(), "closed");
