@@ -46,7 +46,8 @@ impl Storage {
     ///
     /// # Errors
     ///
-    /// What the disk said.
+    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) with the code `no-manifest-folder` if something else is in
+    /// the place of their folder; or what the disk said.
     pub async fn manifests(&self, location: &str) -> Result<Vec<StoredManifest>> {
         let folder = self.folder(location)?.join(path::MANIFEST_FOLDER);
         let fs = Arc::clone(self.fs());
@@ -195,6 +196,13 @@ pub(crate) fn remove_all(fs: &dyn Fs, table_folder: &Path) -> io::Result<()> {
 fn list(fs: &dyn Fs, folder: &Path) -> Result<Vec<StoredManifest>> {
     let entries = match fs.list(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        // Not the same as a folder that cannot be looked into, which may be whole.
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(Error::corrupt("something else is in the place of the manifests")
+                .code("no-manifest-folder")
+                .with("folder", folder.display())
+                .because(error));
+        }
         listed => listed
             .map_err(|error| Error::io("the manifests cannot be listed", error).with("folder", folder.display()))?,
     };

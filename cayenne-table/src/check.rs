@@ -255,7 +255,7 @@ impl Table {
     async fn check_manifests(&self, latest: Sequence, report: &mut CheckReport) -> Result<()> {
         let found = manifest::latest(&self.shared.storage, &self.record.location, self.id()).await;
         let FoundManifest { manifest: _, damaged, newest } = match found {
-            Err(error) if error.kind() == ErrorKind::Invalid => {
+            Err(error) if manifest::is_no_folder(&error) => {
                 report.note(self.name(), Subject::ManifestFolder, error);
                 return Ok(());
             }

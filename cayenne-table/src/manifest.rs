@@ -198,14 +198,7 @@ impl Table {
     /// A manifest that is later than the table is of a history that was taken back, as when an old copy of the metastore
     /// was put in place. The table goes on another way, and must not be taken for that one.
     pub(crate) async fn move_later_manifests_aside(&self, latest: Sequence) -> Result<()> {
-        let stored = match self.shared.storage.manifests(&self.record.location).await {
-            Err(error) if error.kind() == ErrorKind::Invalid => {
-                // What is no folder holds no manifest; a check tells of it.
-                tracing::warn!(%error, table = %self.name(), "something else is in the place of the manifests");
-                return Ok(());
-            }
-            stored => stored?,
-        };
+        let stored = self.stored_manifests().await?;
         let mut aside = Aside::new(&self.shared);
         for later in stored.iter().filter(|stored| stored.sequence > latest) {
             let moved = aside.take(&self.shared.storage.path_of(&self.record.location, &later.name()))?;
@@ -222,15 +215,21 @@ impl Table {
 
     /// Says whether a manifest is later than the table, as when an old copy of the metastore was put back.
     pub(crate) async fn is_older_than_its_manifests(&self) -> Result<bool> {
+        match self.stored_manifests().await?.last() {
+            // Looked at in this order: a writer elsewhere may write one that says what was just committed.
+            Some(last) => Ok(last.sequence > self.latest_sequence().await?),
+            None => Ok(false),
+        }
+    }
+
+    /// Returns the manifests beside the data. What is no folder holds none; a check tells of it.
+    async fn stored_manifests(&self) -> Result<Vec<StoredManifest>> {
         match self.shared.storage.manifests(&self.record.location).await {
-            Ok(stored) => match stored.last() {
-                // Looked at in this order: a writer elsewhere may write one that says what was just committed.
-                Some(last) => Ok(last.sequence > self.latest_sequence().await?),
-                None => Ok(false),
-            },
-            // What is no folder holds no manifest.
-            Err(error) if error.kind() == ErrorKind::Invalid => Ok(false),
-            Err(error) => Err(error),
+            Err(error) if is_no_folder(&error) => {
+                tracing::warn!(%error, table = %self.name(), "there are no manifests");
+                Ok(Vec::new())
+            }
+            stored => stored,
         }
     }
 
@@ -242,8 +241,11 @@ impl Table {
         let no_more = self.manifests.lock().await;
         self.require_latest_writer().await?;
         self.has_changed.store(true, Ordering::Release);
-        let stored = self.shared.storage.manifests(&self.record.location).await?;
-        self.shared.storage.remove_manifests(&self.record.location, &stored).await?;
+        match self.shared.storage.manifests(&self.record.location).await {
+            // What is no folder keeps nobody from dropping the table.
+            Err(error) if is_no_folder(&error) => {}
+            stored => self.shared.storage.remove_manifests(&self.record.location, &stored?).await?,
+        }
         Ok(no_more)
     }
 
@@ -300,6 +302,11 @@ impl Table {
             state,
         })
     }
+}
+
+/// Says whether something else is in the place of the folder of manifests, and not merely that it cannot be looked into.
+pub(crate) fn is_no_folder(error: &Error) -> bool {
+    error.stable_code() == "no-manifest-folder"
 }
 
 /// Says whether the next manifest may say what has changed since `base`: that one is the last, what leads to it from a whole

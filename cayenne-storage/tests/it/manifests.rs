@@ -180,6 +180,18 @@ async fn links_in_place_of_manifests_are_not_followed() {
 }
 
 #[tokio::test]
+async fn a_folder_that_cannot_be_looked_into_is_not_taken_for_none() {
+    let fs = FaultFs::default();
+    let disk = Disk::with(With { fs: Arc::new(fs.clone()), ..With::default() }).await;
+    disk.storage.write_manifest(LOCATION, &manifest(0, 5, &[])).await.unwrap();
+    fs.refuse(0, io::ErrorKind::PermissionDenied);
+    assert_eq!(disk.storage.manifests(LOCATION).await.unwrap_err().stable_code(), "no-permission");
+    std::fs::remove_dir_all(folder(&disk)).unwrap();
+    std::fs::write(folder(&disk), "mine").unwrap();
+    assert_eq!(disk.storage.manifests(LOCATION).await.unwrap_err().stable_code(), "no-manifest-folder");
+}
+
+#[tokio::test]
 async fn the_folder_of_a_table_is_removed_with_its_manifests_and_not_with_what_others_put_there() {
     let disk = Disk::new().await;
     disk.storage.write_manifest(LOCATION, &manifest(0, 5, &[])).await.unwrap();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cayenne_format::{Error, ErrorKind, Location, Manifest, Result, Sequence, TableCommit, TableId, WriterEpoch};
+use cayenne_format::{Error, Location, Manifest, Result, Sequence, TableCommit, TableId, WriterEpoch};
 use cayenne_metastore::TableRecord;
 
 use super::old::{Old, Told};
@@ -36,7 +36,7 @@ impl Rebuild {
                     (found, None)
                 }
                 // Something else is where the folder of the manifests should be.
-                Err(error) if error.kind() == ErrorKind::Invalid => (FoundManifest::default(), Some(error)),
+                Err(error) if manifest::is_no_folder(&error) => (FoundManifest::default(), Some(error)),
                 Err(error) => return Err(error),
             };
             // Where the metastore knows all, a folder that nobody knows is a left-over, which `collect` removes.

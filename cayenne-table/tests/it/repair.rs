@@ -158,6 +158,9 @@ async fn something_else_in_the_place_of_the_manifests_keeps_nobody_from_writing_
     std::fs::remove_dir_all(&of).unwrap();
     std::fs::write(&of, "mine").unwrap();
     let database = open(folder.path()).await;
+    let other = table(&database, "dropped").await;
+    std::fs::write(of.parent().unwrap().with_file_name(&other.record().location).join("_manifest"), "mine").unwrap();
+    assert!(database.drop_table(&name("dropped")).await.unwrap(), "it can be dropped all the same");
     let t = existing(&database, "t").await;
     t.append(rows(30..40)).await.unwrap();
     let report = database.check(CheckDepth::Quick).await.unwrap();
