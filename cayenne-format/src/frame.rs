@@ -28,6 +28,14 @@ pub enum FrameKind {
     Commit,
     /// The manifest of a table, whole.
     Manifest,
+    /// Row positions hidden in one data file.
+    DeletionVector,
+    /// Hidden keys.
+    Tombstones,
+    /// Some entries of the key index of one data file.
+    KeyPage,
+    /// What is known of all pages of the key index of one data file.
+    KeyIndex,
 }
 
 impl FrameKind {
@@ -39,6 +47,10 @@ impl FrameKind {
             Self::InlineRows => 4,
             Self::Commit => 5,
             Self::Manifest => 6,
+            Self::DeletionVector => 7,
+            Self::Tombstones => 8,
+            Self::KeyPage => 9,
+            Self::KeyIndex => 10,
         }
     }
 
@@ -50,7 +62,11 @@ impl FrameKind {
             | Self::PartitionValues
             | Self::InlineRows
             | Self::Commit
-            | Self::Manifest => 1,
+            | Self::Manifest
+            | Self::DeletionVector
+            | Self::Tombstones
+            | Self::KeyPage
+            | Self::KeyIndex => 1,
         }
     }
 
@@ -62,6 +78,10 @@ impl FrameKind {
             Self::InlineRows => "inline rows",
             Self::Commit => "commit",
             Self::Manifest => "manifest",
+            Self::DeletionVector => "deletion vector",
+            Self::Tombstones => "tombstones",
+            Self::KeyPage => "page of a key index",
+            Self::KeyIndex => "key index",
         }
     }
 }

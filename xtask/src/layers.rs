@@ -7,13 +7,14 @@ use crate::tidy::{Crate, Finding, Need, Tree};
 /// Who may use whom: a crate may depend only on the crates named in its row.
 ///
 /// The rows stand in the order of the picture in the design: a crate uses only what is above it, and nothing runs
-/// sideways between the metastore and the storage.
+/// sideways among deletes, metastore and storage.
 const LAYERS: &[(&str, &[&str])] = &[
     ("cayenne-format", &[]),
+    ("cayenne-deletes", &["cayenne-format"]),
     ("cayenne-metastore", &["cayenne-format"]),
     ("cayenne-storage", &["cayenne-format"]),
-    ("cayenne-table", &["cayenne-format", "cayenne-metastore", "cayenne-storage"]),
-    ("cayenne-datafusion", &["cayenne-format", "cayenne-metastore", "cayenne-storage", "cayenne-table"]),
+    ("cayenne-table", &["cayenne-format", "cayenne-deletes", "cayenne-metastore", "cayenne-storage"]),
+    ("cayenne-datafusion", ENGINE_PARTS),
     ("cayenne-cli", ENGINE),
     ("cayenne-testkit", &["cayenne-format", "cayenne-metastore", "cayenne-storage"]),
     ("cayenne-benches", ENGINE),
@@ -21,8 +22,18 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Everything a program on top of the engine may use.
-const ENGINE: &[&str] =
-    &["cayenne-format", "cayenne-metastore", "cayenne-storage", "cayenne-table", "cayenne-datafusion"];
+const ENGINE: &[&str] = &[
+    "cayenne-format",
+    "cayenne-deletes",
+    "cayenne-metastore",
+    "cayenne-storage",
+    "cayenne-table",
+    "cayenne-datafusion",
+];
+
+/// What the SQL integration stands on.
+const ENGINE_PARTS: &[&str] =
+    &["cayenne-format", "cayenne-deletes", "cayenne-metastore", "cayenne-storage", "cayenne-table"];
 
 /// What tests share. A dev-dependency of any crate, and nothing else.
 const FOR_TESTS: &[&str] = &["cayenne-testkit"];
