@@ -20,6 +20,8 @@ pub enum Operation {
     Overwrite,
     /// All rows were removed.
     Truncate,
+    /// Rows were added in place of others, which were hidden.
+    Upsert,
     /// Rows were hidden.
     Delete,
     /// Files were rewritten; the rows stayed.
@@ -33,10 +35,11 @@ pub enum Operation {
 }
 
 impl Operation {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Append,
         Self::Overwrite,
         Self::Truncate,
+        Self::Upsert,
         Self::Delete,
         Self::Compact,
         Self::Flush,
@@ -51,6 +54,7 @@ impl Operation {
             Self::Append => "append",
             Self::Overwrite => "overwrite",
             Self::Truncate => "truncate",
+            Self::Upsert => "upsert",
             Self::Delete => "delete",
             Self::Compact => "compact",
             Self::Flush => "flush",
@@ -122,6 +126,13 @@ pub enum Change {
     AddDeletion(DeletionFile),
     /// A deletion file is no longer part of the table.
     RemoveDeletion(FileId),
+    /// A deletion file takes the place of others: it hides what they hid together, and no other row.
+    FoldDeletions {
+        /// The new one.
+        into: DeletionFile,
+        /// Those that go, all of the same data file.
+        of: Vec<FileId>,
+    },
     /// Keys become hidden in all data files of earlier commits.
     AddTombstones(TombstoneFile),
     /// A tombstone file is no longer part of the table.
@@ -231,9 +242,11 @@ impl Change {
             }
             Self::RemoveFile(id) => present(next.remove_file(*id).is_some(), *id)?,
             Self::AddDeletion(deletion) => {
-                present(next.file(deletion.data_file).is_some(), deletion.data_file)?;
-                absent(!next.deletions.contains_key(&deletion.id), deletion.id)?;
-                next.insert_deletion(DeletionFile { sequence, ..deletion.clone() });
+                add_deletion(next, deletion)?;
+            }
+            Self::FoldDeletions { into, of } => {
+                of.iter().try_for_each(|id| present(next.remove_deletion(*id).is_some(), *id))?;
+                add_deletion(next, into)?;
             }
             Self::RemoveDeletion(id) => present(next.remove_deletion(*id).is_some(), *id)?,
             Self::AddTombstones(file) => {
@@ -244,6 +257,13 @@ impl Change {
         }
         Ok(())
     }
+}
+
+fn add_deletion(next: &mut Snapshot, deletion: &DeletionFile) -> Result<()> {
+    present(next.file(deletion.data_file).is_some(), deletion.data_file)?;
+    absent(!next.deletions.contains_key(&deletion.id), deletion.id)?;
+    next.insert_deletion(DeletionFile { sequence: next.sequence(), ..deletion.clone() });
+    Ok(())
 }
 
 fn present(holds: bool, id: FileId) -> Result<()> {

@@ -140,6 +140,11 @@ fn put_change(out: &mut Vec<u8>, change: &Change) {
             put_tombstones(out, file);
         }
         Change::RemoveTombstones(id) => put_id(out, 6, *id),
+        Change::FoldDeletions { into, of } => {
+            out.put_u8(7);
+            put_deletion(out, into);
+            put_list(out, of, |out, id| out.put_slice(id.as_bytes()));
+        }
     }
 }
 
@@ -156,6 +161,7 @@ fn change(input: &mut Input) -> Result<Change> {
         4 => Change::RemoveDeletion(file_id(input)?),
         5 => Change::AddTombstones(tombstones(input)?),
         6 => Change::RemoveTombstones(file_id(input)?),
+        7 => Change::FoldDeletions { into: deletion(input)?, of: list(input, file_id)? },
         found => return Err(unknown("change", found)),
     })
 }

@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, InlineTotals, Result, UnsupportedTypeAction};
+use crate::key_options::{parse_columns, show_columns};
+use crate::{ConflictDetection, DeletionMode, Error, InlineTotals, OnConflict, Result, UnsupportedTypeAction};
 
 /// How data files are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +57,14 @@ pub struct TableOptions {
     pub inline: InlineOptions,
     /// Which snapshots besides the current one are kept.
     pub retention: RetentionOptions,
+    /// The columns of the primary key, in its order; none: the table has none. They are never null.
+    pub primary_key: Vec<String>,
+    /// What becomes of rows whose key exists already. Default: they take its place.
+    pub on_conflict: OnConflict,
+    /// Whether incoming keys are compared with those that exist. Default `auto`: they are.
+    pub conflict_detection: ConflictDetection,
+    /// How hidden rows are recorded. Default `auto`: by position.
+    pub deletion_mode: DeletionMode,
 }
 
 /// Which writes are kept in the metastore, as one transaction without a file, and when their rows move to data files.
@@ -145,6 +154,10 @@ impl Default for TableOptions {
             unsupported_type_action: UnsupportedTypeAction::default(),
             inline: InlineOptions::default(),
             retention: RetentionOptions::default(),
+            primary_key: Vec::new(),
+            on_conflict: OnConflict::default(),
+            conflict_detection: ConflictDetection::default(),
+            deletion_mode: DeletionMode::default(),
         }
     }
 }
@@ -169,12 +182,8 @@ impl TableOptions {
         let bare = lower.strip_prefix("cayenne_").or_else(|| lower.strip_prefix("cayenne.")).unwrap_or(&lower);
         match bare {
             "target_file_size_mb" => self.target_file_size_mb = parse_size(name, value)?,
-            "compression_strategy" => {
-                self.compression = value.parse().map_err(|error: Error| error.with("option", name))?;
-            }
-            "unsupported_type_action" => {
-                self.unsupported_type_action = value.parse().map_err(|error: Error| error.with("option", name))?;
-            }
+            "compression_strategy" => self.compression = parse_word(name, value)?,
+            "unsupported_type_action" => self.unsupported_type_action = parse_word(name, value)?,
             "inline_max_rows" => self.inline.max_rows = parse_count(name, value)?,
             "inline_max_bytes" => self.inline.max_bytes = parse_count(name, value)?,
             "inline_flush_max_rows" => self.inline.flush_max_rows = parse_count(name, value)?,
@@ -182,6 +191,10 @@ impl TableOptions {
             "inline_flush_max_bytes" => self.inline.flush_max_bytes = parse_count(name, value)?,
             "snapshot_retention_count" => self.retention.count = parse_count(name, value)?,
             "snapshot_retention" => self.retention.seconds = parse_seconds(name, value)?,
+            "primary_key" => self.primary_key = parse_columns(name, value)?,
+            "on_conflict" => self.on_conflict = parse_word(name, value)?,
+            "pk_conflict_detection" => self.conflict_detection = parse_word(name, value)?,
+            "deletion_mode" => self.deletion_mode = parse_word(name, value)?,
             _ => return Err(unknown(name, bare)),
         }
         Ok(())
@@ -193,7 +206,8 @@ impl TableOptions {
     ///
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), naming the options.
     pub fn validate(&self) -> Result<()> {
-        self.inline.validate()
+        self.inline.validate()?;
+        self.validate_key()
     }
 
     /// Returns the options as name and text, as [`set`](Self::set) takes them.
@@ -210,6 +224,10 @@ impl TableOptions {
             ("cayenne_inline_flush_max_bytes", self.inline.flush_max_bytes.to_string()),
             ("cayenne_snapshot_retention_count", self.retention.count.to_string()),
             ("cayenne_snapshot_retention", format!("{}s", self.retention.seconds)),
+            ("primary_key", show_columns(&self.primary_key)),
+            ("on_conflict", self.on_conflict.to_string()),
+            ("cayenne_pk_conflict_detection", self.conflict_detection.to_string()),
+            ("cayenne_deletion_mode", self.deletion_mode.to_string()),
         ]
     }
 
@@ -229,7 +247,7 @@ impl TableOptions {
     }
 }
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 14] = [
     "target_file_size_mb",
     "compression_strategy",
     "unsupported_type_action",
@@ -240,7 +258,15 @@ const NAMES: [&str; 10] = [
     "inline_flush_max_bytes",
     "snapshot_retention_count",
     "snapshot_retention",
+    "primary_key",
+    "on_conflict",
+    "pk_conflict_detection",
+    "deletion_mode",
 ];
+
+fn parse_word<T: FromStr<Err = Error>>(name: &str, value: &str) -> Result<T> {
+    value.parse().map_err(|error: Error| error.with("option", name))
+}
 
 fn parse_size(name: &str, value: &str) -> Result<NonZeroU64> {
     value.trim().parse().map_err(|error: std::num::ParseIntError| {

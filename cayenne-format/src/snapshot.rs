@@ -15,11 +15,21 @@ pub struct Snapshot {
     pub(crate) sequence: Sequence,
     pub(crate) files: OrdMap<FileId, Arc<DataFile>>,
     pub(crate) deletions: OrdMap<FileId, Arc<DeletionFile>>,
+    /// What hides rows of each data file: derived from `deletions`.
+    hidden: OrdMap<FileId, HiddenIn>,
     pub(crate) tombstones: OrdMap<FileId, Arc<TombstoneFile>>,
     pub(crate) stored_rows: u64,
     pub(crate) stored_bytes: u64,
     pub(crate) hidden_rows: u64,
     pub(crate) inline: InlineTotals,
+}
+
+/// What hides rows of one data file.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct HiddenIn {
+    /// In the order of their ids.
+    deletions: Vec<FileId>,
+    rows: u64,
 }
 
 /// How much of a snapshot is kept in the metastore.
@@ -42,6 +52,7 @@ impl Snapshot {
             sequence: Sequence::ZERO,
             files: OrdMap::new(),
             deletions: OrdMap::new(),
+            hidden: OrdMap::new(),
             tombstones: OrdMap::new(),
             stored_rows: 0,
             stored_bytes: 0,
@@ -96,6 +107,31 @@ impl Snapshot {
     #[must_use]
     pub fn deletions(&self) -> impl ExactSizeIterator<Item = &Arc<DeletionFile>> {
         self.deletions.values()
+    }
+
+    /// Returns a deletion file.
+    #[must_use]
+    pub fn deletion(&self, id: FileId) -> Option<&Arc<DeletionFile>> {
+        self.deletions.get(&id)
+    }
+
+    /// Returns the deletion files of one data file, in the order in which their ids were drawn.
+    pub fn deletions_of(&self, data_file: FileId) -> impl ExactSizeIterator<Item = &Arc<DeletionFile>> {
+        let ids = self.hidden.get(&data_file).map_or(&[][..], |hidden| hidden.deletions.as_slice());
+        let found: Vec<_> = ids.iter().filter_map(|id| self.deletions.get(id)).collect();
+        found.into_iter()
+    }
+
+    /// Returns the number of rows of one data file that deletion files hide.
+    #[must_use]
+    pub fn hidden_rows_of(&self, data_file: FileId) -> u64 {
+        self.hidden.get(&data_file).map_or(0, |hidden| hidden.rows)
+    }
+
+    /// Returns the number of rows that deletion files hide.
+    #[must_use]
+    pub fn hidden_rows(&self) -> u64 {
+        self.hidden_rows
     }
 
     /// Returns the tombstone files.
@@ -163,9 +199,7 @@ impl Snapshot {
         }
         self.stored_rows = self.stored_rows.saturating_sub(file.rows);
         self.stored_bytes = self.stored_bytes.saturating_sub(file.bytes);
-        let orphaned: Vec<FileId> =
-            self.deletions.values().filter(|deletion| deletion.data_file == id).map(|deletion| deletion.id).collect();
-        for deletion in orphaned {
+        for deletion in self.hidden.get(&id).map(|hidden| hidden.deletions.clone()).unwrap_or_default() {
             self.remove_deletion(deletion);
         }
         Some(file)
@@ -173,12 +207,24 @@ impl Snapshot {
 
     pub(crate) fn insert_deletion(&mut self, deletion: DeletionFile) {
         self.hidden_rows = self.hidden_rows.saturating_add(deletion.rows);
+        let hidden = self.hidden.entry(deletion.data_file).or_default();
+        hidden.rows = hidden.rows.saturating_add(deletion.rows);
+        if let Err(place) = hidden.deletions.binary_search(&deletion.id) {
+            hidden.deletions.insert(place, deletion.id);
+        }
         self.deletions.insert(deletion.id, Arc::new(deletion));
     }
 
     pub(crate) fn remove_deletion(&mut self, id: FileId) -> Option<Arc<DeletionFile>> {
         let deletion = self.deletions.remove(&id)?;
         self.hidden_rows = self.hidden_rows.saturating_sub(deletion.rows);
+        if let Some(hidden) = self.hidden.get_mut(&deletion.data_file) {
+            hidden.rows = hidden.rows.saturating_sub(deletion.rows);
+            hidden.deletions.retain(|other| *other != id);
+            if hidden.deletions.is_empty() {
+                self.hidden.remove(&deletion.data_file);
+            }
+        }
         Some(deletion)
     }
 }

@@ -40,6 +40,11 @@ pub(crate) fn deletion(number: u8, data_file: u8, rows: u64) -> Change {
     })
 }
 
+pub(crate) fn fold(number: u8, data_file: u8, rows: u64, of: &[u8]) -> Change {
+    let Change::AddDeletion(into) = deletion(number, data_file, rows) else { panic!() };
+    Change::FoldDeletions { into, of: of.iter().copied().map(id).collect() }
+}
+
 pub(crate) fn tombstones(number: u8, keys: u64) -> Change {
     let location = Location::Inline(vec![number].into());
     Change::AddTombstones(TombstoneFile { id: id(number), location, keys, sequence: Sequence::ZERO })
@@ -73,6 +78,7 @@ enum Step {
     Remove(u8),
     Hide(u8, u8, u64),
     Unhide(u8),
+    Fold(u8, u8, Vec<u8>),
     Bury(u8),
     Unbury(u8),
 }
@@ -84,6 +90,7 @@ impl Step {
             Self::Remove(number) => Change::RemoveFile(id(number)),
             Self::Hide(number, data_file, rows) => deletion(number, data_file, rows),
             Self::Unhide(number) => Change::RemoveDeletion(id(number)),
+            Self::Fold(number, data_file, ref of) => fold(number, data_file, 7, of),
             Self::Bury(number) => tombstones(number, 1),
             Self::Unbury(number) => Change::RemoveTombstones(id(number)),
         }
@@ -111,6 +118,10 @@ impl Step {
                 }
             }
             Self::Unhide(number) => model.deletions.remove(&number).is_some(),
+            Self::Fold(number, data_file, ref of) => {
+                of.iter().all(|gone| model.deletions.remove(gone).is_some())
+                    && Self::Hide(number, data_file, 7).on_model(model, sequence)
+            }
             Self::Bury(number) => model.tombstones.insert(number),
             Self::Unbury(number) => model.tombstones.remove(&number),
         }
@@ -124,6 +135,8 @@ fn step() -> impl Strategy<Value = Step> {
         number.clone().prop_map(Step::Remove),
         (number.clone(), 0_u8..6, 1_u64..3).prop_map(|(number, file, rows)| Step::Hide(number, file, rows)),
         number.clone().prop_map(Step::Unhide),
+        (number.clone(), 0_u8..6, prop::collection::vec(0_u8..6, 0..3))
+            .prop_map(|(number, file, of)| Step::Fold(number, file, of)),
         number.clone().prop_map(Step::Bury),
         number.prop_map(Step::Unbury),
     ]
@@ -141,6 +154,13 @@ fn agree(snapshot: &Snapshot, model: &Model) {
     let stored: u64 = model.files.values().map(|(rows, _)| rows).sum();
     assert_eq!(snapshot.stored_rows(), stored);
     assert_eq!(snapshot.stored_bytes(), stored * 3);
+    for number in 0..6 {
+        let of_file = model.deletions.iter().filter(|(_, (data_file, _))| *data_file == number);
+        let of_file: Vec<_> = of_file.map(|(deletion, (_, rows))| (*deletion, *rows)).collect();
+        let found = snapshot.deletions_of(id(number)).map(|deletion| (deletion.id.as_bytes()[0], deletion.rows));
+        assert_eq!(found.collect::<Vec<_>>(), of_file);
+        assert_eq!(snapshot.hidden_rows_of(id(number)), of_file.iter().map(|(_, rows)| rows).sum::<u64>());
+    }
     let hidden: u64 = model.deletions.values().map(|(_, rows)| rows).sum();
     let visible = model.tombstones.is_empty().then(|| stored.saturating_sub(hidden));
     assert_eq!(snapshot.visible_rows(), visible);
@@ -197,7 +217,8 @@ fn a_rewrite_of_a_file_that_is_gone_is_a_conflict_and_races_with_no_append() {
 
 #[test]
 fn the_log_counts_what_a_commit_did() {
-    let commit = commit(vec![], vec![file(1, 5), file(2, 7), deletion(3, 1, 2), Change::RemoveFile(id(4))]);
+    let changes = vec![file(1, 5), file(2, 7), deletion(3, 1, 2), fold(5, 1, 4, &[6]), Change::RemoveFile(id(4))];
+    let commit = commit(vec![], changes);
     let record = commit.record(Sequence::new(8).unwrap());
     assert_eq!((record.files_added, record.files_removed), (2, 1));
     assert_eq!((record.rows_added, record.rows_hidden), (12, 2));

@@ -11,7 +11,7 @@ use cayenne_format::{
 };
 use proptest::prelude::*;
 
-use crate::commit::{commit, deletion, file, tombstones};
+use crate::commit::{commit, deletion, file, fold, tombstones};
 
 fn sequence(number: u64) -> Sequence {
     Sequence::new(number).unwrap()
@@ -33,6 +33,7 @@ fn whole() -> TableCommit {
         Change::RemoveDeletion(id(5)),
         tombstones(6, 3),
         Change::RemoveTombstones(id(7)),
+        fold(9, 1, 4, &[4, 5]),
     ];
     let requires = vec![Requirement::SnapshotIs(sequence(9)), Requirement::FilesLive(vec![id(3), id(8)])];
     TableCommit {

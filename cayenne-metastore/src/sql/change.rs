@@ -192,6 +192,13 @@ impl Next<'_> {
                 let live = self.present(statements::LIVE_DELETION, *id)?;
                 self.end(live, statements::END_DELETION, statements::DELETE_DELETION)
             }
+            Change::FoldDeletions { into, of } => {
+                for id in of {
+                    let live = self.present(statements::LIVE_DELETION, *id)?;
+                    self.end(live, statements::END_DELETION, statements::DELETE_DELETION)?;
+                }
+                self.add_deletion(into)
+            }
             Change::AddTombstones(file) => self.add_tombstones(file),
             Change::RemoveTombstones(id) => {
                 let live = self.present(statements::LIVE_TOMBSTONES, *id)?;

@@ -77,6 +77,14 @@ pub(in crate::conformance) async fn every_earlier_snapshot_stays_as_it_was(m: &d
         }
         changes.extend(base.tombstones().nth(3).map(|file| Change::RemoveTombstones(file.id)));
         changes.extend(base.deletions().nth(4).map(|file| Change::RemoveDeletion(file.id)));
+        if round % 5 == 4
+            && let Some(file) = base.files().next()
+        {
+            let of = base.deletions_of(file.id).map(|deletion| deletion.id).take(2).collect();
+            // What was just named by another change would be gone.
+            changes.retain(|change| !matches!(change, Change::RemoveDeletion(_)));
+            changes.push(Change::FoldDeletions { into: samples.deletion(file.id), of });
+        }
         let commit = samples.commit(of.0, of.1, changes);
         let next = commit.apply(base).unwrap();
         assert_eq!(m.commit(&[commit]).await.unwrap(), [next.sequence()], "in round {round}");

@@ -1,0 +1,258 @@
+//! The choices of a table that have to do with its primary key, and how they are written.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result, TableOptions};
+
+/// What becomes of a row that comes with a key that exists already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnConflict {
+    /// It takes the place of the row that has the key; of several rows of one statement the last counts. The default.
+    #[default]
+    Upsert,
+    /// It is left out; of several rows of one statement the first counts.
+    Drop,
+    /// The statement fails and changes nothing.
+    Error,
+}
+
+impl FromStr for OnConflict {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "upsert" => Ok(Self::Upsert),
+            "drop" => Ok(Self::Drop),
+            "error" => Ok(Self::Error),
+            _ => Err(unknown("unknown action for key conflicts", text, "use 'upsert', 'drop' or 'error'")),
+        }
+    }
+}
+
+impl fmt::Display for OnConflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Upsert => "upsert",
+            Self::Drop => "drop",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// Whether incoming keys are compared with those that exist.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConflictDetection {
+    /// They are, so that there is at most one visible row with each key. The default.
+    #[default]
+    Auto,
+    /// They are not: for sources that promise to send each key once. If they do not keep it, the table holds several rows
+    /// with one key.
+    None,
+}
+
+impl FromStr for ConflictDetection {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "auto" => Ok(Self::Auto),
+            "none" => Ok(Self::None),
+            _ => Err(unknown("unknown kind of conflict detection", text, "use 'auto' or 'none'")),
+        }
+    }
+}
+
+impl fmt::Display for ConflictDetection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::None => "none",
+        })
+    }
+}
+
+/// How hidden rows are recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeletionMode {
+    /// As suits the table: by position.
+    #[default]
+    Auto,
+    /// Positions of rows in their data files.
+    Position,
+    /// Keys of rows, which needs a primary key.
+    Key,
+}
+
+impl FromStr for DeletionMode {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "auto" => Ok(Self::Auto),
+            "position" => Ok(Self::Position),
+            "key" => Ok(Self::Key),
+            _ => Err(unknown("unknown deletion mode", text, "use 'auto', 'position' or 'key'")),
+        }
+    }
+}
+
+impl fmt::Display for DeletionMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Position => "position",
+            Self::Key => "key",
+        })
+    }
+}
+
+fn unknown(problem: &'static str, found: &str, help: &'static str) -> Error {
+    Error::invalid(problem).with("found", found).help(help)
+}
+
+impl TableOptions {
+    /// Says whether the table has a primary key.
+    #[must_use]
+    pub fn has_key(&self) -> bool {
+        !self.primary_key.is_empty()
+    }
+
+    /// Says whether incoming keys are compared with those that exist.
+    #[must_use]
+    pub fn finds_conflicts(&self) -> bool {
+        self.has_key() && self.conflict_detection == ConflictDetection::Auto
+    }
+
+    pub(crate) fn validate_key(&self) -> Result<()> {
+        let twice = self
+            .primary_key
+            .iter()
+            .enumerate()
+            .find(|(at, column)| self.primary_key.iter().take(*at).any(|earlier| earlier == *column));
+        if let Some((_, column)) = twice {
+            return Err(Error::invalid("a column is twice in the primary key")
+                .code("invalid-primary-key")
+                .with("column", column));
+        }
+        let refused = |option: &'static str, found: &dyn fmt::Display| {
+            Err(Error::invalid("the option needs a primary key")
+                .code("invalid-option")
+                .with("option", option)
+                .with("found", found)
+                .help("declare a primary key, or leave the option out"))
+        };
+        match self {
+            _ if self.has_key() => Ok(()),
+            Self { deletion_mode: DeletionMode::Key, .. } => refused("cayenne_deletion_mode", &self.deletion_mode),
+            Self { on_conflict: OnConflict::Drop | OnConflict::Error, .. } => refused("on_conflict", &self.on_conflict),
+            Self { conflict_detection: ConflictDetection::None, .. } => {
+                refused("cayenne_pk_conflict_detection", &self.conflict_detection)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Reads `a`, `a, b` or `(a, "b c")`: names of columns, quoted where they hold a comma, a quote or a space at an end.
+pub(crate) fn parse_columns(name: &str, value: &str) -> Result<Vec<String>> {
+    let text = value.trim();
+    let inner = text.strip_prefix('(').and_then(|text| text.strip_suffix(')')).unwrap_or(text);
+    let mut columns = Vec::new();
+    let mut rest = inner.trim();
+    while !rest.is_empty() {
+        let Some((column, after)) = first_column(rest) else {
+            return Err(Error::invalid("option needs names of columns")
+                .with("option", name)
+                .with("found", value)
+                .help("write (a, b); a name with a comma or a quote in it in double quotes"));
+        };
+        columns.push(column);
+        rest = after;
+    }
+    Ok(columns)
+}
+
+/// Takes one name off a list.
+fn first_column(list: &str) -> Option<(String, &str)> {
+    let (column, after) = match list.strip_prefix('"') {
+        Some(quoted) => until_quote(quoted)?,
+        None => {
+            let (column, after) = list.split_at(list.find(',').unwrap_or(list.len()));
+            (column.trim().to_owned(), after)
+        }
+    };
+    let after = after.trim_start();
+    let next = if after.is_empty() { after } else { after.strip_prefix(',')?.trim_start() };
+    // A comma needs a name after it.
+    let is_cut_short = !after.is_empty() && next.is_empty();
+    (!column.is_empty() && !is_cut_short).then_some((column, next))
+}
+
+/// Reads up to the quote that ends a name; two quotes stand for one in it.
+fn until_quote(text: &str) -> Option<(String, &str)> {
+    let mut name = String::new();
+    let mut rest = text;
+    loop {
+        let (before, after) = rest.split_once('"')?;
+        name.push_str(before);
+        match after.strip_prefix('"') {
+            Some(more) => {
+                name.push('"');
+                rest = more;
+            }
+            None => return Some((name, after)),
+        }
+    }
+}
+
+/// Writes names of columns as [`parse_columns`] reads them.
+pub(crate) fn show_columns(columns: &[String]) -> String {
+    let quoted = |column: &String| {
+        let is_plain = !column.contains(['"', ',', '(', ')']) && column.trim() == column && !column.is_empty();
+        if is_plain { column.clone() } else { format!("\"{}\"", column.replace('"', "\"\"")) }
+    };
+    columns.iter().map(quoted).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn columns_are_read_in_every_way_people_write_them() {
+        let of = |text| parse_columns("primary_key", text).ok();
+        let ab = Some(vec!["a".to_owned(), "b c".to_owned()]);
+        assert_eq!([of("a, b c"), of(" (a ,b c) "), of("\"a\",\"b c\"")], [ab.clone(), ab.clone(), ab]);
+        assert_eq!(of(""), Some(vec![]));
+        assert_eq!([of("a,"), of(",a"), of("\"a"), of("\"a\"b"), of("a,,b")], [const { None }; 5]);
+    }
+
+    proptest! {
+        #[test]
+        fn shown_columns_are_read_back(columns in prop::collection::vec("[a-c \",()é]{1,4}", 0..4)) {
+            prop_assert_eq!(parse_columns("primary_key", &show_columns(&columns)).unwrap(), columns);
+        }
+    }
+
+    #[test]
+    fn what_needs_a_key_is_refused_without_one() {
+        for (name, value) in [("deletion_mode", "key"), ("on_conflict", "drop"), ("pk_conflict_detection", "none")] {
+            let mut options = TableOptions::default();
+            options.set(name, value).unwrap();
+            assert_eq!(options.validate().unwrap_err().stable_code(), "invalid-option", "{name}");
+            options.set("primary_key", "id").unwrap();
+            options.validate().unwrap();
+        }
+        let mut options = TableOptions::default();
+        options.set("primary_key", "a, b, a").unwrap();
+        assert_eq!(options.validate().unwrap_err().stable_code(), "invalid-primary-key");
+    }
+}
