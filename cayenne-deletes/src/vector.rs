@@ -2,9 +2,14 @@
 
 use std::fmt;
 
-use bytes::Bytes;
-use cayenne_format::{Error, FrameKind, Result, open, seal};
-use roaring::RoaringTreemap;
+use bytes::{Buf, Bytes};
+use cayenne_format::{Error, FileId, FrameKind, Result, open, seal};
+use roaring::{RoaringBitmap, RoaringTreemap};
+
+const FILE_ID_BYTES: usize = 16;
+
+/// What Roaring keeps of a container beside its content, in bytes.
+const CONTAINER_BYTES: u64 = 32;
 
 /// Positions of rows of one data file that are hidden. A position is the place of a row in its file, from 0.
 #[derive(Clone, Default, PartialEq)]
@@ -39,6 +44,18 @@ impl DeletionVector {
         self.0.iter()
     }
 
+    /// Returns how many rows before `position` are hidden.
+    #[must_use]
+    pub fn hidden_before(&self, position: u64) -> u64 {
+        position.checked_sub(1).map_or(0, |last| self.0.rank(last))
+    }
+
+    /// Returns the largest position.
+    #[must_use]
+    pub fn max(&self) -> Option<u64> {
+        self.0.max()
+    }
+
     /// Hides what `other` hides too.
     pub fn add(&mut self, other: &Self) {
         self.0 |= &other.0;
@@ -50,40 +67,104 @@ impl DeletionVector {
         Self(&self.0 - &other.0)
     }
 
+    /// Says whether some row is hidden by both.
+    #[must_use]
+    pub fn intersects(&self, other: &Self) -> bool {
+        !self.0.is_disjoint(&other.0)
+    }
+
     /// Returns the positions as a bitmap, as a Vortex scan takes them.
     #[must_use]
     pub fn as_treemap(&self) -> &RoaringTreemap {
         &self.0
     }
 
-    /// Returns the stored form: the 64-bit portable serialisation of Roaring, in a frame.
+    /// Returns the memory that it takes, in bytes; about, and in as many steps as it has 65,536 rows.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let containers = |bitmap: &RoaringBitmap| {
+            let found = bitmap.statistics();
+            let payload =
+                found.n_bytes_array_containers + found.n_bytes_run_containers + found.n_bytes_bitset_containers;
+            payload.saturating_add(u64::from(found.n_containers) * CONTAINER_BYTES)
+        };
+        let bytes = self.0.bitmaps().map(|(_, bitmap)| containers(bitmap)).sum::<u64>();
+        usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(size_of::<Self>())
+    }
+
+    /// Returns the stored form: the id of the data file, then the 64-bit portable serialisation of Roaring, in a frame.
     ///
     /// # Panics
     ///
     /// If it is empty: what hides nothing is not stored.
     #[must_use]
-    pub fn encode(&self) -> Bytes {
+    pub fn encode(&self, data_file: FileId) -> Bytes {
         assert!(!self.is_empty(), "an empty deletion vector is never stored");
-        let mut payload = Vec::with_capacity(self.0.serialized_size());
+        // Whole ranges of rows are often deleted at once; as runs they take next to nothing.
+        let mut positions = self.0.clone();
+        positions.optimize();
+        let mut payload = Vec::with_capacity(FILE_ID_BYTES + positions.serialized_size());
+        payload.extend_from_slice(data_file.as_bytes());
         // Writing to a Vec cannot fail.
-        let _infallible = self.0.serialize_into(&mut payload);
+        let _infallible = positions.serialize_into(&mut payload);
         seal(FrameKind::DeletionVector, &payload)
     }
 
-    /// Reads the stored form.
+    /// Reads the stored form of a vector of this data file, which has so many rows.
+    ///
+    /// It takes no more memory than a few times the bytes, and 256 KiB.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) if a byte is not what was written.
-    pub fn decode(bytes: &Bytes) -> Result<Self> {
+    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) if a byte is not what was written, or if it is of another
+    /// data file or hides rows that the file does not have.
+    pub fn decode(bytes: &Bytes, data_file: FileId, rows: u64) -> Result<Self> {
         let payload = open(FrameKind::DeletionVector, bytes)?;
-        let damaged = || Error::corrupt("a deletion vector cannot be read").code("damaged-deletion");
-        let positions = RoaringTreemap::deserialize_from(payload.as_ref()).map_err(|error| damaged().because(error))?;
-        if positions.is_empty() {
-            return Err(damaged());
+        let damaged = |why: &'static str| Error::corrupt(why).code("damaged-deletion").with("data file", data_file);
+        let Some((named, mut positions)) = payload.split_first_chunk::<FILE_ID_BYTES>() else {
+            return Err(damaged("a deletion vector names no data file"));
+        };
+        if named != data_file.as_bytes() {
+            return Err(damaged("a deletion vector is of another data file").with("found", FileId::from_bytes(*named)));
         }
-        Ok(Self(positions))
+        let positions = read(&mut positions).filter(|_| positions.is_empty());
+        let vector = positions.map(Self).ok_or_else(|| damaged("a deletion vector cannot be read"))?;
+        match vector.max() {
+            None => Err(damaged("a deletion vector hides nothing")),
+            Some(last) if last >= rows => Err(damaged("a deletion vector hides rows that its data file does not have")
+                .with("position", last)
+                .with("rows", rows)),
+            Some(_) => Ok(vector),
+        }
     }
+}
+
+/// Takes a set of positions off the front of `input`, or returns `None` if there is none.
+fn read(input: &mut &[u8]) -> Option<RoaringTreemap> {
+    let count = input.try_get_u64_le().ok()?;
+    let mut bitmaps: Vec<(u32, RoaringBitmap)> = Vec::new();
+    for _ in 0..count {
+        let high = input.try_get_u32_le().ok()?;
+        if bitmaps.last().is_some_and(|(before, _)| *before >= high) || !has_room(input) {
+            return None;
+        }
+        let bitmap = RoaringBitmap::deserialize_from(&mut *input).ok().filter(|bitmap| !bitmap.is_empty())?;
+        bitmaps.push((high, bitmap));
+    }
+    Some(RoaringTreemap::from_bitmaps(bitmaps))
+}
+
+/// Says whether as many containers as a bitmap claims can stand in `input`. Roaring makes room for their descriptions
+/// before it looks.
+fn has_room(mut input: &[u8]) -> bool {
+    const WITHOUT_RUNS: u32 = 12_346;
+    let count = match input.try_get_u32_le() {
+        Ok(WITHOUT_RUNS) => input.try_get_u32_le().unwrap_or(u32::MAX),
+        Ok(with_runs) => (with_runs >> u16::BITS) + 1,
+        Err(_) => return false,
+    };
+    // A container takes 4 bytes of description and 2 of content at least.
+    u64::from(count) * 6 <= input.len() as u64
 }
 
 impl FromIterator<u64> for DeletionVector {

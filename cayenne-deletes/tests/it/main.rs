@@ -9,4 +9,11 @@
     reason = "a panic is how a test fails"
 )]
 
+mod filter;
+mod fold;
+mod index;
+mod key;
+mod rewrite;
+mod small_index;
+mod tombstone;
 mod vector;
