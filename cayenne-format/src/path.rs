@@ -21,6 +21,10 @@ pub const DATA_FOLDER: &str = "data";
 pub const TABLE_MARKER: &str = "_table.json";
 /// The folder, in a table folder, of the manifests that a destroyed metastore is made anew from.
 pub const MANIFEST_FOLDER: &str = "_manifest";
+/// The folder, in a table folder, of the key indexes of the data files.
+pub const KEY_FOLDER: &str = "_keys";
+/// The folder, in a table folder, of deletion files.
+pub const DELETION_FOLDER: &str = "_deletes";
 /// The folder, below the root of a database, of what a repair has moved out of the way.
 pub const ASIDE_FOLDER: &str = "aside";
 /// The metastore of a slice, which is always SQLite.
@@ -29,6 +33,11 @@ pub const SLICE_METASTORE: &str = "metadata.db";
 pub const SLICE_FILES: &str = "files";
 /// What the names of data files end in.
 pub const DATA_FILE_SUFFIX: &str = ".vortex";
+
+/// What the names of key indexes end in.
+const KEY_INDEX_SUFFIX: &str = ".keys";
+/// What the names of deletion files end in.
+const DELETION_SUFFIX: &str = ".dv";
 
 /// Partition folders are nested no deeper: a table has no more partition keys.
 pub const PARTITION_DEPTH_MAX: usize = 64;
@@ -103,6 +112,37 @@ pub fn data_file(id: FileId, partition: &[PartitionValue]) -> String {
 pub fn data_file_id(name: &str) -> Option<FileId> {
     let (_, last) = name.rsplit_once('/').unwrap_or(("", name));
     last.strip_suffix(DATA_FILE_SUFFIX)?.parse().ok()
+}
+
+/// Returns the name of the key index of a data file, relative to the folder of its table.
+#[must_use]
+pub fn key_index(data_file: FileId) -> String {
+    format!("{KEY_FOLDER}/{data_file}{KEY_INDEX_SUFFIX}")
+}
+
+/// Returns the data file in the name of a key index below [`KEY_FOLDER`], or `None` if it was not made by [`key_index`].
+#[must_use]
+pub fn parse_key_index(name: &str) -> Option<FileId> {
+    parse_id(name, KEY_INDEX_SUFFIX)
+}
+
+/// Returns the name of a deletion file, relative to the folder of its table.
+#[must_use]
+pub fn deletion_file(id: FileId) -> String {
+    format!("{DELETION_FOLDER}/{id}{DELETION_SUFFIX}")
+}
+
+/// Returns the id in the name of a deletion file below [`DELETION_FOLDER`], or `None` if it was not made by
+/// [`deletion_file`].
+#[must_use]
+pub fn parse_deletion_file(name: &str) -> Option<FileId> {
+    parse_id(name, DELETION_SUFFIX)
+}
+
+/// A name that merely reads like an id, in capitals for one, is not one that Cayenne gives.
+fn parse_id(name: &str, suffix: &str) -> Option<FileId> {
+    let id = name.strip_suffix(suffix)?;
+    id.parse().ok().filter(|parsed: &FileId| parsed.to_string() == id)
 }
 
 /// Returns the name of a manifest below [`MANIFEST_FOLDER`]: since which sequence it says the changes, and up to which.

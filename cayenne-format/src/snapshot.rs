@@ -122,6 +122,11 @@ impl Snapshot {
         found.into_iter()
     }
 
+    /// Returns the data files that deletion files hide rows of.
+    pub fn files_with_deletions(&self) -> impl ExactSizeIterator<Item = FileId> {
+        self.hidden.keys().copied()
+    }
+
     /// Returns the number of rows of one data file that deletion files hide.
     #[must_use]
     pub fn hidden_rows_of(&self, data_file: FileId) -> u64 {

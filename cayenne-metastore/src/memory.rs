@@ -300,6 +300,15 @@ impl CommitLog for MemoryMetastore {
         })
     }
 
+    async fn knows_deletion(&self, table: TableId, file: FileId) -> Result<bool> {
+        self.read(|tables| {
+            let known = |snapshot: &Snapshot| {
+                snapshot.deletion(file).is_some() || snapshot.tombstones().any(|tombstones| tombstones.id == file)
+            };
+            Ok(table_of(tables, table)?.snapshots.values().any(known))
+        })
+    }
+
     async fn make_durable(&self) -> Result<()> {
         self.read(|_| Ok(()))
     }

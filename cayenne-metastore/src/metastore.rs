@@ -207,6 +207,13 @@ pub trait CommitLog: fmt::Debug + Send + Sync {
     /// As [`stage`](Self::stage).
     async fn discard_staged(&self, table: TableId, epoch: WriterEpoch, commit: CommitId) -> Result<()>;
 
+    /// Says whether a snapshot that is not forgotten names this deletion or tombstone file.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no such table.
+    async fn knows_deletion(&self, table: TableId, file: FileId) -> Result<bool>;
+
     /// Brings everything that was changed until now to stable storage, where that is not done with each change. Files that
     /// a change has made nobody's must not go before it: after a power cut they would be missing.
     ///

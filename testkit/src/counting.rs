@@ -61,6 +61,10 @@ impl CommitLog for CountingMetastore {
         self.counted().load_staged(table).await
     }
 
+    async fn knows_deletion(&self, table: TableId, file: FileId) -> Result<bool> {
+        self.counted().knows_deletion(table, file).await
+    }
+
     async fn make_durable(&self) -> Result<()> {
         self.counted().make_durable().await
     }

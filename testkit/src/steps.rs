@@ -1,6 +1,7 @@
 //! Steps that are counted, that fail, or that are never passed.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cayenne_format::{Error, Result, Step, Steps};
 use parking_lot::{Condvar, Mutex};
@@ -49,6 +50,25 @@ impl Steps for FailingStep {
         // Once only: cleaning up after the failure takes steps of its own.
         *armed = None;
         Err(Error::unavailable("step made to fail by a test").with("step", step))
+    }
+}
+
+/// Lets some steps pass and none after them, as if the process had ended there.
+#[derive(Debug)]
+pub struct LastSteps(AtomicUsize);
+
+impl LastSteps {
+    /// Lets `count` steps pass.
+    #[must_use]
+    pub fn after(count: usize) -> Self {
+        Self(AtomicUsize::new(count))
+    }
+}
+
+impl Steps for LastSteps {
+    fn before(&self, step: Step) -> Result<()> {
+        let left = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        left.map(drop).map_err(|_| Error::unavailable("the process has ended, as a test has it").with("step", step))
     }
 }
 

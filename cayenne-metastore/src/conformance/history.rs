@@ -230,6 +230,7 @@ impl History {
                 "the sources of {id}, {place}"
             );
             compare_blocks(metastore, *id, table, place).await;
+            compare_deletions(metastore, *id, table, place).await;
         }
     }
 
@@ -277,6 +278,16 @@ async fn compare_blocks(metastore: &dyn Metastore, id: TableId, table: &ModelTab
         let found = metastore.load_blocks(id, *file).await;
         assert_eq!(found.as_ref().ok(), blocks.as_ref(), "the checksums of {file}, {place}");
         assert!(found.is_ok() || found.is_err_and(|error| error.kind() == ErrorKind::NotFound), "{place}");
+    }
+}
+
+/// Every deletion and tombstone file that was ever added is known as long as a snapshot that is not forgotten has it.
+async fn compare_deletions(metastore: &dyn Metastore, id: TableId, table: &ModelTable, place: &str) {
+    for file in &table.deletions {
+        let known = table.snapshots.iter().any(|snapshot| {
+            snapshot.deletion(*file).is_some() || snapshot.tombstones().any(|tombstones| tombstones.id == *file)
+        });
+        assert_eq!(metastore.knows_deletion(id, *file).await.expect(place), known, "deletion file {file}, {place}");
     }
 }
 

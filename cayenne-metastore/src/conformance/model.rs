@@ -1,6 +1,6 @@
 //! What a metastore should remember, in the plainest way: lists, and [`TableCommit::apply`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cayenne_format::{
@@ -26,6 +26,8 @@ pub(super) struct ModelTable {
     pub(super) log: Vec<CommitRecord>,
     /// Every file that a commit added, with its latest checksums if a snapshot has it.
     pub(super) files: BTreeMap<FileId, Option<BlockChecksums>>,
+    /// Every deletion and tombstone file that a commit added.
+    pub(super) deletions: BTreeSet<FileId>,
     /// The earliest snapshot that can be opened, and the earliest that is not forgotten.
     pub(super) history: History,
     /// The last position of each stream, and the commit that brought it.
@@ -151,6 +153,13 @@ impl ModelTable {
             return;
         };
         for change in &commit.changes {
+            match change {
+                Change::AddDeletion(deletion) | Change::FoldDeletions { into: deletion, .. } => {
+                    self.deletions.insert(deletion.id);
+                }
+                Change::AddTombstones(file) => drop(self.deletions.insert(file.id)),
+                _ => {}
+            }
             let Change::AddFile(new) = change else { continue };
             let known = self.files.entry(new.file.id).or_default();
             if after.file(new.file.id).is_some_and(|file| file.added_at == sequence) {
@@ -186,6 +195,7 @@ impl Model {
             snapshots: vec![Snapshot::empty(new.id)],
             log: Vec::new(),
             files: BTreeMap::new(),
+            deletions: BTreeSet::new(),
             history: History::default(),
             sources: BTreeMap::new(),
             staged: BTreeMap::new(),

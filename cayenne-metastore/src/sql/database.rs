@@ -95,6 +95,10 @@ impl Database {
         self.readers.read(move |connection| load::blocks(connection, table, file)).await
     }
 
+    pub(crate) async fn knows_deletion(&self, table: TableId, file: FileId) -> Result<bool> {
+        self.readers.read(move |connection| load::knows_deletion(connection, table, file)).await
+    }
+
     pub(crate) async fn load_log(&self, table: TableId) -> Result<Vec<CommitRecord>> {
         self.readers.read(move |connection| load::commits(connection, table)).await
     }
@@ -159,6 +163,10 @@ macro_rules! metastore_in_database {
 
             async fn discard_staged(&self, table: TableId, epoch: WriterEpoch, commit: CommitId) -> Result<()> {
                 self.database.discard_staged(table, epoch, commit).await
+            }
+
+            async fn knows_deletion(&self, table: TableId, file: FileId) -> Result<bool> {
+                self.database.knows_deletion(table, file).await
             }
 
             async fn make_durable(&self) -> Result<()> {

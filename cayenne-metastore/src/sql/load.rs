@@ -51,6 +51,13 @@ pub(crate) fn blocks(connection: &dyn Connection, table: TableId, file: FileId) 
     found.map_err(|error| error.with("file", file))?.ok_or_else(|| no_file(table, file))
 }
 
+/// Says whether there is a row of a deletion or tombstone file, live or not.
+pub(crate) fn knows_deletion(connection: &dyn Connection, table: TableId, file: FileId) -> Result<bool> {
+    tables::writer(connection, table)?;
+    let found = first(connection, statements::KNOWN_DELETION, values![table.as_bytes(), file.as_bytes()], |_| Ok(()));
+    Ok(found?.is_some())
+}
+
 /// Returns the commits of all snapshots that can be opened, earliest first.
 pub(crate) fn commits(connection: &dyn Connection, table: TableId) -> Result<Vec<CommitRecord>> {
     tables::writer(connection, table)?;

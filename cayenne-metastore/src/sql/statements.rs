@@ -129,6 +129,9 @@ pub(crate) const INSERT_DELETION: &str = "INSERT INTO deletion
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 pub(crate) const LIVE_DELETION: &str = "SELECT deletion_key, added_at, digest FROM deletion INDEXED BY deletion_by_id
     WHERE table_id = ?1 AND id = ?2 AND removed_at IS NULL";
+pub(crate) const KNOWN_DELETION: &str = "SELECT 1 FROM deletion INDEXED BY deletion_by_id
+    WHERE table_id = ?1 AND id = ?2
+    UNION ALL SELECT 1 FROM tombstone_file INDEXED BY tombstone_file_by_id WHERE table_id = ?1 AND id = ?2 LIMIT 1";
 pub(crate) const LIVE_DELETIONS_OF_FILE: &str = "SELECT deletion_key, added_at, digest FROM deletion
     INDEXED BY deletion_by_file WHERE file_key = ?1 AND removed_at IS NULL";
 pub(crate) const END_DELETION: &str = "UPDATE deletion SET removed_at = ?2 WHERE deletion_key = ?1";
