@@ -17,7 +17,7 @@ const FORMAT_VERSION: u64 = 1;
 /// A marker is never longer.
 const MARKER_BYTES_MAX: u64 = 4096;
 
-/// A data file that nobody names.
+/// A file that nobody names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Orphan {
     /// Its name, relative to the data location of the table.
@@ -55,10 +55,10 @@ impl Storage {
         task::blocking(move || check_folder(fs.as_ref(), &folder, table)).await?
     }
 
-    /// Returns the data files of a data location that `named` does not hold, by their names relative to it.
+    /// Returns the files of a data location that `named` does not hold, by their names relative to it.
     ///
-    /// Only what has the name of a data file counts, in the folder itself and in its partition folders; other things
-    /// are left alone. A folder that does not exist has no orphan.
+    /// Only what has the name of a data file, of a key index or of a deletion file counts, where those lie; other things are
+    /// left alone. A folder that does not exist has no orphan.
     ///
     /// # Errors
     ///
@@ -70,7 +70,8 @@ impl Storage {
         Ok(found.files.into_iter().filter(|orphan| !named.contains(&orphan.name)).collect())
     }
 
-    /// Removes files of a data location and returns how many were there. What is missing already is fine.
+    /// Removes files of a data location and returns how many were there. What is missing already is fine. The key index of a
+    /// data file goes with it, and does not count.
     ///
     /// Their bytes leave the caches for ever.
     ///
@@ -80,11 +81,16 @@ impl Storage {
     pub async fn remove_files(&self, location: &str, names: &[String]) -> Result<u64> {
         let folder = self.folder(location)?;
         let paths = names.iter().map(|name| Ok(folder.join(inside(name)?))).collect::<Result<Vec<PathBuf>>>()?;
+        let of_data_files = names.iter().filter_map(|name| path::data_file_id(name));
+        let indexes: Vec<_> = of_data_files.map(|id| folder.join(path::key_index(id))).collect();
         self.forget(&names.iter().filter_map(|name| path::data_file_id(name)).collect());
         let fs = Arc::clone(self.fs());
         let environment = self.environment().clone();
         task::blocking(move || {
             environment.steps.before(Step::RemoveFiles)?;
+            for path in &indexes {
+                remove_file(fs.as_ref(), path)?;
+            }
             let mut removed = 0;
             for path in &paths {
                 removed += u64::from(remove_file(fs.as_ref(), path)?);
@@ -251,8 +257,28 @@ struct Found {
 fn find_data_files(fs: &dyn Fs, folder: &Path) -> Result<Found> {
     let mut found = Found::default();
     find_below(fs, folder, None, path::PARTITION_DEPTH_MAX, &mut found)
+        .and_then(|()| find_beside(fs, folder, path::KEY_FOLDER, path::parse_key_index, &mut found))
+        .and_then(|()| find_beside(fs, folder, path::DELETION_FOLDER, path::parse_deletion_file, &mut found))
         .map_err(|error| Error::io("could not list the folder of a table", error).with("folder", folder.display()))?;
     Ok(found)
+}
+
+/// Looks through a folder of files that lie beside the data files.
+fn find_beside(
+    fs: &dyn Fs,
+    folder: &Path,
+    below: &str,
+    id_in: fn(&str) -> Option<FileId>,
+    found: &mut Found,
+) -> io::Result<()> {
+    let entries = match fs.list(&folder.join(below)) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
+        listed => listed?,
+    };
+    let ours = entries.into_iter().filter(|entry| !entry.is_dir && id_in(&entry.name).is_some());
+    found.files.extend(ours.map(|Entry { name, bytes, .. }| Orphan { name: format!("{below}/{name}"), bytes }));
+    found.folders.push(below.to_owned());
+    Ok(())
 }
 
 /// Looks through `folder`, or through the folder `below` in it.

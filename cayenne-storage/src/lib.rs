@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod beside;
 mod blocks;
 mod cache;
 mod copy;
@@ -18,6 +19,7 @@ pub mod task;
 mod text;
 mod write;
 
+pub use beside::BesideFile;
 pub use blocks::LoadBlocks;
 pub use cache::CacheCounters;
 pub use decode_memory::{DecodeMemory, SPLITS_AHEAD, row_bytes};
@@ -29,4 +31,4 @@ pub use manifests::StoredManifest;
 pub use normalise::normalise;
 pub use reader::{DataFileReader, ReadCounters, ReadRequest};
 pub use storage::{Storage, StorageSettings};
-pub use write::{RowStream, WriteRequest, file_schema};
+pub use write::{IndexRows, RowIndex, RowStream, WriteRequest, file_schema};

@@ -19,6 +19,7 @@ use crate::error::from_vortex;
 use crate::normalise::normalise;
 use crate::task;
 use crate::write::encode::{Shape, write_options};
+use crate::write::index::{RowIndex, write_index};
 use crate::write::sink::{CHUNK_BYTES, FileSink};
 use crate::write::sizing::Sizing;
 use crate::write::weight::batch_bytes;
@@ -123,14 +124,15 @@ impl Write {
             }
         };
         let memory = MemoryConsumer::new("cayenne.write").register(&self.memory);
-        let mut feed = Feed { session: &self.session, shape, sizing, rows: 0, memory, sender };
+        let index = self.index.as_ref().map(|index| index.begin());
+        let mut feed = Feed { session: &self.session, shape, sizing, rows: 0, memory, sender, index };
         let feed = async {
             feed.run(first, rows).await?;
             // The encoder ends when nobody can send it any more.
             feed.sender.close_channel();
-            Ok((feed.rows, feed.sizing.given()))
+            Ok((feed.rows, feed.sizing.given(), feed.index.take()))
         };
-        let ((given_rows, given_bytes), summary) = future::try_join(feed, encode).await?;
+        let ((given_rows, given_bytes, index), summary) = future::try_join(feed, encode).await?;
         let digest = sink.finish().await?;
         if (summary.row_count(), summary.size()) != (given_rows, digest.bytes) {
             return Err(Error::internal("the encoder has written something else than it was given")
@@ -140,7 +142,12 @@ impl Write {
                 .with("bytes_written", digest.bytes));
         }
         self.ratio.set(given_bytes, digest.bytes);
-        Ok(self.record(id, name, &summary, digest))
+        let new = self.record(id, name, &summary, digest);
+        if let Some(index) = index {
+            let (gate, folder, file) = (Arc::clone(&self.gate), self.folder.clone(), new.file.clone());
+            task::blocking(move || write_index(&gate, &folder, index, &file)).await??;
+        }
+        Ok(new)
     }
 
     fn record(&self, id: FileId, name: String, summary: &WriteSummary, digest: FileDigest) -> NewDataFile {
@@ -168,6 +175,7 @@ struct Feed<'a> {
     rows: u64,
     memory: MemoryReservation,
     sender: mpsc::Sender<VortexResult<VortexArray>>,
+    index: Option<Box<dyn RowIndex>>,
 }
 
 impl Feed<'_> {
@@ -175,6 +183,9 @@ impl Feed<'_> {
     async fn run(&mut self, first: Piece, rows: &mut Rows) -> Result<()> {
         let mut next = Some(first);
         while let Some(piece) = next {
+            if let Some(index) = &mut self.index {
+                index.add(&piece.rows)?;
+            }
             self.reserve(piece.bytes)?;
             let array = self
                 .shape
@@ -200,8 +211,9 @@ impl Feed<'_> {
 
     /// Charges the file with what it will hold, before it holds it.
     fn reserve(&self, bytes: u64) -> Result<()> {
-        let bytes =
-            usize::try_from(self.sizing.memory_bytes(bytes)).unwrap_or(usize::MAX).saturating_add(2 * CHUNK_BYTES);
+        let indexed = self.index.as_ref().map_or(0, |index| index.memory_bytes());
+        let bytes = self.sizing.memory_bytes(bytes).saturating_add(indexed);
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(2 * CHUNK_BYTES);
         self.memory.try_resize(bytes).map_err(|error| {
             Error::resource_limit("the memory pool has no room for writing a file; nothing was changed")
                 .code("out-of-memory")

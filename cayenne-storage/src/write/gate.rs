@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cayenne_format::{Environment, Error, Result, Step};
 use parking_lot::{Mutex, RwLock};
 
+use crate::beside;
 use crate::fs::{Fs, WriteFile};
 
 #[derive(Debug)]
@@ -61,6 +62,19 @@ impl Gate {
             };
             made.with("file", path.display())
         })
+    }
+
+    /// Writes a small file at once, making the folder of the table that it lies in, and flushes it to the disk.
+    pub(crate) fn write_whole(&self, table: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+        let failed = |error| Error::io("could not write a file of the table", error).with("file", path.display());
+        self.before(Step::CreateDataFile)?;
+        self.created.lock().push(path.to_owned());
+        let mut file =
+            beside::create(self.fs.as_ref(), table, path).map_err(|error| error.with("file", path.display()))?;
+        self.before(Step::WriteDataFile)?;
+        file.write_all(bytes).map_err(failed)?;
+        self.before(Step::SyncDataFile)?;
+        file.sync().map_err(failed)
     }
 
     /// Lets nobody take another step.

@@ -7,6 +7,7 @@ mod encode;
 mod file;
 mod gate;
 mod gather;
+mod index;
 mod inline;
 mod sink;
 mod sizing;
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use cayenne_format::{Error, NewDataFile, Result, Step, TableOptions};
+use cayenne_format::{Error, NewDataFile, Result, Step, TableOptions, path};
 use datafusion_execution::memory_pool::MemoryPool;
 use futures::StreamExt as _;
 use futures::stream::{BoxStream, FuturesUnordered};
@@ -29,6 +30,7 @@ use vortex::session::VortexSession;
 
 pub use encode::file_schema;
 pub(crate) use encode::file_type;
+pub use index::{IndexRows, RowIndex};
 pub(crate) use sizing::BLOCK_BYTES;
 pub(crate) use weight::batch_bytes;
 pub(crate) use wide::{retype, wide_type};
@@ -56,6 +58,8 @@ pub struct WriteRequest {
     /// The rows. Each stream has files of its own, in its order; at most
     /// [`write_concurrency`](crate::StorageSettings::write_concurrency) are read at once.
     pub rows: Vec<RowStream>,
+    /// Makes an index of the rows of each data file, if the table has one.
+    pub index: Option<Arc<dyn IndexRows>>,
 }
 
 /// What the streams of one write share.
@@ -69,6 +73,7 @@ struct Write {
     always_wide: Vec<bool>,
     options: TableOptions,
     ratio: LastRatio,
+    index: Option<Arc<dyn IndexRows>>,
 }
 
 impl Storage {
@@ -117,7 +122,8 @@ impl Storage {
     }
 
     async fn write_streams(&self, gate: Arc<Gate>, request: WriteRequest) -> Result<Vec<NewDataFile>> {
-        let WriteRequest { location, schema, options, rows } = request;
+        let WriteRequest { location, schema, options, rows, index } = request;
+        let has_index = index.is_some();
         let folder = self.folder(&location)?;
         let write = Arc::new(Write {
             session: self.session().clone(),
@@ -129,13 +135,22 @@ impl Storage {
             schema,
             options,
             ratio: LastRatio::default(),
+            index,
         });
         let files = write_each(&write, rows, self.settings().write_concurrency).await?;
         if files.is_empty() {
             return Ok(files);
         }
         let fs = Arc::clone(self.fs());
-        task::blocking(move || gate.pass(|| sync_folder(fs.as_ref(), &gate, &folder))).await??;
+        task::blocking(move || {
+            gate.pass(|| {
+                if has_index {
+                    sync_folder(fs.as_ref(), &gate, &folder.join(path::KEY_FOLDER))?;
+                }
+                sync_folder(fs.as_ref(), &gate, &folder)
+            })
+        })
+        .await??;
         Ok(files)
     }
 }

@@ -126,7 +126,7 @@ pub(crate) fn rows(batches: Vec<RecordBatch>) -> RowStream {
 }
 
 pub(crate) fn request(schema: SchemaRef, rows: Vec<RowStream>) -> WriteRequest {
-    WriteRequest { location: LOCATION.into(), schema, options: files_only(), rows }
+    WriteRequest { location: LOCATION.into(), schema, options: files_only(), rows, index: None }
 }
 
 pub(crate) fn options(target_file_size_mb: u64) -> TableOptions {

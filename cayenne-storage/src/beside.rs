@@ -1,0 +1,139 @@
+//! Files beside the data files of a table: each is written whole, named by the id of something, and removed whole.
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cayenne_format::{Environment, Error, Result, Step};
+
+use crate::fs::{Fs, ReadFile};
+use crate::storage::{Storage, inside};
+use crate::task;
+
+impl Storage {
+    /// Writes a file beside the data files, in a folder that is made if it is missing. It is on the disk, under its name,
+    /// when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::AlreadyExists`](cayenne_format::ErrorKind::AlreadyExists) if there is a file of this name; or what the
+    /// disk said. After an error nothing is left that somebody names.
+    pub async fn write_beside(&self, location: &str, name: &str, bytes: Bytes) -> Result<()> {
+        let table = self.folder(location)?;
+        let path = table.join(inside(name)?);
+        let (fs, environment) = (Arc::clone(self.fs()), self.environment().clone());
+        task::blocking(move || {
+            let written = write(fs.as_ref(), &environment, &table, &path, &bytes);
+            if written.as_ref().is_err_and(|error| error.kind() != cayenne_format::ErrorKind::AlreadyExists) {
+                fs.remove_file(&path).ok();
+            }
+            written.map_err(|error| error.with("file", path.display()))
+        })
+        .await?
+    }
+
+    /// Opens a file beside the data files.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](cayenne_format::ErrorKind::NotFound) if it is missing;
+    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) if something else is in its place; or what the disk said.
+    pub async fn open_beside(&self, location: &str, name: &str) -> Result<BesideFile> {
+        let path = self.folder(location)?.join(inside(name)?);
+        let fs = Arc::clone(self.fs());
+        task::blocking(move || open(fs.as_ref(), path)).await?
+    }
+}
+
+/// A file beside the data files, open for reading.
+#[derive(Clone)]
+pub struct BesideFile {
+    file: Arc<dyn ReadFile>,
+    path: PathBuf,
+    bytes: u64,
+}
+
+impl BesideFile {
+    /// Returns its length in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Reads a piece, which may wait for the disk. What lies beyond the end is not there.
+    ///
+    /// # Errors
+    ///
+    /// What the disk said; [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) if the file ends before the piece.
+    pub fn read(&self, range: Range<u64>) -> Result<Bytes> {
+        let mut bytes = self.room(&range)?;
+        self.file
+            .read_at(range.start, &mut bytes)
+            .map_err(|error| self.facts(Error::io("could not read a file", error)))?;
+        Ok(bytes.into())
+    }
+
+    /// Reads a piece if that does not wait for the disk.
+    #[must_use]
+    pub fn read_cached(&self, range: Range<u64>) -> Option<Bytes> {
+        let mut bytes = self.room(&range).ok()?;
+        self.file.read_cached_at(range.start, &mut bytes).then(|| bytes.into())
+    }
+
+    fn room(&self, range: &Range<u64>) -> Result<Vec<u8>> {
+        let is_there = range.start <= range.end && range.end <= self.bytes;
+        let length = usize::try_from(range.end.saturating_sub(range.start)).ok().filter(|_| is_there);
+        let length = length.ok_or_else(|| self.facts(Error::corrupt("a file is shorter than it says")))?;
+        Ok(vec![0; length])
+    }
+
+    fn facts(&self, error: Error) -> Error {
+        error.with("file", self.path.display())
+    }
+}
+
+fn open(fs: &dyn Fs, path: PathBuf) -> Result<BesideFile> {
+    let facts = |error: Error| error.with("file", path.display());
+    let file = fs.open_file(&path).map_err(|error| {
+        facts(match error.kind() {
+            io::ErrorKind::NotFound => Error::not_found("a file of the table is missing").because(error),
+            io::ErrorKind::InvalidInput => {
+                Error::corrupt("something else is where a file of the table should be").because(error)
+            }
+            _ => Error::io("could not open a file of the table", error),
+        })
+    })?;
+    let bytes = file.len().map_err(|error| facts(Error::io("could not read the length of a file", error)))?;
+    Ok(BesideFile { file, path, bytes })
+}
+
+fn write(fs: &dyn Fs, environment: &Environment, table: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |error| Error::io("could not write a file of the table", error);
+    environment.steps.before(Step::CreateDataFile)?;
+    let mut file = create(fs, table, path)?;
+    environment.steps.before(Step::WriteDataFile)?;
+    file.write_all(bytes).map_err(failed)?;
+    environment.steps.before(Step::SyncDataFile)?;
+    file.sync().map_err(failed)?;
+    environment.steps.before(Step::SyncFolder)?;
+    path.parent().map_or(Ok(()), |folder| fs.sync_dir(folder)).map_err(failed)
+}
+
+/// Creates a file, and the folders of the table that it lies in.
+pub(crate) fn create(fs: &dyn Fs, table: &Path, path: &Path) -> Result<Box<dyn crate::fs::WriteFile>> {
+    let failed = |error: io::Error| match error.kind() {
+        // Ids are never used twice, so it is not one of ours.
+        io::ErrorKind::AlreadyExists => Error::already_exists("a file is where a new one should be").because(error),
+        _ => Error::io("could not create a file of the table", error),
+    };
+    match (fs.create_file(path), path.parent()) {
+        (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
+            fs.create_dir_all(folder).map_err(failed)?;
+            fs.sync_dir(table).map_err(failed)?;
+            fs.create_file(path).map_err(failed)
+        }
+        (created, _) => created.map_err(failed),
+    }
+}
