@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use cayenne_format::{Change, DataFile, DeletionFile, Error, ErrorKind, FileId, Location, Result, Sequence, TableName};
+use cayenne_deletes::DeletionVector;
+use cayenne_format::{Change, DataFile, DeletionFile, Error, ErrorKind, FileId, Result, Sequence, TableName};
 use cayenne_metastore::TableRecord;
 use cayenne_storage::StoredManifest;
 
@@ -169,7 +170,7 @@ impl Table {
                 report.note(self.name(), Subject::DataFile(file.id), error);
             }
         }
-        self.check_deletions(&view, report);
+        self.check_deletions(&view, report).await;
         // Each of these reads rows of the metastore and verifies them.
         self.log().await?;
         self.shared.metastore.load_sources(self.id()).await?;
@@ -202,30 +203,39 @@ impl Table {
         }
     }
 
-    /// A deletion file hides rows of a live data file, no more of them than that has, and is where it should be.
-    fn check_deletions(&self, view: &PinnedView, report: &mut CheckReport) {
+    /// A deletion file hides rows of a live data file that no other hides, and its bytes say so.
+    async fn check_deletions(&self, view: &PinnedView, report: &mut CheckReport) {
+        for file in view.snapshot().files_with_deletions() {
+            self.check_that_none_is_twice(view, file, report).await;
+        }
         for deletion in view.snapshot().deletions() {
-            if let Err(error) = self.check_deletion(view, deletion) {
+            if let Err(error) = self.check_deletion(view, deletion).await {
                 report.note(self.name(), Subject::DeletionFile(deletion.id), error.with("file", deletion.id));
             }
         }
     }
 
-    fn check_deletion(&self, view: &PinnedView, deletion: &DeletionFile) -> Result<()> {
+    async fn check_deletion(&self, view: &PinnedView, deletion: &DeletionFile) -> Result<()> {
         let damaged = |message: &'static str| Error::corrupt(message).code("damaged-deletion");
         let Some(file) = view.snapshot().file(deletion.data_file) else {
             return Err(damaged("a deletion file hides rows of a data file that is not there"));
         };
-        if deletion.rows > file.rows {
-            return Err(damaged("a deletion file hides more rows than its data file has"));
-        }
-        match &deletion.location {
-            Location::Inline(_) => Ok(()),
-            Location::Path(name) => {
-                let path = self.shared.storage.path_of(&self.record.location, name);
-                let opened = self.shared.fs.open_file(&path);
-                opened.map(drop).map_err(|error| damaged("a deletion file cannot be opened").because(error))
+        self.read_deletion(file, deletion).await.map(drop)
+    }
+
+    /// Rows that two deletion files hide would count twice.
+    async fn check_that_none_is_twice(&self, view: &PinnedView, file: FileId, report: &mut CheckReport) {
+        let Some(file) = view.snapshot().file(file) else { return };
+        let mut together = DeletionVector::default();
+        for deletion in view.snapshot().deletions_of(file.id) {
+            // What cannot be read is told of by itself.
+            let Ok(rows) = self.read_deletion(file, deletion).await else { continue };
+            if together.intersects(&rows) {
+                let error =
+                    Error::corrupt("a deletion file hides rows that another one hides").code("damaged-deletion");
+                report.note(self.name(), Subject::DeletionFile(deletion.id), error.with("file", deletion.id));
             }
+            together.add(&rows);
         }
     }
 

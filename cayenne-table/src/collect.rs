@@ -162,7 +162,11 @@ impl Table {
 
     /// Says whether an earlier snapshot names this file.
     async fn is_kept(&self, name: &str) -> Result<bool> {
-        let Some(id) = path::data_file_id(name) else {
+        let (_, last) = name.rsplit_once('/').unwrap_or(("", name));
+        if let Some(id) = path::parse_deletion_file(last) {
+            return self.shared.metastore.knows_deletion(self.id(), id).await;
+        }
+        let Some(id) = path::data_file_id(name).or_else(|| path::parse_key_index(last)) else {
             return Ok(true);
         };
         match self.shared.metastore.load_blocks(self.id(), id).await {

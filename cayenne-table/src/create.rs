@@ -3,18 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arrow_schema::Schema;
+use arrow_schema::{Schema, SchemaRef};
 use cayenne_format::{
-    Change, CommitId, Error, ErrorKind, NewDataFile, Operation, Result, Step, TableCommit, TableId, TableName,
-    TableOptions, WriterEpoch, path, stored_schema,
+    Change, CommitId, Error, ErrorKind, NewDataFile, Operation, Result, Sequence, Snapshot, Step, TableCommit, TableId,
+    TableName, TableOptions, WriterEpoch, path, stored_schema,
 };
-use cayenne_metastore::{Beginning, NewTable, TableRecord};
+use cayenne_metastore::{Beginning, History, NewTable, TableRecord};
 use cayenne_storage::{FileLock, RowStream, WriteRequest};
 use parking_lot::Mutex;
 
 use crate::database::Handles;
+use crate::keys::{KeyRule, codec_of, index_rows};
+use crate::rows::HiddenRows;
 use crate::shared::Shared;
-use crate::{Database, Table, task};
+use crate::{Database, Table, View, task};
 
 impl Database {
     /// Makes an empty table.
@@ -44,8 +46,10 @@ impl Database {
         if self.find_record(name).await?.is_some() {
             return Err(name_taken(name));
         }
-        let schema = stored_schema(schema, options.unsupported_type_action)?;
         let id = TableId::draw(self.shared.environment.ids.as_ref());
+        let schema = stored_schema(schema, options.unsupported_type_action)?;
+        codec_of(&schema, &options, id).map_err(|error| error.with("table", name))?;
+        let schema = without_null_keys(&schema, &options);
         let made_at = self.shared.environment.clock.now();
         let location = path::table_folder(name, id);
         let (begins, replaces) = (Beginning::Empty, None);
@@ -88,15 +92,19 @@ impl Database {
         lock: Option<FileLock>,
     ) -> Result<TableRecord> {
         self.shared.storage.create_table_folder(&new.location, new.id).await?;
+        let codec = codec_of(&new.schema, &new.options, new.id)?.map(Arc::new);
+        let rule = KeyRule::of(&new.options, Operation::Append);
         let request = WriteRequest {
             location: new.location.clone(),
             schema: Arc::clone(&new.schema),
             options: new.options.clone(),
             rows,
+            index: index_rows(codec.as_ref(), &new.options, rule),
         };
         let files = self.shared.storage.write(request).await?;
         if !files.is_empty() {
-            new.begins = Beginning::FirstRows(Box::new(self.first_commit(new.id, files)));
+            let hidden = self.hidden_from_the_beginning(&new, &files, rule).await?;
+            new.begins = Beginning::FirstRows(Box::new(self.first_commit(new.id, files, hidden)));
         }
         self.shared.environment.steps.before(Step::HandCommit)?;
         let shared = Arc::clone(&self.shared);
@@ -109,7 +117,33 @@ impl Database {
         task::to_the_end(commit).await
     }
 
-    fn first_commit(&self, table: TableId, files: Vec<NewDataFile>) -> TableCommit {
+    /// Returns what hides the rows of a new table that others of it have the keys of.
+    async fn hidden_from_the_beginning(
+        &self,
+        new: &NewTable,
+        files: &[NewDataFile],
+        rule: KeyRule,
+    ) -> Result<Vec<Change>> {
+        let record = TableRecord {
+            id: new.id,
+            name: new.name.clone(),
+            location: new.location.clone(),
+            schema: Arc::clone(&new.schema),
+            options: new.options.clone(),
+            made_at: new.made_at,
+            sequence: Sequence::ZERO,
+            epoch: WriterEpoch::NONE,
+            writer: None,
+            history: History::default(),
+        };
+        let nothing = View::new(Snapshot::empty(new.id), Arc::clone(&new.schema));
+        let table = Table::new(record, Arc::clone(&self.shared), nothing.clone())?;
+        let mut hidden = HiddenRows::default();
+        table.meet(&nothing, files, rule, &mut hidden).await?;
+        table.hide(&hidden.of_new).await
+    }
+
+    fn first_commit(&self, table: TableId, files: Vec<NewDataFile>, hidden: Vec<Change>) -> TableCommit {
         TableCommit {
             id: CommitId::draw(self.shared.environment.ids.as_ref()),
             table,
@@ -117,7 +151,7 @@ impl Database {
             operation: Operation::Append,
             made_at: self.shared.environment.clock.now(),
             requires: Vec::new(),
-            changes: files.into_iter().map(|file| Change::AddFile(Box::new(file))).collect(),
+            changes: files.into_iter().map(|file| Change::AddFile(Box::new(file))).chain(hidden).collect(),
             source: None,
             expiry: None,
         }
@@ -154,6 +188,15 @@ impl Database {
         })
         .await
     }
+}
+
+/// Says that columns of the primary key are never null, whatever rows declare.
+fn without_null_keys(schema: &SchemaRef, options: &TableOptions) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| match options.primary_key.contains(field.name()) {
+        true => Arc::new(field.as_ref().clone().with_nullable(false)),
+        false => Arc::clone(field),
+    });
+    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
 }
 
 /// Lets go of a table that the metastore has forgotten, and removes its folder; if somebody reads it, collecting does so

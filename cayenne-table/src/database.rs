@@ -14,6 +14,8 @@ use datafusion_execution::memory_pool::{MemoryPool, UnboundedMemoryPool};
 use parking_lot::Mutex;
 
 use crate::backend::{self, Backend};
+use crate::deletions::VectorCache;
+use crate::keys::KeyIndexCache;
 use crate::readers::ReaderRegistry;
 use crate::shared::Shared;
 use crate::{Table, View};
@@ -51,6 +53,11 @@ pub struct DatabaseSettings {
     /// After how many commits a manifest is written beside the data of a table, besides the one that closing writes. What
     /// was committed since is lost with the metastore. Default 1,000.
     pub manifest_interval: NonZeroU64,
+    /// The bytes that pieces of key indexes may take in memory, of all tables together; what does not fit is read again.
+    /// Default 128 MiB.
+    pub key_index_cache_bytes: u64,
+    /// The bytes that deletion vectors may take in memory, of all tables together. Default 64 MiB.
+    pub deletion_cache_bytes: u64,
     /// The options of a table that is made without any. Default [`TableOptions::default`].
     pub table_options: TableOptions,
 }
@@ -63,6 +70,8 @@ impl Default for DatabaseSettings {
             storage: StorageSettings::default(),
             poll_interval: Duration::from_secs(1),
             manifest_interval: MANIFEST_INTERVAL,
+            key_index_cache_bytes: 128 * 1024 * 1024,
+            deletion_cache_bytes: 64 * 1024 * 1024,
             table_options: TableOptions::default(),
         }
     }
@@ -149,6 +158,8 @@ impl DatabaseBuilder {
             storage,
             fs: self.fs,
             environment: self.environment,
+            vectors: VectorCache::new(self.settings.deletion_cache_bytes),
+            key_indexes: KeyIndexCache::new(self.settings.key_index_cache_bytes),
             settings: self.settings,
         };
         Ok(Arc::new(Database { shared: Arc::new(shared), tables: Arc::default() }))
@@ -304,6 +315,12 @@ impl Database {
         &self.shared.settings
     }
 
+    /// Returns how many bytes the pieces of key indexes in memory take, and how many the deletion vectors.
+    #[must_use]
+    pub fn row_cache_bytes(&self) -> (u64, u64) {
+        (self.shared.key_indexes.bytes(), self.shared.vectors.bytes())
+    }
+
     /// Returns the records of all tables, ordered by name.
     ///
     /// # Errors
@@ -345,7 +362,7 @@ impl Database {
         self.refuse_foreign_folder(&record).await?;
         let snapshot = self.shared.metastore.load_snapshot(record.id, None).await?;
         let view = View::new(snapshot, Arc::clone(&record.schema));
-        let table = Arc::new(Table::new(record, Arc::clone(&self.shared), view));
+        let table = Arc::new(Table::new(record, Arc::clone(&self.shared), view)?);
         // Two callers may have got here; the first handle is the one that all share.
         Ok(Arc::clone(self.tables.lock().open.entry(table.id()).or_insert(table)))
     }

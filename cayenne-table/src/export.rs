@@ -4,13 +4,13 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use cayenne_format::{CommitId, Error, NewDataFile, Result, Sequence, TableState, path};
+use cayenne_format::{CommitId, Error, Location, NewDataFile, Result, Sequence, TableState, path};
 use cayenne_metastore::{Beginning, Metastore, NewTable, Restored, SqliteMetastore, SqliteSettings};
 
 use cayenne_storage::Fs;
 
 use crate::view::object_name;
-use crate::{Table, task};
+use crate::{Table, View, task};
 
 /// The metastore of a slice while it is made. A slice is one once it has the name that slices have.
 const BEING_MADE: &str = "metadata.partial";
@@ -55,7 +55,8 @@ impl Table {
         let folder = std::path::absolute(folder)
             .map_err(|error| Error::invalid("the folder of the slice cannot be used").because(error))?;
         let (view, sources) = self.current().await?;
-        let state = self.manifest(&view, None, sources).await?.state;
+        let mut state = self.manifest(&view, None, sources).await?.state;
+        self.inline_deletions(&view, &mut state).await?;
         let contents = SliceContents::of(&state);
         self.claim(&folder).map_err(|error| error.with("folder", folder.display()))?;
         let table = Arc::clone(self);
@@ -70,6 +71,17 @@ impl Table {
         })
         .await?;
         Ok(contents)
+    }
+
+    /// Takes deletion files into the metastore of the slice: its files are data files.
+    async fn inline_deletions(&self, view: &View, state: &mut TableState) -> Result<()> {
+        for deletion in &mut state.deletions {
+            let Some(file) = view.snapshot().file(deletion.data_file) else { continue };
+            // Bytes that are not whole must not go out as if they were.
+            self.read_deletion(file, deletion).await?;
+            deletion.location = Location::Inline(self.deletion_bytes(deletion).await?);
+        }
+        Ok(())
     }
 
     /// Makes an empty folder this export's: of two at a time, one comes first.

@@ -3,17 +3,25 @@
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use cayenne_format::{DataFile, ErrorKind, InlineOptions, Operation, Result, Sequence, TableOptions};
+use cayenne_format::{DataFile, ErrorKind, InlineOptions, Operation, Result, Sequence, Snapshot, TableOptions};
 use cayenne_storage::{RowStream, WriteRequest};
 use futures::{StreamExt as _, stream};
 
 use crate::Table;
+use crate::keys::KeyRule;
 use crate::publish::Replaced;
+use crate::rewrite::Rewrite;
 use crate::together::{Unnamed, publish_files};
 
 /// With this many inline bytes, which every reader holds in memory, a write becomes files however small it is: so a table
 /// stays bounded even if it cannot be flushed as fast as it is written.
 const INLINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// With this many deletion files, and so many for each data file that has any, a flush takes those of each data file
+/// together, whether or not there are inline rows: so opening a table costs no more however long its rows change. Folding
+/// leaves no more than 33 for a data file of 2^32 rows.
+const DELETIONS_MAX: usize = 512;
+const DELETIONS_EACH_MAX: usize = 40;
 
 /// How often a flush is tried again after another commit has taken its inline rows away.
 const TRIES: usize = 3;
@@ -54,29 +62,41 @@ impl Table {
         let no_commit_yet = Arc::clone(&self.unnamed_files).read_owned().await;
         let view = self.view().await?;
         let inline: Vec<Arc<DataFile>> = view.files().filter(|file| file.is_inline()).cloned().collect();
-        if inline.is_empty() {
+        if inline.is_empty() && !has_many_deletions(view.snapshot()) {
             return Ok(Flushed { rows: 0, inline_files: 0, files: 0, sequence: view.sequence() });
         }
-        let replaced = Replaced::Rewritten(inline.iter().map(|file| file.id).collect());
-        let (inline_files, rows) = (inline.len(), self.rows_of(inline));
+        let inline_files = inline.len();
+        let rewrite = self.rewrite(&view, inline).await?;
         let request = WriteRequest {
             location: self.record.location.clone(),
             schema: Arc::clone(self.schema()),
             options: TableOptions { inline: InlineOptions::OFF, ..self.options().clone() },
-            rows: vec![rows],
+            rows: vec![self.rows_of(&rewrite)],
+            index: self.index_rows(KeyRule::Unchecked),
         };
         let files = self.shared.storage.write(request).await?;
-        let unnamed =
-            Unnamed { place: 0, table: Arc::clone(self), operation: Operation::Flush, replaced, files, source: None };
+        let rows = files.iter().map(|new| new.file.rows).sum();
+        let unnamed = Unnamed {
+            place: 0,
+            table: Arc::clone(self),
+            operation: Operation::Flush,
+            replaced: Replaced::Rewritten(rewrite),
+            found: None,
+            rule: KeyRule::Unchecked,
+            deleted: None,
+            files,
+            source: None,
+        };
         let written = publish_files(&self.shared, vec![unnamed], vec![no_commit_yet]).await?;
-        let (rows, files) = written.iter().fold((0, 0), |(rows, files), one| (rows + one.rows, files + one.files));
+        let files = written.iter().map(|one| one.files).sum();
         Ok(Flushed { rows, inline_files, files, sequence: self.view.load().sequence() })
     }
 
-    /// Returns the rows of inline files, in the order in which the files were written.
-    fn rows_of(self: &Arc<Self>, files: Vec<Arc<DataFile>>) -> RowStream {
+    /// Returns the visible rows of inline files, in the order in which the files were written.
+    fn rows_of(self: &Arc<Self>, rewrite: &Rewrite) -> RowStream {
+        let inputs: Vec<_> = rewrite.inputs().map(|(file, hidden)| (Arc::clone(file), hidden.cloned())).collect();
         let table = Arc::clone(self);
-        stream::iter(files).map(move |file| table.inline_rows(&file)).boxed()
+        stream::iter(inputs).map(move |(file, hidden)| table.visible_inline_rows(&file, hidden.as_ref())).boxed()
     }
 
     /// Returns the rows of an inline data file.
@@ -99,7 +119,8 @@ impl Table {
     }
 
     fn is_full(&self) -> bool {
-        self.options().inline.is_full(self.view.load().snapshot().inline())
+        let view = self.view.load();
+        self.options().inline.is_full(view.snapshot().inline()) || has_many_deletions(view.snapshot())
     }
 
     async fn flush_while_full(self: Arc<Self>) {
@@ -120,6 +141,11 @@ impl Table {
         }
         TableOptions { inline: InlineOptions::OFF, ..options }
     }
+}
+
+fn has_many_deletions(snapshot: &Snapshot) -> bool {
+    let each = snapshot.files_with_deletions().len().saturating_mul(DELETIONS_EACH_MAX);
+    snapshot.deletions().len() >= DELETIONS_MAX.max(each)
 }
 
 fn is_race(error: &cayenne_format::Error) -> bool {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use cayenne_deletes::DeletionVector;
 use cayenne_format::{
     BlockChecksums, CommitId, Error, ErrorKind, FileId, Ids, Location, NewDataFile, Result, Step, TableId, TableName,
     TableState, WriterEpoch, path, stored_schema,
@@ -16,6 +17,7 @@ use cayenne_storage::{FileLock, LoadBlocks, ReadRequest};
 
 use crate::create::{name_taken, retire};
 use crate::export::SliceContents;
+use crate::keys::codec_of;
 use crate::{Database, Table, state, task};
 
 /// How a slice becomes a table.
@@ -145,6 +147,7 @@ impl Database {
         metastore.close().await?;
         let (record, state) = read?;
         record.options.validate()?;
+        codec_of(&record.schema, &record.options, record.id)?;
         let schema = stored_schema(&record.schema, record.options.unsupported_type_action)?;
         if schema != record.schema {
             return Err(damaged("the schema of the slice is not one that a table is stored with"));
@@ -266,7 +269,19 @@ fn with_new_ids(mut state: TableState, ids: &dyn Ids) -> Result<(Vec<String>, Ta
     }
     for deletion in &mut state.deletions {
         let of = known.get(&deletion.data_file);
-        deletion.data_file = *of.ok_or_else(|| damaged("a deletion file of the slice hides rows of no file"))?;
+        let of = *of.ok_or_else(|| damaged("a deletion file of the slice hides rows of no file"))?;
+        let Location::Inline(bytes) = &deletion.location else {
+            return Err(Error::unsupported("the slice has deletion files outside its metastore"));
+        };
+        // A vector names its data file.
+        let rows = state.files.iter().find(|new| new.file.id == of).map_or(0, |new| new.file.rows);
+        let vector = DeletionVector::decode(bytes, deletion.data_file, rows)
+            .map_err(|error| damaged("a deletion file of the slice cannot be read").because(error))?;
+        if vector.len() != deletion.rows {
+            return Err(damaged("a deletion file of the slice hides another number of rows than it says"));
+        }
+        deletion.location = Location::Inline(vector.encode(of));
+        deletion.data_file = of;
         deletion.id = FileId::draw(ids);
     }
     state.tombstones.iter_mut().for_each(|file| file.id = FileId::draw(ids));

@@ -1,15 +1,19 @@
 #![doc = include_str!("../README.md")]
 
+mod apply;
 mod aside;
 mod backend;
+mod change;
 mod check;
 mod collect;
 mod create;
 mod database;
+mod deletions;
 mod expire;
 mod export;
 mod flush;
 mod import;
+mod keys;
 mod manifest;
 mod pin;
 mod publish;
@@ -17,6 +21,8 @@ mod readers;
 mod rebuild;
 mod recover;
 mod repair;
+mod rewrite;
+mod rows;
 mod shared;
 mod stage;
 mod state;
@@ -27,6 +33,7 @@ mod view;
 mod write;
 mod writer;
 
+pub use apply::{ChangeKind, RowChanges};
 pub use backend::Backend;
 pub use check::{CheckDepth, CheckReport, Problem, Subject};
 pub use collect::{Collected, Finding};
@@ -39,6 +46,7 @@ pub use pin::Pin;
 pub use rebuild::{RecoveredDatabase, RecoveredFrom, RecoveredTable};
 pub use recover::{Recovery, RejectedCommit};
 pub use repair::{Outcome, Repaired};
+pub use rows::{RowChange, RowPositions, SeenRows};
 pub use stage::StagedWrite;
 pub use table::Table;
 pub use together::TableWrite;

@@ -4,21 +4,32 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use cayenne_deletes::Keys;
 use cayenne_format::{
     Change, CommitId, Error, FileId, NewDataFile, Operation, Requirement, Result, Sequence, Snapshot, SourcePosition,
     Step, TableCommit,
 };
 
+use crate::change::FoundRows;
+use crate::keys::KeyRule;
+use crate::rewrite::Rewrite;
+use crate::rows::HiddenRows;
 use crate::shared::Shared;
 use crate::writer::{WriterGuard, WriterState};
 use crate::{Table, View};
 
-/// Files that become part of a table, in place of others.
+/// Files that become part of a table, in place of others or of rows.
 pub(crate) struct Publication<'a> {
     pub(crate) table: &'a Table,
     pub(crate) operation: Operation,
     pub(crate) replaced: Replaced,
     pub(crate) files: Vec<NewDataFile>,
+    /// Rows that go because a statement has found them.
+    pub(crate) found: Option<FoundRows>,
+    /// How the keys of the new rows meet those of others.
+    pub(crate) rule: KeyRule,
+    /// The keys of rows that go.
+    pub(crate) deleted: Option<Keys>,
     /// Where the rows come from; a position that was taken in before changes nothing.
     pub(crate) source: Option<SourcePosition>,
     /// The id of the commit, where it was drawn before.
@@ -33,15 +44,18 @@ pub(crate) enum Replaced {
     /// All there are.
     Everything,
     /// These, whose rows are in the new files.
-    Rewritten(Vec<FileId>),
+    Rewritten(Rewrite),
+    /// These, whose rows are lost.
+    Lost(Vec<FileId>),
 }
 
 impl Replaced {
-    fn of(self, base: &View) -> Vec<FileId> {
+    fn of(&self, base: &View) -> Vec<FileId> {
         match self {
             Self::Nothing => Vec::new(),
             Self::Everything => base.files().map(|file| file.id).collect(),
-            Self::Rewritten(files) => files,
+            Self::Rewritten(rewrite) => rewrite.files(),
+            Self::Lost(files) => files.clone(),
         }
     }
 
@@ -50,7 +64,7 @@ impl Replaced {
         match self {
             Self::Nothing => None,
             Self::Everything => Some(Requirement::SnapshotIs(base.sequence())),
-            Self::Rewritten(files) => Some(Requirement::FilesLive(files.clone())),
+            Self::Rewritten(_) | Self::Lost(_) => Some(Requirement::FilesLive(self.of(base))),
         }
     }
 }
@@ -59,6 +73,8 @@ impl Replaced {
 pub(crate) struct Published {
     pub(crate) sequence: Sequence,
     pub(crate) rows_removed: u64,
+    /// The number of rows in its files that are hidden from the beginning.
+    pub(crate) rows_left_out: u64,
     /// The rows were taken in before, and the files are nobody's.
     pub(crate) is_repeated: bool,
 }
@@ -69,6 +85,7 @@ struct Turn<'a> {
     base: Arc<View>,
     next: Option<(TableCommit, Snapshot)>,
     operation: Operation,
+    hidden: HiddenRows,
     is_repeated: bool,
     writer: WriterGuard<'a>,
 }
@@ -145,46 +162,77 @@ impl<'a> Publication<'a> {
         let writer = table.writer().await?;
         let base = table.view.load_full();
         let is_repeated = self.source.as_ref().is_some_and(|source| writer.has_taken(source));
-        let (commit, next) = if is_repeated { (None, None) } else { self.applied(&writer, &base)? };
-        let next = commit.clone().zip(next);
-        Ok((Turn { table, base, next, operation, is_repeated, writer }, commit))
-    }
-
-    fn applied(self, writer: &WriterState, base: &View) -> Result<(Option<TableCommit>, Option<Snapshot>)> {
-        let table = self.table;
-        let (commit, gives_up) = self.compose(writer, base);
-        let Some(mut commit) = commit else { return Ok((None, None)) };
-        if gives_up {
-            commit.expiry = table.expiry_of_commit(writer, base.sequence());
+        let mut turn = Turn { table, base, next: None, operation, hidden: HiddenRows::default(), is_repeated, writer };
+        if is_repeated {
+            return Ok((turn, None));
         }
-        let next = commit.apply(base.snapshot()).map_err(|error| error.with("table", table.name()))?;
-        Ok((Some(commit), Some(next)))
+        turn.hidden = self.hidden_rows(&turn.writer, &turn.base).await?;
+        let commit = self.compose(&turn.writer, &turn.base, &turn.hidden).await?;
+        if let Some(commit) = &commit {
+            let next = commit.apply(turn.base.snapshot()).map_err(|error| error.with("table", table.name()))?;
+            turn.next = Some((commit.clone(), next));
+        }
+        Ok((turn, commit))
     }
 
-    /// Returns the commit, unless there is nothing to commit, and whether it takes files away.
-    pub(crate) fn compose(self, writer: &WriterState, base: &View) -> (Option<TableCommit>, bool) {
-        let Self { table, operation, replaced, files, source, id } = self;
-        let requires = replaced.requirement(base).into_iter().collect();
-        let mut changes: Vec<_> = replaced.of(base).into_iter().map(Change::RemoveFile).collect();
+    /// Finds the rows that are no longer visible after the commit, besides those of files that go.
+    async fn hidden_rows(&self, writer: &WriterState, base: &View) -> Result<HiddenRows> {
+        let mut hidden = HiddenRows::default();
+        if let Some(found) = &self.found {
+            hidden.of_others = self.table.still_visible(writer, base, found).await?;
+        }
+        if let Some(deleted) = &self.deleted {
+            hidden.of_others = self.table.find_keys(base, deleted.clone()).await?;
+        }
+        match &self.replaced {
+            Replaced::Nothing => self.table.meet(base, &self.files, self.rule, &mut hidden).await?,
+            Replaced::Everything => {
+                let empty = View::new(Snapshot::empty(self.table.id()), Arc::clone(self.table.schema()));
+                self.table.meet(&empty, &self.files, self.rule, &mut hidden).await?;
+            }
+            Replaced::Rewritten(rewrite) => {
+                let map = rewrite.map(&self.files)?;
+                hidden.of_new = self.table.hidden_since(base, rewrite, &map).await?;
+                hidden.moved = Some(Arc::new(map));
+            }
+            Replaced::Lost(_) => {}
+        }
+        Ok(hidden)
+    }
+
+    /// Returns the commit, unless there is nothing to commit.
+    pub(crate) async fn compose(
+        self,
+        writer: &WriterState,
+        base: &View,
+        hidden: &HiddenRows,
+    ) -> Result<Option<TableCommit>> {
+        let table = self.table;
+        let requires = self.replaced.requirement(base).into_iter().collect();
+        let mut changes: Vec<_> = self.replaced.of(base).into_iter().map(Change::RemoveFile).collect();
+        if self.operation == Operation::Flush {
+            changes.extend(table.fold_deletions(base, &self.replaced.of(base)).await?);
+        }
         let takes_away = !changes.is_empty();
-        changes.extend(files.into_iter().map(|file| Change::AddFile(Box::new(file))));
+        changes.extend(self.files.into_iter().map(|file| Change::AddFile(Box::new(file))));
+        changes.extend(table.hide(&hidden.of_others).await?);
+        changes.extend(table.hide(&hidden.of_new).await?);
         // A stream may go on without rows for the table.
-        if changes.is_empty() && source.is_none() {
-            return (None, false);
+        if changes.is_empty() && self.source.is_none() {
+            return Ok(None);
         }
         let environment = &table.shared.environment;
-        let commit = TableCommit {
-            id: id.unwrap_or_else(|| CommitId::draw(environment.ids.as_ref())),
+        Ok(Some(TableCommit {
+            id: self.id.unwrap_or_else(|| CommitId::draw(environment.ids.as_ref())),
             table: table.id(),
             epoch: writer.epoch,
-            operation,
+            operation: self.operation,
             made_at: environment.clock.now(),
             requires,
             changes,
-            source,
-            expiry: None,
-        };
-        (Some(commit), takes_away)
+            source: self.source,
+            expiry: if takes_away { table.expiry_of_commit(writer, base.sequence()) } else { None },
+        }))
     }
 }
 
@@ -192,12 +240,15 @@ impl Turn<'_> {
     /// Shows what was committed.
     async fn finish(mut self, sequences: &mut impl Iterator<Item = Sequence>) -> Result<Published> {
         let Some((commit, next)) = self.next else {
-            let is_repeated = self.is_repeated;
-            return Ok(Published { sequence: self.base.sequence(), rows_removed: 0, is_repeated });
+            let (sequence, is_repeated) = (self.base.sequence(), self.is_repeated);
+            return Ok(Published { sequence, rows_removed: 0, rows_left_out: 0, is_repeated });
         };
         self.writer.note(&commit);
         self.table.has_changed.store(true, Ordering::Release);
         let sequence = sequences.next().ok_or_else(|| Error::internal("a commit has no sequence"))?;
+        if let Some(map) = self.hidden.moved {
+            self.writer.note_moved(sequence, map, self.table.pins.oldest());
+        }
         if sequence == next.sequence() {
             self.table.view.store(Arc::new(View::new(next, Arc::clone(self.table.schema()))));
         } else {
@@ -210,8 +261,9 @@ impl Turn<'_> {
         }
         let rows_removed = match self.operation {
             Operation::Overwrite | Operation::Truncate => self.base.snapshot().visible_rows().unwrap_or_default(),
-            _ => 0,
+            _ => self.hidden.of_others.len(),
         };
-        Ok(Published { sequence, rows_removed, is_repeated: false })
+        let rows_left_out = self.hidden.of_new.len();
+        Ok(Published { sequence, rows_removed, rows_left_out, is_repeated: false })
     }
 }

@@ -1,10 +1,13 @@
 //! Staged commits that an earlier writer has left: whole ones are published, all others refused by name.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use cayenne_format::{Change, CommitId, Error, Location, Result, Step, TableCommit, WriterEpoch};
+use cayenne_format::{Change, CommitId, Error, Location, NewDataFile, Result, Step, TableCommit, WriterEpoch};
 
-use crate::Table;
+use crate::keys::KeyRule;
+use crate::rows::HiddenRows;
+use crate::{Table, View};
 
 /// What became of the staged commits that a new writer has found.
 #[derive(Clone, Debug, Default)]
@@ -57,14 +60,27 @@ impl Table {
         Ok(())
     }
 
-    async fn adopt(&self, commit: TableCommit) -> Result<()> {
+    async fn adopt(&self, mut commit: TableCommit) -> Result<()> {
         for change in &commit.changes {
-            if let Change::AddFile(new) = change {
+            if let Some(new) = added(change) {
                 self.shared.storage.verify(&self.record.location, &new.file).await?;
             }
         }
+        commit.changes.extend(self.hidden_by_staged(&commit).await?);
         self.shared.environment.steps.before(Step::HandCommit)?;
         self.shared.metastore.commit(&[commit]).await.map(|_| ())
+    }
+
+    /// Returns what hides the rows that the rows of a staged commit meet: its writer has left that to whoever publishes it.
+    async fn hidden_by_staged(&self, commit: &TableCommit) -> Result<Vec<Change>> {
+        let files: Vec<NewDataFile> = commit.changes.iter().filter_map(added).cloned().collect();
+        let snapshot = self.shared.metastore.load_snapshot(self.id(), None).await?;
+        let base = View::new(snapshot, Arc::clone(self.schema()));
+        let mut hidden = HiddenRows::default();
+        self.meet(&base, &files, KeyRule::of(self.options(), commit.operation), &mut hidden).await?;
+        let mut changes = self.hide(&hidden.of_others).await?;
+        changes.extend(self.hide(&hidden.of_new).await?);
+        Ok(changes)
     }
 
     /// Returns the names of the objects that staged commits name.
@@ -85,9 +101,16 @@ impl Table {
     }
 }
 
+fn added(change: &Change) -> Option<&NewDataFile> {
+    match change {
+        Change::AddFile(new) => Some(new),
+        _ => None,
+    }
+}
+
 /// Says whether what is wrong with a staged commit stays wrong: it is damaged, incomplete, or contradicts the table.
 fn is_final(error: &Error) -> bool {
-    use cayenne_format::ErrorKind::{Conflict, Corrupt, Invalid, NotFound, Unsupported};
-    matches!(error.kind(), Corrupt | NotFound | Invalid | Unsupported)
+    use cayenne_format::ErrorKind::{AlreadyExists, Conflict, Corrupt, Invalid, NotFound, Unsupported};
+    matches!(error.kind(), AlreadyExists | Corrupt | NotFound | Invalid | Unsupported)
         || (error.kind() == Conflict && error.stable_code() != "fenced")
 }

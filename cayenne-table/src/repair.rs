@@ -10,6 +10,7 @@ use cayenne_metastore::TableRecord;
 use crate::aside::Aside;
 use crate::check::{CheckDepth, CheckReport, Problem, Subject};
 use crate::database::forbids_opening;
+use crate::keys::KeyRule;
 use crate::publish::{Publication, Replaced};
 use crate::{Database, Table, task};
 
@@ -172,8 +173,11 @@ impl Table {
             let publication = Publication {
                 table: &table,
                 operation: Operation::Repair,
-                replaced: Replaced::Rewritten(vec![id]),
+                replaced: Replaced::Lost(vec![id]),
                 files: Vec::new(),
+                found: None,
+                rule: KeyRule::Unchecked,
+                deleted: None,
                 source: None,
                 id: None,
             };

@@ -8,6 +8,8 @@ use cayenne_format::{BlockChecksums, Environment, Error, FileId, Result, TableId
 use cayenne_metastore::Metastore;
 use cayenne_storage::{Fs, LoadBlocks, Storage};
 
+use crate::deletions::VectorCache;
+use crate::keys::KeyIndexCache;
 use crate::readers::ReaderRegistry;
 use crate::{Access, DatabaseSettings};
 
@@ -21,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) readers: Arc<ReaderRegistry>,
     pub(crate) environment: Environment,
     pub(crate) settings: DatabaseSettings,
+    pub(crate) vectors: VectorCache,
+    pub(crate) key_indexes: KeyIndexCache,
 }
 
 impl Shared {

@@ -8,6 +8,7 @@ use cayenne_storage::RowStream;
 
 use crate::create::was_not_applied;
 use crate::publish::{Publication, Replaced};
+use crate::rows::HiddenRows;
 use crate::together::{TableWrite, Unnamed, names_of, remove};
 use crate::{Table, Written, task};
 
@@ -63,18 +64,22 @@ impl StagedWrite {
     async fn note(&self) -> Result<()> {
         let table = &self.unnamed.table;
         let writer = table.writer().await?;
-        let (commit, _) = self.publication().compose(&writer, &table.view.load_full());
+        // Whose keys the rows meet is settled when they are published.
+        let commit = self.publication().compose(&writer, &table.view.load_full(), &HiddenRows::default()).await?;
         let commit = commit.ok_or_else(|| Error::invalid("there are no rows to stage").code("no-rows"))?;
         table.shared.metastore.stage(&commit).await
     }
 
     fn publication(&self) -> Publication<'_> {
-        let Unnamed { table, operation, files, .. } = &self.unnamed;
+        let Unnamed { table, operation, files, rule, .. } = &self.unnamed;
         Publication {
             table,
             operation: *operation,
             replaced: Replaced::Nothing,
             files: files.clone(),
+            found: None,
+            rule: *rule,
+            deleted: None,
             source: self.source.clone(),
             id: Some(self.id),
         }
@@ -84,11 +89,18 @@ impl StagedWrite {
     ///
     /// # Errors
     ///
-    /// As [`Table::append`]. The rows stay staged then, unless they were discarded or taken in before.
+    /// As [`Table::append`]. The rows stay staged then, unless they were discarded or taken in before, or refused because
+    /// of their keys (code `duplicate-key`).
     pub async fn publish(self) -> Result<Written> {
         task::to_the_end(async move {
             let shared = Arc::clone(&self.unnamed.table.shared);
-            let published = shared.publish(vec![self.publication()]).await?;
+            let published = shared.publish(vec![self.publication()]).await;
+            if published.as_ref().is_err_and(|error| error.stable_code() == "duplicate-key") {
+                // It was refused, and must not come to be by the next writer.
+                self.forget().await?;
+                remove(std::iter::once((&self.unnamed.table, names_of(&self.unnamed.files)))).await;
+            }
+            let published = published?;
             let counts = self.unnamed.counts();
             let published = published.first().ok_or_else(|| Error::internal("a commit has no result"))?;
             if published.is_repeated {

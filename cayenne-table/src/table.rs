@@ -8,11 +8,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use arrow_schema::SchemaRef;
-use cayenne_format::{CommitRecord, DataFile, Error, Result, Sequence, TableId, TableName, TableOptions};
+use cayenne_deletes::KeyCodec;
+use cayenne_format::{
+    CommitRecord, DataFile, Error, Location, Result, Sequence, TableId, TableName, TableOptions, path,
+};
 use cayenne_metastore::{TableKey, TableRecord};
 use cayenne_storage::{DataFileReader, LoadBlocks, ReadCounters, ReadRequest, RowStream, Storage};
 use tokio::sync::{Mutex, RwLock};
 
+use crate::keys::codec_of;
 use crate::manifest::Manifested;
 use crate::pin::Pins;
 use crate::shared::{BlocksOf, Shared};
@@ -28,6 +32,8 @@ const VIEW_TRIES: usize = 5;
 /// Handles are shared: a database hands out one per table, and every method takes `&self`.
 pub struct Table {
     pub(crate) record: TableRecord,
+    /// Makes keys of its rows, if it has a primary key.
+    pub(crate) codec: Option<Arc<KeyCodec>>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) view: ArcSwap<View>,
     pub(crate) writer: Mutex<Option<WriterState>>,
@@ -61,12 +67,16 @@ impl fmt::Debug for Table {
 }
 
 impl Table {
-    pub(crate) fn new(record: TableRecord, shared: Arc<Shared>, view: View) -> Self {
+    pub(crate) fn new(record: TableRecord, shared: Arc<Shared>, view: View) -> Result<Self> {
+        let codec = codec_of(&record.schema, &record.options, record.id).map_err(|error| {
+            Error::corrupt("the stored primary key of a table is none of its schema").because(error)
+        })?;
         let blocks = Arc::new(BlocksOf(Arc::clone(&shared)));
         let sequence = view.sequence().number();
         let pins = Pins::new(record.id, Arc::clone(&shared.readers));
         let table = Self {
             record,
+            codec: codec.map(Arc::new),
             shared,
             view: ArcSwap::from_pointee(view),
             writer: Mutex::new(None),
@@ -84,7 +94,7 @@ impl Table {
             blocks,
         };
         table.mark_checked();
-        table
+        Ok(table)
     }
 
     /// Returns the id of the table.
@@ -276,6 +286,18 @@ impl Table {
 
     /// Returns the names of the objects that the current snapshot names.
     pub(crate) fn live_names(&self) -> HashSet<String> {
-        self.view.load().files().filter_map(|file| crate::view::object_name(file)).map(str::to_owned).collect()
+        let view = self.view.load();
+        let mut names = HashSet::new();
+        for file in view.files() {
+            names.extend(crate::view::object_name(file).map(str::to_owned));
+            if self.options().has_key() {
+                names.insert(path::key_index(file.id));
+            }
+        }
+        names.extend(view.snapshot().deletions().filter_map(|deletion| match &deletion.location {
+            Location::Path(name) => Some(name.clone()),
+            Location::Inline(_) => None,
+        }));
+        names
     }
 }

@@ -3,15 +3,19 @@
 use std::fmt;
 use std::sync::Arc;
 
-use cayenne_format::{Error, Location, NewDataFile, Operation, Result, SourcePosition};
+use cayenne_deletes::Keys;
+use cayenne_format::{Error, Location, NewDataFile, Operation, Result, Sequence, SourcePosition};
 use cayenne_storage::{RowStream, WriteRequest};
 use futures::future::{self, BoxFuture};
 use futures::stream::{self, FuturesUnordered};
 use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::{OwnedRwLockReadGuard, oneshot};
 
+use crate::change::FoundRows;
 use crate::create::was_not_applied;
+use crate::keys::KeyRule;
 use crate::publish::{Publication, Published, Replaced};
+use crate::rows::SeenRows;
 use crate::shared::Shared;
 use crate::{Database, Table, Written, task};
 
@@ -21,11 +25,17 @@ pub struct TableWrite {
     operation: Operation,
     rows: Vec<RowStream>,
     source: Option<SourcePosition>,
+    /// Rows that go once the streams have ended, and the sequence of the view they were found in.
+    pub(crate) hidden: Option<(Sequence, SeenRows)>,
+    rule: KeyRule,
+    /// The keys of rows that go.
+    pub(crate) deleted: Option<Keys>,
 }
 
 impl TableWrite {
     pub(crate) fn new(table: &Arc<Table>, operation: Operation, rows: Vec<RowStream>) -> Self {
-        Self { table: Arc::clone(table), operation, rows, source: None }
+        let rule = KeyRule::of(table.options(), operation);
+        Self { table: Arc::clone(table), operation, rows, source: None, hidden: None, rule, deleted: None }
     }
 
     /// Says which position of which stream the rows are. A position that the table has taken in before, or an earlier
@@ -40,6 +50,12 @@ impl TableWrite {
     #[must_use]
     pub fn append(table: &Arc<Table>, rows: Vec<RowStream>) -> Self {
         Self::new(table, Operation::Append, rows)
+    }
+
+    /// Adds rows, in place of those that have their keys, as [`Table::upsert`] does.
+    #[must_use]
+    pub fn upsert(table: &Arc<Table>, rows: Vec<RowStream>) -> Self {
+        Self { rule: KeyRule::Upsert, ..Self::new(table, Operation::Upsert, rows) }
     }
 
     /// Replaces all rows, as [`Table::overwrite`] does.
@@ -57,13 +73,16 @@ impl TableWrite {
 
 impl fmt::Debug for TableWrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { table, operation, rows, source } = self;
+        let Self { table, operation, rows, source, hidden, rule, deleted } = self;
         let streams = rows.len();
         f.debug_struct("TableWrite")
             .field("table", table)
             .field("operation", operation)
             .field("streams", &streams)
             .field("source", source)
+            .field("hidden", hidden)
+            .field("rule", rule)
+            .field("deleted", &deleted.as_ref().map(Keys::len))
             .finish()
     }
 }
@@ -100,6 +119,9 @@ pub(crate) struct Unnamed {
     pub(crate) table: Arc<Table>,
     pub(crate) operation: Operation,
     pub(crate) replaced: Replaced,
+    pub(crate) found: Option<FoundRows>,
+    pub(crate) rule: KeyRule,
+    pub(crate) deleted: Option<Keys>,
     pub(crate) files: Vec<NewDataFile>,
     pub(crate) source: Option<SourcePosition>,
 }
@@ -161,16 +183,24 @@ impl TableWrite {
     }
 
     pub(crate) async fn into_files(self, place: usize) -> Result<Unnamed> {
-        let Self { table, operation, rows, source } = self;
+        let Self { table, operation, rows, source, hidden, rule, deleted } = self;
+        rule.require_key(&table)?;
+        let is_replaced = !rows.is_empty();
         let request = WriteRequest {
             location: table.record.location.clone(),
             schema: Arc::clone(table.schema()),
             options: table.options_of_write(),
             rows,
+            index: table.index_rows(rule),
         };
         let files = table.shared.storage.write(request).await?;
-        let replaced = if operation == Operation::Append { Replaced::Nothing } else { Replaced::Everything };
-        Ok(Unnamed { place, table, operation, replaced, files, source })
+        let replaced = match operation {
+            Operation::Overwrite | Operation::Truncate => Replaced::Everything,
+            _ => Replaced::Nothing,
+        };
+        // The streams have ended, so that all rows are found.
+        let found = hidden.map(|(seen_at, rows)| FoundRows { seen_at, rows: rows.take(), is_replaced });
+        Ok(Unnamed { place, table, operation, replaced, found, rule, deleted, files, source })
     }
 }
 
@@ -202,8 +232,8 @@ impl Unnamed {
 
 impl Counts {
     pub(crate) fn with(self, published: &Published) -> (usize, Written) {
-        let Published { sequence, rows_removed, is_repeated } = *published;
-        let (rows, files) = if is_repeated { (0, 0) } else { (self.rows, self.files) };
+        let Published { sequence, rows_removed, rows_left_out, is_repeated } = *published;
+        let (rows, files) = if is_repeated { (0, 0) } else { (self.rows.saturating_sub(rows_left_out), self.files) };
         (self.place, Written { rows, rows_removed, files, sequence, is_repeated })
     }
 }
@@ -220,8 +250,8 @@ pub(crate) async fn publish_files(
     let (shared, written_to) = (Arc::clone(shared), tables.clone());
     let commit = async move {
         let publications = written_to.iter().zip(unnamed).map(|(table, unnamed)| {
-            let Unnamed { operation, replaced, files, source, .. } = unnamed;
-            Publication { table, operation, replaced, files, source, id: None }
+            let Unnamed { operation, replaced, found, rule, deleted, files, source, .. } = unnamed;
+            Publication { table, operation, replaced, files, found, rule, deleted, source, id: None }
         });
         let published = shared.publish(publications.collect()).await;
         // Held by the task and not by the caller, who may have gone: until here nobody may collect the files.

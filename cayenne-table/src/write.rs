@@ -1,4 +1,4 @@
-//! Append, overwrite, truncate: rows become data files, few of them inline, and one commit makes them part of the table.
+//! Append, upsert, overwrite, truncate: rows become data files, few of them inline, and one commit makes them part of the table.
 
 use std::sync::Arc;
 
@@ -26,6 +26,9 @@ pub struct Written {
 impl Table {
     /// Adds rows. Each stream keeps its order; all become visible together.
     ///
+    /// In a table with a primary key, `on_conflict` says what becomes of a row whose key exists: it takes the place of the
+    /// other (the default), it is left out, or nothing is written at all.
+    ///
     /// # Errors
     ///
     /// What a stream returns; `Invalid` for rows that do not fit the schema; `Unavailable` (code `table-locked`) if
@@ -43,6 +46,16 @@ impl Table {
     /// As [`append`](Self::append).
     pub async fn append_from(self: &Arc<Self>, source: SourcePosition, rows: Vec<RowStream>) -> Result<Written> {
         self.write_one(TableWrite::append(self, rows).from_source(source)).await
+    }
+
+    /// Adds rows, in place of those that have their keys, whatever the options of the table say of key conflicts. Of several
+    /// rows with one key the last counts: streams follow one another in their order.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` (code `no-primary-key`) if the table does not look at keys; else as [`append`](Self::append).
+    pub async fn upsert(self: &Arc<Self>, rows: Vec<RowStream>) -> Result<Written> {
+        self.write_one(TableWrite::upsert(self, rows)).await
     }
 
     /// Replaces all rows. Readers see the old ones or the new ones, never none in between.
@@ -67,7 +80,7 @@ impl Table {
         self.write_one(TableWrite::new(self, operation, rows)).await
     }
 
-    async fn write_one(&self, write: TableWrite) -> Result<Written> {
+    pub(crate) async fn write_one(&self, write: TableWrite) -> Result<Written> {
         let written = write_together(&self.shared, vec![write]).await?;
         written.into_iter().next().ok_or_else(|| Error::internal("a write has no result"))
     }

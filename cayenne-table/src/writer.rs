@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
+use cayenne_deletes::RowMap;
 use cayenne_format::{Environment, Error, Expiry, Result, Sequence, SourcePosition, TableCommit, WriterEpoch};
 use cayenne_metastore::{History, TableKey, Writer};
 use cayenne_storage::{FileLock, Fs};
@@ -20,6 +22,9 @@ pub(crate) struct WriterState {
     pub(crate) history: History,
     /// The last position of each stream that the table has taken in.
     pub(crate) sources: HashMap<String, u64>,
+    /// Where rows went that a rewrite moved, while somebody reads an earlier snapshot: what a statement has found there is
+    /// still found after it.
+    pub(crate) moved: Vec<(Sequence, Arc<RowMap>)>,
     _lock: FileLock,
 }
 
@@ -40,6 +45,12 @@ impl WriterState {
         if let Some(expiry) = &commit.expiry {
             self.note_expiry(expiry);
         }
+    }
+
+    /// Notes that rows moved with the commit at `sequence`, and forgets what nobody needs who reads `oldest` or later.
+    pub(crate) fn note_moved(&mut self, sequence: Sequence, map: Arc<RowMap>, oldest: Option<Sequence>) {
+        self.moved.retain(|(at, _)| oldest.is_some_and(|oldest| *at > oldest));
+        self.moved.push((sequence, map));
     }
 
     pub(crate) fn note_expiry(&mut self, expiry: &Expiry) {
@@ -90,7 +101,7 @@ impl Table {
         self.manifested.lock().get_or_insert_with(found);
         let sources = sources.into_iter().map(|source| (source.stream, source.position)).collect();
         self.pins.set_writer(true);
-        Ok(WriterState { epoch, history: record.history, sources, _lock: lock })
+        Ok(WriterState { epoch, history: record.history, sources, moved: Vec::new(), _lock: lock })
     }
 
     async fn locked_by_another(&self) -> Error {

@@ -23,6 +23,7 @@ mod inline;
 mod life;
 mod manifest;
 mod marker;
+mod model;
 mod processes;
 mod readers;
 mod rebuild;

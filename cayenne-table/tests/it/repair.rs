@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cayenne_deletes::DeletionVector;
 use cayenne_format::{
     Change, CommitId, DeletionFile, FileId, Location, Operation, Sequence, Step, TableCommit, Timestamp, WriterEpoch,
 };
@@ -405,17 +406,27 @@ async fn deletion_files_that_contradict_their_table_are_reported_and_left_alone(
         id
     };
     assert_ne!(metastore.begin_writer(t.id(), &writer).await.unwrap(), WriterEpoch::NONE);
-    let sound = hide(1, 10, Location::Inline(vec![1].into())).await;
+    let vector = |rows: std::ops::Range<u64>| rows.collect::<DeletionVector>().encode(file);
+    let sound = hide(1, 4, Location::Inline(vector(0..4))).await;
     let missing = hide(2, 1, Location::Path("deletion".into())).await;
-    let too_many = hide(3, 11, Location::Inline(vec![1].into())).await;
+    let too_many = hide(3, 3, Location::Inline(vector(8..11))).await;
+    let twice = hide(4, 2, Location::Inline(vector(3..5))).await;
+    let no_vector = hide(5, 1, Location::Inline(vec![1].into())).await;
     drop((t, database));
     let database = Database::builder(folder.path()).metastore(metastore as _).open().await.unwrap();
     let report = database.check(CheckDepth::Quick).await.unwrap();
     let found: Vec<_> = report.problems.iter().map(|problem| problem.subject).collect();
-    assert_eq!(found, [Subject::DeletionFile(missing), Subject::DeletionFile(too_many)]);
+    let expected = [twice, missing, too_many, no_vector].map(Subject::DeletionFile);
+    assert_eq!(found, expected);
     assert!(!found.contains(&Subject::DeletionFile(sound)));
-    assert!(report.problems.iter().all(|problem| problem.error.stable_code() == "damaged-deletion"));
+    let codes = report.problems.iter().map(|problem| problem.error.stable_code());
+    assert_eq!(codes.collect::<Vec<_>>(), ["damaged-deletion", "missing-deletion", "damaged-deletion", "corrupt"]);
+    // Never read as if nothing were hidden.
+    let t = existing(&database, "t").await;
+    let view = t.view().await.unwrap();
+    assert!(t.hidden(&view, view.files().next().unwrap()).await.is_err());
+    drop((t, view));
     let repaired = database.repair(CheckDepth::Quick, true).await.unwrap();
-    assert_eq!(outcomes(&repaired), [Outcome::LeftAlone; 2]);
+    assert_eq!(outcomes(&repaired), [Outcome::LeftAlone; 4]);
     assert!(database.table(&name("t")).await.unwrap().is_some());
 }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cayenne_deletes::DeletionVector;
 use cayenne_format::{
     Change, CommitId, DeletionFile, ErrorKind, FileId, InlineOptions, Location, Operation, Sequence, SourcePosition,
     TableCommit, TableOptions, Timestamp, TombstoneFile,
@@ -145,7 +146,8 @@ async fn deletions_and_tombstones_come_along() {
     t.append(rows(0..10)).await.unwrap();
     let file = t.view().await.unwrap().files().next().unwrap().id;
     let (id, of_keys) = (FileId::from_bytes([1; 16]), FileId::from_bytes([2; 16]));
-    let location = Location::Inline(vec![7].into());
+    let hidden: DeletionVector = [1, 2, 3, 8].into_iter().collect();
+    let location = Location::Inline(hidden.encode(file));
     let deletion = DeletionFile { id, data_file: file, location, rows: 4, sequence: Sequence::ZERO };
     let location = Location::Inline(vec![8].into());
     let tombstones = TombstoneFile { id: of_keys, location, keys: 5, sequence: Sequence::ZERO };
@@ -171,7 +173,9 @@ async fn deletions_and_tombstones_come_along() {
     let view = back.view().await.unwrap();
     let [deletion] = view.snapshot().deletions().collect::<Vec<_>>()[..] else { panic!("no deletion") };
     assert_eq!((deletion.rows, deletion.sequence.number()), (4, 2));
-    assert_eq!(deletion.data_file, view.files().next().unwrap().id);
+    let file = view.files().next().unwrap();
+    assert_eq!(deletion.data_file, file.id);
+    assert_eq!(*back.hidden(&view, file).await.unwrap().unwrap(), hidden);
     let [tombstones] = view.snapshot().tombstones().collect::<Vec<_>>()[..] else { panic!("no tombstones") };
     assert_eq!((tombstones.keys, tombstones.location.clone()), (5, Location::Inline(vec![8].into())));
     assert!(target.check(CheckDepth::Deep).await.unwrap().problems.is_empty());

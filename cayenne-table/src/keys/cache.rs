@@ -1,0 +1,138 @@
+//! Key indexes in memory, within a budget that all tables of a database share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cayenne_deletes::{KeyIndex, KeyPage, SmallIndex};
+use cayenne_format::{Error, FileId, Result};
+use cayenne_storage::BesideFile;
+use moka::sync::Cache;
+
+/// What a cached piece costs besides its bytes.
+const OVERHEAD_BYTES: usize = 192;
+
+/// Pieces of key indexes that were needed lately.
+pub(crate) struct KeyIndexCache(Cache<Piece, Cached>);
+
+/// Which piece of the index of which data file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Piece {
+    /// What is known of all pages, or the whole index of few rows.
+    Head(FileId),
+    Page(FileId, usize),
+}
+
+#[derive(Clone)]
+enum Cached {
+    Head(FileKeys),
+    Page(Arc<KeyPage>),
+}
+
+/// The key index of one data file.
+#[derive(Clone)]
+pub(super) enum FileKeys {
+    /// That of an inline data file, whole.
+    Small(Arc<SmallIndex>),
+    /// One in pages.
+    Paged(Arc<PagedIndex>),
+}
+
+/// A key index in pages.
+pub(super) struct PagedIndex {
+    pub(super) file: FileId,
+    pub(super) index: KeyIndex,
+    pub(super) pages: PageBytes,
+}
+
+/// Where the pages are.
+pub(super) enum PageBytes {
+    /// In the file beside the data file.
+    File(BesideFile),
+    /// In memory: the index was made anew because that file is missing or damaged.
+    Memory(Bytes),
+}
+
+impl FileKeys {
+    /// Says whether it is read from a file.
+    pub(super) fn is_stored(&self) -> bool {
+        matches!(self, Self::Paged(paged) if matches!(paged.pages, PageBytes::File(_)))
+    }
+
+    fn memory_bytes(&self) -> usize {
+        match self {
+            Self::Small(index) => index.memory_bytes(),
+            Self::Paged(paged) => {
+                let pages = match &paged.pages {
+                    PageBytes::File(_) => 0,
+                    PageBytes::Memory(bytes) => bytes.len(),
+                };
+                paged.index.memory_bytes() + pages
+            }
+        }
+    }
+}
+
+impl KeyIndexCache {
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        let weigh = |_: &Piece, cached: &Cached| {
+            let bytes = match cached {
+                Cached::Head(keys) => keys.memory_bytes(),
+                Cached::Page(page) => page.memory_bytes(),
+            };
+            u32::try_from(bytes.saturating_add(OVERHEAD_BYTES)).unwrap_or(u32::MAX)
+        };
+        Self(Cache::builder().name("cayenne.keys").max_capacity(bytes_max).weigher(weigh).build())
+    }
+
+    /// Returns how much memory the pieces take, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.run_pending_tasks();
+        self.0.weighted_size()
+    }
+
+    pub(super) fn head(&self, file: FileId) -> Option<FileKeys> {
+        match self.0.get(&Piece::Head(file))? {
+            Cached::Head(keys) => Some(keys),
+            Cached::Page(_) => None,
+        }
+    }
+
+    pub(super) fn insert_head(&self, file: FileId, keys: FileKeys) {
+        self.0.insert(Piece::Head(file), Cached::Head(keys));
+    }
+
+    /// Returns a page, reading it if need be, which may wait for the disk.
+    pub(super) fn page(&self, paged: &PagedIndex, page: usize) -> Result<Arc<KeyPage>> {
+        let piece = Piece::Page(paged.file, page);
+        if let Some(Cached::Page(page)) = self.0.get(&piece) {
+            return Ok(page);
+        }
+        let range = paged.index.page_range(page).ok_or_else(|| Error::internal("a key index has no such page"))?;
+        let bytes = paged.pages.read(range)?;
+        let decoded = Arc::new(KeyPage::decode(&bytes, &paged.index, page)?);
+        self.0.insert(piece, Cached::Page(Arc::clone(&decoded)));
+        Ok(decoded)
+    }
+}
+
+impl PageBytes {
+    pub(super) fn read(&self, range: std::ops::Range<u64>) -> Result<Bytes> {
+        match self {
+            Self::File(file) => match file.read_cached(range.clone()) {
+                Some(bytes) => Ok(bytes),
+                None => file.read(range),
+            },
+            Self::Memory(bytes) => {
+                let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(bytes.len());
+                Ok(bytes.slice(at(range.start)..at(range.end).max(at(range.start))))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for KeyIndexCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyIndexCache").field("bytes", &self.bytes()).finish()
+    }
+}

@@ -1,0 +1,148 @@
+//! Where rows with given keys are.
+
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef};
+use arrow_select::filter::filter;
+use cayenne_deletes::{Keys, SortedKeys};
+use cayenne_format::{DataFile, Error, Result};
+use cayenne_storage::task;
+
+use super::cache::{FileKeys, KeyIndexCache};
+use super::index::is_damage;
+use crate::rows::RowPositions;
+use crate::{Table, View};
+
+/// A data file with its key index.
+#[derive(Clone)]
+pub(super) struct Indexed {
+    pub(super) file: Arc<DataFile>,
+    pub(super) keys: FileKeys,
+}
+
+/// A key index that turned out to be damaged when a page of it was read.
+pub(super) struct Unusable {
+    file: Arc<DataFile>,
+    error: Error,
+}
+
+impl Indexed {
+    pub(super) fn unusable(&self, error: Error) -> Unusable {
+        Unusable { file: Arc::clone(&self.file), error }
+    }
+}
+
+impl Table {
+    /// Returns where the rows with these keys are in a view: one array for each column of the primary key, in its order.
+    /// Keys with a null are in no row.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` (code `no-primary-key`) for a table whose keys nobody looks at; `Internal` for arrays that are not of the
+    /// types of the key; what reading data files and indexes returns.
+    pub async fn find(&self, view: &View, keys: &[ArrayRef]) -> Result<RowPositions> {
+        self.find_keys(view, self.codec()?.keys_of(&without_nulls(keys)?)?).await
+    }
+
+    /// Returns where the rows with these keys are in a view.
+    pub(crate) async fn find_keys(&self, view: &View, keys: Keys) -> Result<RowPositions> {
+        let probes = SortedKeys::new(keys);
+        if probes.is_empty() {
+            return Ok(RowPositions::default());
+        }
+        let hits = self.with_indexes(view, self.indexed(view).await?, move |cache, indexed| {
+            let mut hits = RowPositions::default();
+            for of in indexed {
+                probe(cache, of, &probes, &mut |_, position| {
+                    hits.insert(of.file.id, position);
+                })?;
+            }
+            Ok(hits)
+        });
+        self.visible_of(view, &hits.await?).await
+    }
+
+    /// Returns those of the rows that a view shows.
+    async fn visible_of(&self, view: &View, rows: &RowPositions) -> Result<RowPositions> {
+        let mut visible = RowPositions::default();
+        for (id, rows) in rows.files() {
+            let Some(file) = view.snapshot().file(id) else { continue };
+            match self.hidden(view, file).await? {
+                None => visible.add(id, rows),
+                Some(hidden) => visible.add(id, &rows.without(&hidden)),
+            }
+        }
+        Ok(visible)
+    }
+
+    /// Opens the key indexes of all data files of a view.
+    pub(super) async fn indexed(&self, view: &View) -> Result<Vec<Indexed>> {
+        let mut indexed = Vec::with_capacity(view.files().len());
+        for file in view.files() {
+            indexed.push(Indexed { keys: self.key_index(view, file).await?, file: Arc::clone(file) });
+        }
+        Ok(indexed)
+    }
+
+    /// Does `work`, which may wait for the disk, with the key indexes of data files. One that turns out to be damaged is
+    /// made anew from its data file.
+    pub(super) async fn with_indexes<T: Send + 'static>(
+        &self,
+        view: &View,
+        mut indexed: Vec<Indexed>,
+        work: impl Fn(&KeyIndexCache, &[Indexed]) -> std::result::Result<T, Unusable> + Send + Sync + 'static,
+    ) -> Result<T> {
+        let work = Arc::new(work);
+        loop {
+            let (shared, work, given) = (Arc::clone(&self.shared), Arc::clone(&work), indexed);
+            let (done, given) = task::blocking(move || (work(&shared.key_indexes, &given), given)).await?;
+            indexed = given;
+            let Unusable { file, error } = match done {
+                Ok(done) => return Ok(done),
+                Err(unusable) => unusable,
+            };
+            let damaged = indexed.iter_mut().find(|of| of.file.id == file.id && of.keys.is_stored());
+            let (Some(damaged), true) = (damaged, is_damage(&error)) else { return Err(error) };
+            tracing::warn!(%error, table = %self.name(), file = %file.id, "a key index is made anew in memory");
+            damaged.keys = FileKeys::Paged(Arc::new(self.rebuilt_index(view, &file).await?));
+            self.shared.key_indexes.insert_head(file.id, damaged.keys.clone());
+        }
+    }
+}
+
+/// Tells `hit` the place of each probe that a data file has a row for, and the position of that row. It may wait for the
+/// disk.
+pub(super) fn probe(
+    cache: &KeyIndexCache,
+    of: &Indexed,
+    probes: &SortedKeys,
+    hit: &mut impl FnMut(usize, u64),
+) -> std::result::Result<(), Unusable> {
+    match &of.keys {
+        FileKeys::Small(index) => index.find(probes, 0..probes.len(), hit),
+        FileKeys::Paged(paged) => {
+            let candidates = paged.index.candidates(probes, 0..probes.len()).map_err(|error| of.unusable(error))?;
+            for candidate in candidates {
+                let page = cache.page(paged, candidate.page).map_err(|error| of.unusable(error))?;
+                page.find(probes, candidate.keys, hit);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Leaves out the rows in which a column is null.
+fn without_nulls(keys: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
+    use arrow_array::BooleanArray;
+    let Some(first) = keys.first().filter(|_| keys.iter().any(|column| column.logical_null_count() > 0)) else {
+        return Ok(keys.to_vec());
+    };
+    let whole: BooleanArray =
+        (0..first.len()).map(|row| Some(keys.iter().all(|column| !is_null(column, row)))).collect();
+    let failed = |error| Error::internal("keys cannot be filtered").because(error);
+    keys.iter().map(|column| filter(column, &whole).map_err(failed)).collect()
+}
+
+fn is_null(column: &ArrayRef, row: usize) -> bool {
+    column.logical_nulls().is_some_and(|nulls| nulls.is_null(row))
+}

@@ -1,0 +1,111 @@
+//! Opening the key index of a data file, and making it anew where it is missing or damaged: it is never the truth.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cayenne_deletes::{DeletionVector, KeepRule, KeyCodec, KeyIndex, KeyIndexBuilder, SmallIndex};
+use cayenne_format::{DataFile, Error, ErrorKind, Result, path};
+use cayenne_storage::task;
+use futures::StreamExt as _;
+
+use super::KeyRule;
+use super::cache::{FileKeys, PageBytes, PagedIndex};
+use crate::{Table, View};
+
+impl Table {
+    /// Returns what makes keys of the rows of this table.
+    pub(crate) fn codec(&self) -> Result<&Arc<KeyCodec>> {
+        self.codec.as_ref().ok_or_else(|| {
+            Error::invalid("the table has no primary key").code("no-primary-key").with("table", self.name())
+        })
+    }
+
+    /// Returns the key index of a data file that a view has.
+    pub(super) async fn key_index(&self, view: &View, file: &Arc<DataFile>) -> Result<FileKeys> {
+        let cache = &self.shared.key_indexes;
+        if let Some(keys) = cache.head(file.id) {
+            return Ok(keys);
+        }
+        let keys = if file.is_inline() {
+            let left_out = self.never_visible(view, file).await?;
+            let keys = self.codec()?.keys(&self.inline_rows(file)?)?;
+            FileKeys::Small(Arc::new(SmallIndex::without(&keys, &left_out, KeepRule::Last).0))
+        } else {
+            FileKeys::Paged(Arc::new(match self.stored_index(file).await {
+                Err(error) if is_damage(&error) => {
+                    tracing::warn!(%error, table = %self.name(), file = %file.id, "a key index is made anew in memory");
+                    self.rebuilt_index(view, file).await?
+                }
+                opened => opened?,
+            }))
+        };
+        cache.insert_head(file.id, keys.clone());
+        Ok(keys)
+    }
+
+    /// Returns the key index of a data file that no snapshot has yet, which was written by `rule`.
+    pub(super) async fn new_key_index(&self, file: &Arc<DataFile>, rule: KeyRule) -> Result<FileKeys> {
+        let keys = if file.is_inline() {
+            let keys = self.codec()?.keys(&self.inline_rows(file)?)?;
+            FileKeys::Small(Arc::new(SmallIndex::new(&keys, rule.keeps()).0))
+        } else {
+            FileKeys::Paged(Arc::new(self.stored_index(file).await?))
+        };
+        self.shared.key_indexes.insert_head(file.id, keys.clone());
+        Ok(keys)
+    }
+
+    /// Returns the rows of a data file that were hidden by the commit that added it, because others have their keys. Their
+    /// deletion file is never folded with others.
+    async fn never_visible(&self, view: &View, file: &DataFile) -> Result<DeletionVector> {
+        let mut rows = DeletionVector::default();
+        for deletion in view.snapshot().deletions_of(file.id).filter(|deletion| deletion.sequence == file.added_at) {
+            rows.add(&self.read_deletion(file, deletion).await?);
+        }
+        Ok(rows)
+    }
+
+    async fn stored_index(&self, file: &Arc<DataFile>) -> Result<PagedIndex> {
+        let beside = self.shared.storage.open_beside(&self.record.location, &path::key_index(file.id)).await?;
+        let opened = beside.clone();
+        let index = task::blocking(move || {
+            let tail = opened.bytes().saturating_sub(KeyIndex::TAIL_BYTES as u64)..opened.bytes();
+            let head = KeyIndex::head_range(opened.bytes(), &opened.read(tail)?)?;
+            KeyIndex::decode(&opened.read(head)?, opened.bytes())
+        });
+        let index = self.verified(index.await??, file)?;
+        Ok(PagedIndex { file: file.id, index, pages: PageBytes::File(beside) })
+    }
+
+    /// Says that an index is of this data file, and of the keys of this table.
+    fn verified(&self, index: KeyIndex, file: &DataFile) -> Result<KeyIndex> {
+        let codec = self.codec()?;
+        if index.data_file() == file.hash && index.rows() == file.rows && index.fits(codec) {
+            return Ok(index);
+        }
+        Err(Error::corrupt("a key index is of another data file").with("file", file.id))
+    }
+
+    /// Makes the index of a data file from its rows.
+    pub(super) async fn rebuilt_index(&self, view: &View, file: &Arc<DataFile>) -> Result<PagedIndex> {
+        let codec = self.codec()?;
+        let mut builder = KeyIndexBuilder::new(codec);
+        builder.leave_out(&self.never_visible(view, file).await?);
+        let mut rows = self.read(file).await?;
+        while let Some(batch) = rows.next().await {
+            builder.push(&codec.keys(&batch?)?)?;
+        }
+        let bytes: Bytes = builder.finish(KeepRule::Last, file.hash)?.bytes;
+        let length = bytes.len() as u64;
+        let pages = PageBytes::Memory(bytes);
+        let head =
+            KeyIndex::head_range(length, &pages.read(length.saturating_sub(KeyIndex::TAIL_BYTES as u64)..length)?)?;
+        let index = KeyIndex::decode(&pages.read(head)?, length)?;
+        Ok(PagedIndex { file: file.id, index, pages })
+    }
+}
+
+/// Says whether an index is to be made anew: it is missing, damaged, or in a form that this build does not know.
+pub(super) fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt | ErrorKind::Unsupported)
+}
