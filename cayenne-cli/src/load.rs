@@ -59,6 +59,9 @@ fn target(engine: &Engine, args: &LoadArgs, name: &TableName, existing: Option<&
     let Some(table) = existing else {
         let mut options = engine.database.settings().table_options.clone();
         args.options.iter().try_for_each(|(name, value)| options.set(name, value))?;
+        if let Some(columns) = &args.primary_key {
+            options.set("primary_key", columns)?;
+        }
         return Ok(WriteTarget::Create {
             database: Arc::clone(&engine.database),
             name: name.clone(),
@@ -72,6 +75,17 @@ fn target(engine: &Engine, args: &LoadArgs, name: &TableName, existing: Option<&
             .with("table", name)
             .with("option", option)
             .help("leave --option out, or DROP TABLE it first"));
+    }
+    if let Some(columns) = &args.primary_key {
+        let mut declared = table.options().clone();
+        declared.set("primary_key", columns)?;
+        if declared.primary_key != table.options().primary_key {
+            return Err(Error::invalid("the table has another primary key")
+                .code("table-exists")
+                .with("table", name)
+                .with("primary_key", table.options().primary_key.join(", "))
+                .help("leave --primary-key out, or DROP TABLE it first"));
+        }
     }
     match (args.existing.append, args.existing.replace) {
         (true, _) => Ok(WriteTarget::Append(Arc::clone(table))),

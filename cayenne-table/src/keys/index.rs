@@ -9,7 +9,7 @@ use cayenne_storage::task;
 use futures::StreamExt as _;
 
 use super::KeyRule;
-use super::cache::{FileKeys, PageBytes, PagedIndex};
+use super::cache::{FileKeys, PageBytes, PagedIndex, Waits};
 use crate::{Table, View};
 
 impl Table {
@@ -98,9 +98,11 @@ impl Table {
         let bytes: Bytes = builder.finish(KeepRule::Last, file.hash)?.bytes;
         let length = bytes.len() as u64;
         let pages = PageBytes::Memory(bytes);
-        let head =
-            KeyIndex::head_range(length, &pages.read(length.saturating_sub(KeyIndex::TAIL_BYTES as u64)..length)?)?;
-        let index = KeyIndex::decode(&pages.read(head)?, length)?;
+        let head = KeyIndex::head_range(
+            length,
+            &pages.read(length.saturating_sub(KeyIndex::TAIL_BYTES as u64)..length, Waits::No)?,
+        )?;
+        let index = KeyIndex::decode(&pages.read(head, Waits::No)?, length)?;
         Ok(PagedIndex { file: file.id, index, pages })
     }
 }
