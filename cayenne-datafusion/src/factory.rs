@@ -14,6 +14,7 @@ use datafusion::logical_expr::CreateExternalTable;
 use tokio::sync::Mutex;
 
 use crate::error::external;
+use crate::keys::{declared_key, same_key, set_key};
 use crate::provider::CayenneTable;
 
 /// Opens, or makes, a table of the database at a location.
@@ -59,13 +60,13 @@ fn local_path(location: &str) -> CayenneResult<PathBuf> {
 #[async_trait]
 impl TableProviderFactory for CayenneTableFactory {
     async fn create(&self, _: &dyn Session, command: &CreateExternalTable) -> Result<Arc<dyn TableProvider>> {
-        let table = self.open_or_create(command).await.map_err(external)?;
-        Ok(Arc::new(CayenneTable::new(table)))
+        let (database, table) = self.open_or_create(command).await.map_err(external)?;
+        Ok(Arc::new(CayenneTable::in_database(database, table)))
     }
 }
 
 impl CayenneTableFactory {
-    async fn open_or_create(&self, command: &CreateExternalTable) -> CayenneResult<Arc<Table>> {
+    async fn open_or_create(&self, command: &CreateExternalTable) -> CayenneResult<(Arc<Database>, Arc<Table>)> {
         let name = TableName::try_from(command.name.table())?;
         refuse_clauses(&name, command)?;
         let [location] = command.locations.as_slice() else {
@@ -75,17 +76,26 @@ impl CayenneTableFactory {
         let mut options = database.settings().table_options.clone();
         command.options.iter().try_for_each(|(key, value)| options.set(bare_key(key), value))?;
         let declared = command.schema.as_arrow();
-        match database.table(&name).await? {
+        let names: Vec<_> = declared.fields().iter().map(|field| field.name().as_str()).collect();
+        let key = declared_key(&name, &names, &command.constraints)?;
+        let table = match database.table(&name).await? {
             Some(table) => {
                 same_schema(&table, declared)?;
-                Ok(table)
+                same_key(&table, &key)?;
+                table
             }
-            None if declared.fields().is_empty() => Err(Error::invalid("a new table needs columns")
-                .with("table", &name)
-                .with("location", location)
-                .help("list them after the name of the table")),
-            None => database.create_table(&name, declared, options).await,
-        }
+            None if declared.fields().is_empty() => {
+                return Err(Error::invalid("a new table needs columns")
+                    .with("table", &name)
+                    .with("location", location)
+                    .help("list them after the name of the table"));
+            }
+            None => {
+                set_key(&mut options, key);
+                database.create_table(&name, declared, options).await?
+            }
+        };
+        Ok((database, table))
     }
 }
 
@@ -98,7 +108,6 @@ fn refuse_clauses(name: &TableName, command: &CreateExternalTable) -> CayenneRes
     let refused = [
         (!command.table_partition_cols.is_empty(), "PARTITIONED BY"),
         (!command.order_exprs.is_empty(), "WITH ORDER"),
-        (!command.constraints.is_empty(), "PRIMARY KEY or UNIQUE"),
         (!command.column_defaults.is_empty(), "DEFAULT"),
         (command.unbounded, "UNBOUNDED"),
         (command.or_replace, "OR REPLACE"),

@@ -2,16 +2,27 @@
 
 mod blocking;
 mod catalog;
+mod change_exec;
+mod change_plan;
 mod converter;
+mod dml;
 mod dynamic_filter;
 mod error;
 mod factory;
+mod found_rows;
 mod guard;
+mod identity;
+mod identity_table;
 mod inline_scan;
+mod keys;
 mod maintenance;
+mod merge;
+mod pinned;
+mod positions;
 mod provider;
 mod prune;
 mod reader;
+mod scan;
 mod session;
 mod settings;
 mod source;

@@ -12,8 +12,9 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 
-use crate::catalog::{CayenneCatalog, refuse_constraints};
+use crate::catalog::CayenneCatalog;
 use crate::error::external;
+use crate::keys::{declared_key, same_key, set_key};
 use crate::write_plan::{NewColumns, WriteTarget, logical_write};
 
 /// Splits a text into statements.
@@ -83,7 +84,9 @@ fn nothing(ctx: &SessionContext) -> Result<DataFrame> {
 
 async fn create_table(ctx: &SessionContext, database: Arc<Database>, command: CreateMemoryTable) -> Result<DataFrame> {
     let name = TableName::try_from(command.name.table()).map_err(external)?;
-    refuse_constraints(&name, !command.constraints.is_empty())?;
+    let schema = command.input.schema().inner();
+    let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let key = declared_key(&name, &names, &command.constraints).map_err(external)?;
     refuse_clauses(&name, &command)?;
     unique_names(command.input.schema())?;
     let known = database.table(&name).await.map_err(external)?;
@@ -91,6 +94,7 @@ async fn create_table(ctx: &SessionContext, database: Arc<Database>, command: Cr
         (Some(_), true, false) => return nothing(ctx),
         (Some(table), false, true) => {
             same_columns(&name, table.schema(), command.input.schema())?;
+            same_key(&table, &key).map_err(external)?;
             WriteTarget::Overwrite(table)
         }
         (Some(_), ..) => {
@@ -100,7 +104,8 @@ async fn create_table(ctx: &SessionContext, database: Arc<Database>, command: Cr
         }
         (None, ..) => {
             let columns = columns_of(&command.input);
-            let options = database.settings().table_options.clone();
+            let mut options = database.settings().table_options.clone();
+            set_key(&mut options, key);
             WriteTarget::Create { database, name, options, columns }
         }
     };

@@ -54,10 +54,7 @@ impl WriteExec {
         let Some(input) = &self.input else {
             return Ok(Vec::new());
         };
-        let read = Read {
-            rows: MetricBuilder::new(&self.metrics).global_counter("rows_read"),
-            bytes: MetricBuilder::new(&self.metrics).global_counter("bytes_read"),
-        };
+        let read = Read::new(&self.metrics);
         let partitions = input.properties().partitioning.partition_count();
         (0..partitions).map(|partition| Ok(read.count(input.execute(partition, Arc::clone(context))?))).collect()
     }
@@ -65,13 +62,18 @@ impl WriteExec {
 
 /// Counts what goes by.
 #[derive(Clone)]
-struct Read {
+pub(crate) struct Read {
     rows: Count,
     bytes: Count,
 }
 
 impl Read {
-    fn count(&self, stream: SendableRecordBatchStream) -> RowStream {
+    pub(crate) fn new(metrics: &ExecutionPlanMetricsSet) -> Self {
+        let counter = |name| MetricBuilder::new(metrics).global_counter(name);
+        Self { rows: counter("rows_read"), bytes: counter("bytes_read") }
+    }
+
+    pub(crate) fn count(&self, stream: SendableRecordBatchStream) -> RowStream {
         let read = self.clone();
         stream
             .map(move |batch| {
@@ -84,7 +86,8 @@ impl Read {
     }
 }
 
-fn count_schema() -> SchemaRef {
+/// Returns the schema of the answer: the number of rows.
+pub(crate) fn count_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("count", DataType::UInt64, false)]))
 }
 
