@@ -10,6 +10,7 @@
 )]
 
 mod catalog;
+mod changes;
 mod column_types;
 mod cost;
 mod damage;
