@@ -83,7 +83,8 @@ impl Tables {
 
     fn create(&self, name: &TableName, table: &MemTable) -> Result<()> {
         let schema = table.schema();
-        let rows: Vec<_> = table.batches.iter().map(|partition| partition.try_read().map(|rows| rows.clone())).collect();
+        let rows: Vec<_> =
+            table.batches.iter().map(|partition| partition.try_read().map(|rows| rows.clone())).collect();
         let streams = rows
             .into_iter()
             .filter(|rows| rows.as_ref().map_or(true, |rows| !rows.is_empty()))

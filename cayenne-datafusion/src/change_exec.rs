@@ -38,12 +38,7 @@ pub(crate) struct ChangeExec {
 }
 
 impl ChangeExec {
-    pub(crate) fn new(
-        input: Arc<dyn ExecutionPlan>,
-        table: Arc<Table>,
-        view: Arc<PinnedView>,
-        change: Change,
-    ) -> Self {
+    pub(crate) fn new(input: Arc<dyn ExecutionPlan>, table: Arc<Table>, view: Arc<PinnedView>, change: Change) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(count_schema()),
             Partitioning::UnknownPartitioning(1),

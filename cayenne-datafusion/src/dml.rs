@@ -115,9 +115,8 @@ impl Target {
     }
 
     fn is_scanned_by(&self, scan: &TableScan) -> bool {
-        cayenne_table(&scan.source).is_some_and(|table| {
-            table.table().id() == self.statement.table.id() && !table.is_fixed()
-        })
+        cayenne_table(&scan.source)
+            .is_some_and(|table| table.table().id() == self.statement.table.id() && !table.is_fixed())
     }
 
     /// Returns a plan that tells of each of its rows which row of the table it is.
@@ -147,10 +146,12 @@ impl Target {
                 plan.with_new_exprs(plan.expressions(), inputs?)
             }
             plan => Err(external(
-                Error::unsupported("the plan of the statement does not tell which rows it is about; nothing was changed")
-                    .code("unsupported-sql")
-                    .with("table", self.statement.table.name())
-                    .with("node", plan.display()),
+                Error::unsupported(
+                    "the plan of the statement does not tell which rows it is about; nothing was changed",
+                )
+                .code("unsupported-sql")
+                .with("table", self.statement.table.name())
+                .with("node", plan.display()),
             )),
         }
     }

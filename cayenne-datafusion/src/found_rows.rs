@@ -81,12 +81,7 @@ impl FoundRows {
         Ok(comes)
     }
 
-    fn merged(
-        &self,
-        places: &Places<'_>,
-        clauses: &PrimitiveArray<Int32Type>,
-        verbs: &[Verb],
-    ) -> Result<Vec<bool>> {
+    fn merged(&self, places: &Places<'_>, clauses: &PrimitiveArray<Int32Type>, verbs: &[Verb]) -> Result<Vec<bool>> {
         let mut comes = vec![false; clauses.len()];
         for (row, comes) in comes.iter_mut().enumerate() {
             if clauses.is_null(row) {

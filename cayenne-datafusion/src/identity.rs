@@ -78,11 +78,7 @@ impl RowPosition {
     }
 
     /// Returns an expression with the column at `index` in place of the position.
-    pub(crate) fn into_column(
-        expr: Arc<dyn PhysicalExpr>,
-        name: &str,
-        index: usize,
-    ) -> Result<Arc<dyn PhysicalExpr>> {
+    pub(crate) fn into_column(expr: Arc<dyn PhysicalExpr>, name: &str, index: usize) -> Result<Arc<dyn PhysicalExpr>> {
         let replaced = expr.transform_down(|expr| {
             Ok(match expr.downcast_ref::<Self>() {
                 Some(_) => Transformed::yes(Arc::new(Column::new(name, index)) as Arc<dyn PhysicalExpr>),

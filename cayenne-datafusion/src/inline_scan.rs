@@ -94,7 +94,8 @@ impl InlineScan {
         let rows = match &inline.hidden {
             None => rows,
             Some(hidden) => {
-                let visible: Vec<bool> = (0_u64..).take(rows.num_rows()).map(|position| !hidden.hides(position)).collect();
+                let visible: Vec<bool> =
+                    (0_u64..).take(rows.num_rows()).map(|position| !hidden.hides(position)).collect();
                 filter_record_batch(&rows, &BooleanArray::from(visible))?
             }
         };

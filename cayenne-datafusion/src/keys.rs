@@ -23,11 +23,7 @@ pub(crate) fn constraints_of(table: &Table) -> Option<Constraints> {
 /// # Errors
 ///
 /// `Invalid` for two primary keys, `Unsupported` for a unique constraint on anything else.
-pub(crate) fn declared_key(
-    table: &TableName,
-    columns: &[&str],
-    constraints: &Constraints,
-) -> Result<Vec<String>> {
+pub(crate) fn declared_key(table: &TableName, columns: &[&str], constraints: &Constraints) -> Result<Vec<String>> {
     let mut keys = constraints.iter().filter_map(|constraint| match constraint {
         Constraint::PrimaryKey(places) => Some(places),
         Constraint::Unique(_) => None,

@@ -17,6 +17,7 @@ mod inline_scan;
 mod keys;
 mod maintenance;
 mod merge;
+mod on_conflict;
 mod pinned;
 mod positions;
 mod provider;

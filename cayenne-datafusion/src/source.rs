@@ -85,7 +85,8 @@ impl FileSource for CayenneSource {
     ) -> Result<Arc<dyn FileOpener>> {
         let inner = self.inner.create_file_opener(object_store, base_config, partition)?;
         let columns = Arc::new(self.decoded_columns()?);
-        let inline = InlineScan::new(Arc::clone(&self.scanned.table), self.scanned.identity.clone(), self.inner.as_ref());
+        let inline =
+            InlineScan::new(Arc::clone(&self.scanned.table), self.scanned.identity.clone(), self.inner.as_ref());
         Ok(Arc::new(CayenneOpener { inner, scanned: Arc::clone(&self.scanned), columns, inline }))
     }
 

@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use crate::catalog::CayenneCatalog;
 use crate::error::external;
 use crate::keys::{declared_key, same_key, set_key};
+use crate::on_conflict;
 use crate::write_plan::{NewColumns, WriteTarget, logical_write};
 
 /// Splits a text into statements.
@@ -46,13 +47,17 @@ pub async fn sql(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
 /// Plans one statement; it runs when the result is executed, except for definitions, which run at once.
 ///
 /// Differs from `SessionContext::execute_logical_plan` for tables of a Cayenne catalog: `CREATE TABLE … AS` streams its
-/// rows to the disk and makes table and rows visible together, and `DROP TABLE` waits without blocking.
+/// rows to the disk and makes table and rows visible together, and `DROP TABLE` waits without blocking. `INSERT …
+/// ON CONFLICT` is planned here only.
 ///
 /// # Errors
 ///
 /// What planning, or running a definition, returns.
-pub async fn execute(ctx: &SessionContext, statement: Statement) -> Result<DataFrame> {
-    let plan = ctx.state().statement_to_plan(statement).await?;
+pub async fn execute(ctx: &SessionContext, mut statement: Statement) -> Result<DataFrame> {
+    let plan = match on_conflict::take(&mut statement) {
+        Some(clause) => on_conflict::plan(ctx, statement, &clause).await?,
+        None => ctx.state().statement_to_plan(statement).await?,
+    };
     match plan {
         LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(command)) => match database_of(ctx, &command.name) {
             Some(database) => create_table(ctx, database, command).await,

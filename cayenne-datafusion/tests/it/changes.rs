@@ -139,11 +139,13 @@ async fn an_update_keeps_every_other_column() {
     )
     .await;
     f.run("CREATE TABLE before AS SELECT * FROM t").await;
-    let types = "SELECT arrow_typeof(f), arrow_typeof(d), arrow_typeof(m), arrow_typeof(l), arrow_typeof(st) FROM t LIMIT 1";
+    let types =
+        "SELECT arrow_typeof(f), arrow_typeof(d), arrow_typeof(m), arrow_typeof(l), arrow_typeof(st) FROM t LIMIT 1";
     let before = f.rows(types).await;
     assert_eq!(f.rows("UPDATE t SET s = 'new' WHERE id % 10 = 3").await, ["100"]);
     assert_eq!(f.rows(types).await, before);
-    let text = "SELECT count(*) FROM (SELECT id, f, b, d, m, day, l, st, ts FROM t EXCEPT SELECT id, f, b, d, m, day, l,
+    let text =
+        "SELECT count(*) FROM (SELECT id, f, b, d, m, day, l, st, ts FROM t EXCEPT SELECT id, f, b, d, m, day, l,
                 st, ts FROM before)";
     assert_eq!(f.rows(text).await, ["0"]);
     assert_eq!(f.rows("SELECT count(*), count(*) FILTER (WHERE s = 'new') FROM t").await, ["1000,100"]);
