@@ -70,7 +70,7 @@ impl Tables {
             return system::aspect_of(&table, aspect).await;
         }
         let table = self.handle(name).await?;
-        Ok(table.map(|table| Arc::new(CayenneTable::for_statement(&self.database, table)) as _))
+        Ok(table.map(|table| Arc::new(CayenneTable::for_statement(table)) as _))
     }
 
     async fn handle(&self, name: &str) -> Result<Option<Arc<Table>>> {
@@ -140,7 +140,7 @@ impl SchemaProvider for Tables {
             return Ok(None);
         };
         wait(self.database.drop_table(&name)).map_err(external)?;
-        Ok(Some(Arc::new(CayenneTable::in_database(Arc::clone(&self.database), table))))
+        Ok(Some(Arc::new(CayenneTable::new(table))))
     }
 
     fn table_exist(&self, name: &str) -> bool {

@@ -60,13 +60,13 @@ fn local_path(location: &str) -> CayenneResult<PathBuf> {
 #[async_trait]
 impl TableProviderFactory for CayenneTableFactory {
     async fn create(&self, _: &dyn Session, command: &CreateExternalTable) -> Result<Arc<dyn TableProvider>> {
-        let (database, table) = self.open_or_create(command).await.map_err(external)?;
-        Ok(Arc::new(CayenneTable::in_database(database, table)))
+        let table = self.open_or_create(command).await.map_err(external)?;
+        Ok(Arc::new(CayenneTable::new(table)))
     }
 }
 
 impl CayenneTableFactory {
-    async fn open_or_create(&self, command: &CreateExternalTable) -> CayenneResult<(Arc<Database>, Arc<Table>)> {
+    async fn open_or_create(&self, command: &CreateExternalTable) -> CayenneResult<Arc<Table>> {
         let name = TableName::try_from(command.name.table())?;
         refuse_clauses(&name, command)?;
         let [location] = command.locations.as_slice() else {
@@ -78,24 +78,21 @@ impl CayenneTableFactory {
         let declared = command.schema.as_arrow();
         let names: Vec<_> = declared.fields().iter().map(|field| field.name().as_str()).collect();
         let key = declared_key(&name, &names, &command.constraints)?;
-        let table = match database.table(&name).await? {
+        match database.table(&name).await? {
             Some(table) => {
                 same_schema(&table, declared)?;
                 same_key(&table, &key)?;
-                table
+                Ok(table)
             }
-            None if declared.fields().is_empty() => {
-                return Err(Error::invalid("a new table needs columns")
-                    .with("table", &name)
-                    .with("location", location)
-                    .help("list them after the name of the table"));
-            }
+            None if declared.fields().is_empty() => Err(Error::invalid("a new table needs columns")
+                .with("table", &name)
+                .with("location", location)
+                .help("list them after the name of the table")),
             None => {
                 set_key(&mut options, key);
-                database.create_table(&name, declared, options).await?
+                database.create_table(&name, declared, options).await
             }
-        };
-        Ok((database, table))
+        }
     }
 }
 

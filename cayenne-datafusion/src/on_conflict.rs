@@ -102,7 +102,7 @@ fn not_ours(table: &TableReference) -> Error {
 /// Refuses a clause about anything but the primary key.
 fn about_the_key(table: &Table, clause: &OnConflict) -> cayenne_format::Result<()> {
     let key = &table.options().primary_key;
-    if key.is_empty() {
+    if !table.options().finds_conflicts() {
         return Err(no_primary_key(table, "INSERT … ON CONFLICT"));
     }
     let named = match &clause.conflict_target {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use cayenne_format::Error;
-use cayenne_table::{Database, PinnedView, Table};
+use cayenne_table::{PinnedView, Table};
 use datafusion::catalog::{ScanArgs, ScanResult, Session, TableProvider};
 use datafusion::common::{Constraints, DFSchemaRef};
 use datafusion::error::{DataFusionError, Result};
@@ -24,8 +24,6 @@ use crate::write_plan::WriteTarget;
 #[derive(Debug)]
 pub struct CayenneTable {
     table: Arc<Table>,
-    /// Known where the table was found in its catalog.
-    database: Option<Arc<Database>>,
     reads: Reads,
     constraints: Option<Constraints>,
 }
@@ -38,18 +36,13 @@ impl CayenneTable {
     }
 
     /// Returns a provider for one statement: all scans of it read the same view.
-    pub(crate) fn for_statement(database: &Arc<Database>, table: Arc<Table>) -> Self {
-        Self { database: Some(Arc::clone(database)), ..Self::sharing(table, Arc::default()) }
+    pub(crate) fn for_statement(table: Arc<Table>) -> Self {
+        Self::sharing(table, Arc::default())
     }
 
     /// Returns a provider whose scans read the view that a statement shares.
     pub(crate) fn sharing(table: Arc<Table>, view: Arc<StatementView>) -> Self {
         Self::with(table, Reads::OnePerStatement(view))
-    }
-
-    /// Returns a provider of a table of a database, that reads the latest rows with every scan.
-    pub(crate) fn in_database(database: Arc<Database>, table: Arc<Table>) -> Self {
-        Self { database: Some(database), ..Self::new(table) }
     }
 
     /// Returns a provider that reads one snapshot, and cannot be written.
@@ -60,7 +53,7 @@ impl CayenneTable {
 
     fn with(table: Arc<Table>, reads: Reads) -> Self {
         let constraints = constraints_of(&table);
-        Self { table, database: None, reads, constraints }
+        Self { table, reads, constraints }
     }
 
     /// Returns the table.
@@ -134,7 +127,7 @@ impl TableProvider for CayenneTable {
         let target = match insert_op {
             InsertOp::Append => WriteTarget::Append(Arc::clone(&self.table)),
             InsertOp::Overwrite => WriteTarget::Overwrite(Arc::clone(&self.table)),
-            InsertOp::Replace => WriteTarget::Upsert { database: self.database()?, table: Arc::clone(&self.table) },
+            InsertOp::Replace => WriteTarget::Upsert(Arc::clone(&self.table)),
         };
         target.check()?;
         Ok(Arc::new(WriteExec::new(input, target)))
@@ -166,17 +159,6 @@ impl TableProvider for CayenneTable {
 }
 
 impl CayenneTable {
-    fn database(&self) -> Result<Arc<Database>> {
-        let unknown = || {
-            Error::unsupported("the statement needs a table that was found in the catalog of its database")
-                .code("unsupported-sql")
-                .with("statement", "REPLACE INTO")
-                .with("table", self.table.name())
-                .help("register a cayenne_datafusion::CayenneCatalog, and name the table in it")
-        };
-        self.database.clone().ok_or_else(|| external(unknown()))
-    }
-
     /// What DataFusion hands to the hooks is not the whole condition: a subquery, a limit, a condition that is never true
     /// are missing from it, and so more rows would be changed than were asked for.
     fn not_rewritten(&self, statement: &'static str) -> DataFusionError {

@@ -110,8 +110,12 @@ impl ExecutionPlan for WriteExec {
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        // Rows that come in an order are stored in it; dealing them out to partitions would mix them.
-        self.input.iter().map(|input| input.properties().output_ordering().is_none()).collect()
+        // Rows that come in an order are stored in it, and of two with one key the later counts; dealing them out to
+        // partitions would mix them.
+        let may_be_mixed = |input: &Arc<dyn ExecutionPlan>| {
+            input.properties().output_ordering().is_none() && !self.target.keeps_arrival_order()
+        };
+        self.input.iter().map(may_be_mixed).collect()
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {

@@ -7,7 +7,7 @@ use arrow_schema::{Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use cayenne_format::{Error, Result as CayenneResult, TableName, TableOptions};
 use cayenne_storage::RowStream;
-use cayenne_table::{Database, Table, TableWrite};
+use cayenne_table::{Database, Table};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::datasource::provider_as_source;
@@ -26,12 +26,7 @@ pub enum WriteTarget {
     /// Into a table, beside its rows.
     Append(Arc<Table>),
     /// Into a table with a primary key, in place of the rows that have their keys.
-    Upsert {
-        /// The database of the table.
-        database: Arc<Database>,
-        /// The table.
-        table: Arc<Table>,
-    },
+    Upsert(Arc<Table>),
     /// Into a table, in place of its rows.
     Overwrite(Arc<Table>),
     /// Nowhere: the rows of the table are removed.
@@ -76,7 +71,7 @@ impl fmt::Display for WriteTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Append(table) => write!(f, "append to {}", table.name()),
-            Self::Upsert { table, .. } => write!(f, "upsert {}", table.name()),
+            Self::Upsert(table) => write!(f, "upsert {}", table.name()),
             Self::Overwrite(table) => write!(f, "overwrite {}", table.name()),
             Self::Truncate(table) => write!(f, "truncate {}", table.name()),
             Self::Create { name, .. } => write!(f, "create {name}"),
@@ -88,10 +83,19 @@ impl WriteTarget {
     /// Refuses what cannot be written whatever the rows are.
     pub(crate) fn check(&self) -> Result<()> {
         match self {
-            Self::Upsert { table, .. } if table.options().primary_key.is_empty() => {
+            Self::Upsert(table) if !table.options().finds_conflicts() => {
                 Err(external(no_primary_key(table, "REPLACE INTO")))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Says whether the order in which rows come decides which of them stay.
+    pub(crate) fn keeps_arrival_order(&self) -> bool {
+        match self {
+            Self::Append(table) | Self::Upsert(table) | Self::Overwrite(table) => table.options().finds_conflicts(),
+            Self::Create { options, .. } => options.finds_conflicts(),
+            Self::Truncate(_) => false,
         }
     }
 
@@ -99,16 +103,14 @@ impl WriteTarget {
     pub(crate) async fn write(self, schema: Option<SchemaRef>, rows: Vec<RowStream>) -> CayenneResult<u64> {
         match self {
             Self::Append(table) => Ok(table.append(rows).await?.rows),
-            Self::Upsert { database, table } => {
-                let written = database.write_together(vec![TableWrite::upsert(&table, rows)]).await?;
-                Ok(written.iter().map(|written| written.rows).sum())
-            }
+            Self::Upsert(table) => Ok(table.upsert(rows).await?.rows),
             Self::Overwrite(table) => Ok(table.overwrite(rows).await?.rows),
             Self::Truncate(table) => Ok(table.truncate().await?.rows_removed),
             Self::Create { database, name, options, columns } => {
                 let schema = schema.ok_or_else(|| Error::internal("a new table has no input"))?;
                 let table = database.create_table_with(&name, &columns.of(&schema), options, rows).await?;
-                Ok(table.view().await?.snapshot().stored_rows())
+                let view = table.view().await?;
+                Ok(view.snapshot().visible_rows().unwrap_or(view.snapshot().stored_rows()))
             }
         }
     }
