@@ -21,7 +21,7 @@ use futures::{StreamExt, TryStreamExt};
 use crate::change_plan::Change;
 use crate::error::external;
 use crate::found_rows::FoundRows;
-use crate::write_exec::{Read, count_schema};
+use crate::write_exec::{Read, count_schema, read_at_once};
 
 /// Hides the rows that its input has found in a view, adds those that come in their place, in one commit, and returns how
 /// many rows that were.
@@ -64,7 +64,7 @@ impl ChangeExec {
             let batches = read.count(self.input.execute(partition, Arc::clone(context))?);
             Ok(batches.map(move |batch| found.take(&batch?)).boxed())
         };
-        (0..partitions).map(stream).collect()
+        Ok(read_at_once((0..partitions).map(stream).collect::<Result<_>>()?))
     }
 }
 

@@ -15,7 +15,7 @@ use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::expr::Sort;
 use datafusion::logical_expr::{
-    DmlStatement, Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, WriteOp, col, ident, lit,
+    DmlStatement, Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, WriteOp, ident, lit,
 };
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
@@ -24,7 +24,7 @@ use datafusion::sql::sqlparser::ast::{
     VisitorMut,
 };
 
-use crate::dml::cayenne_table;
+use crate::dml::{cayenne_table, project};
 use crate::error::external;
 use crate::write_plan::no_primary_key;
 
@@ -62,8 +62,8 @@ fn insert_of(statement: &mut Statement) -> Option<&mut Insert> {
 pub(crate) async fn plan(ctx: &SessionContext, mut statement: Statement, clause: &OnConflict) -> Result<LogicalPlan> {
     let missing = || external(Error::internal("a statement is no INSERT any more"));
     let insert = insert_of(&mut statement).ok_or_else(missing)?;
-    let plain = ast::Statement::Insert(insert.clone());
-    let LogicalPlan::Dml(rows) = ctx.state().statement_to_plan(Statement::Statement(Box::new(plain))).await? else {
+    let insertion = ast::Statement::Insert(insert.clone());
+    let LogicalPlan::Dml(rows) = ctx.state().statement_to_plan(Statement::Statement(Box::new(insertion))).await? else {
         return Err(missing());
     };
     if rows.op != WriteOp::Insert(InsertOp::Append) {
@@ -213,18 +213,41 @@ impl VisitorMut for Qualify<'_> {
     }
 }
 
+/// A column that numbers the new rows as they come.
+const ARRIVAL: &str = "__cayenne_arrival";
+/// A column that numbers those with one key.
+const RANK: &str = "__cayenne_rank";
+
 /// Returns the new rows under their name; of several with one key the first, if nothing is done about the others.
 fn new_rows(table: &Table, rows: LogicalPlan, clause: &OnConflict) -> Result<LogicalPlan> {
-    let rows = LogicalPlanBuilder::from(rows).alias(NEW_ROWS)?;
     if matches!(clause.action, OnConflictAction::DoUpdate(_)) {
-        return rows.build();
+        return LogicalPlanBuilder::from(rows).alias(NEW_ROWS)?.build();
     }
-    let columns: Vec<Expr> = rows.schema().columns().into_iter().map(Expr::Column).collect();
     let of_new = |name: &String| Expr::Column(Column::new(Some(NEW_ROWS), name));
+    let columns: Vec<Expr> = table.schema().fields().iter().map(|field| of_new(field.name())).collect();
     let key: Vec<Expr> = table.options().primary_key.iter().map(of_new).collect();
-    let arrival = "__cayenne_arrival";
-    let rank = "__cayenne_rank";
-    let arrived = rows.window([row_number().alias(arrival)])?;
-    let first = row_number().partition_by(key).order_by(vec![Sort::new(col(arrival), true, false)]).build()?;
-    arrived.window([first.alias(rank)])?.filter(ident(rank).eq(lit(1_u64)))?.project(columns)?.build()
+    let rows = LogicalPlanBuilder::from(numbered(rows)?).alias(NEW_ROWS)?;
+    let arrival = Sort::new(Expr::Column(Column::new(Some(NEW_ROWS), ARRIVAL)), true, false);
+    let rank = row_number().partition_by(key).order_by(vec![arrival]).build()?.alias(RANK);
+    rows.window([rank])?.filter(ident(RANK).eq(lit(1_u64)))?.project(columns)?.build()
+}
+
+/// Numbers rows as they come: in the order of the query, if it has one.
+fn numbered(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let number = match plan {
+        LogicalPlan::Projection(projection) => {
+            let input = numbered(Arc::unwrap_or_clone(projection.input))?;
+            let (qualifier, field) = input.schema().qualified_field_with_unqualified_name(ARRIVAL)?;
+            let number = Expr::Column(Column::from((qualifier, field)));
+            let columns = projection.expr.into_iter().chain([number]).collect();
+            return project(columns, input);
+        }
+        LogicalPlan::SubqueryAlias(_) | LogicalPlan::Limit(_) => {
+            let inputs: Result<Vec<_>> = plan.inputs().into_iter().map(|input| numbered(input.clone())).collect();
+            return plan.with_new_exprs(plan.expressions(), inputs?);
+        }
+        LogicalPlan::Sort(ref sort) => row_number().order_by(sort.expr.clone()).build()?,
+        _ => row_number(),
+    };
+    LogicalPlanBuilder::from(plan).window([number.alias(ARRIVAL)])?.build()
 }

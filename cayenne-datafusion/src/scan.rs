@@ -1,6 +1,6 @@
 //! The plan that reads a table: which files are kept, which of their rows are hidden, and how they are dealt out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
@@ -112,21 +112,31 @@ impl Scan<'_> {
             None => HashMap::new(),
             Some(_) => self.view.files().map(|file| file.id).zip(0..).collect(),
         };
-        let kept = |file: Arc<DataFile>, hidden| {
-            let place = places.get(&file.id).copied().unwrap_or_default();
-            KeptFile { file, place, hidden }
-        };
-        if self.view.snapshot().deletions().len() == 0 {
-            return Ok(files.into_iter().map(|file| kept(file, None)).collect());
+        let place = |file: &DataFile| places.get(&file.id).copied().unwrap_or_default();
+        let kept = files.into_iter().map(|file| KeptFile { place: place(&file), file, hidden: None });
+        let mut kept: Vec<KeptFile> = kept.collect();
+        let (table, view) = (self.table, &self.view);
+        let touched: HashSet<FileId> = view.snapshot().files_with_deletions().collect();
+        if touched.is_empty() {
+            return Ok(kept);
         }
-        let (table, view, kept) = (self.table, &self.view, &kept);
-        let read = files.into_iter().map(|file| async move {
-            let hidden = table.hidden(view, &file).await.map_err(external)?;
-            Ok::<_, DataFusionError>(kept(file, hidden))
+        let with_hidden: Vec<(usize, Arc<DataFile>)> = kept
+            .iter()
+            .enumerate()
+            .filter(|(_, kept)| touched.contains(&kept.file.id))
+            .map(|(at, kept)| (at, Arc::clone(&kept.file)))
+            .collect();
+        let read = with_hidden.into_iter().map(|(at, file)| async move {
+            Ok::<_, DataFusionError>((at, table.hidden(view, &file).await.map_err(external)?))
         });
-        let mut read: Vec<KeptFile> = stream::iter(read).buffered(DELETIONS_AHEAD).try_collect().await?;
-        read.retain(|kept| kept.hidden_rows() < kept.file.rows);
-        Ok(read)
+        let read: Vec<_> = stream::iter(read).buffered(DELETIONS_AHEAD).try_collect().await?;
+        for (at, hidden) in read {
+            if let Some(kept) = kept.get_mut(at) {
+                kept.hidden = hidden;
+            }
+        }
+        kept.retain(|kept| kept.hidden_rows() < kept.file.rows);
+        Ok(kept)
     }
 
     fn partitioned_file(&self, kept: &KeptFile, columns: &[usize]) -> Result<PartitionedFile> {

@@ -1,7 +1,9 @@
 //! The plan node that writes: lazy, once, and all or nothing.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread;
 
 use arrow_array::{RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -16,6 +18,7 @@ use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricB
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
+use futures::stream::select_all;
 
 use crate::error::{error_of, external};
 use crate::write_plan::WriteTarget;
@@ -56,8 +59,25 @@ impl WriteExec {
         };
         let read = Read::new(&self.metrics);
         let partitions = input.properties().partitioning.partition_count();
-        (0..partitions).map(|partition| Ok(read.count(input.execute(partition, Arc::clone(context))?))).collect()
+        let streams = (0..partitions).map(|partition| Ok(read.count(input.execute(partition, Arc::clone(context))?)));
+        Ok(read_at_once(streams.collect::<Result<_>>()?))
     }
+}
+
+/// Puts streams together, so that there are no more of them than a write reads at once.
+///
+/// The partitions of a join wait for one another: while one of them is not read, the others may not come to an end.
+pub(crate) fn read_at_once(mut streams: Vec<RowStream>) -> Vec<RowStream> {
+    // What the storage takes for the number of streams, unless it is told otherwise.
+    let at_once = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).get();
+    if streams.len() <= at_once {
+        return streams;
+    }
+    let mut together: Vec<Vec<RowStream>> = (0..at_once).map(|_| Vec::new()).collect();
+    while !streams.is_empty() {
+        together.iter_mut().for_each(|group| group.extend(streams.pop()));
+    }
+    together.into_iter().map(|group| select_all(group).boxed()).collect()
 }
 
 /// Counts what goes by.

@@ -193,3 +193,45 @@ async fn a_session_without_the_rule_refuses_and_says_what_to_do() {
     }
     assert_eq!(f.rows("SELECT count(*) FROM t").await, ["2"]);
 }
+
+/// A change of rows that somebody else has changed meanwhile is a conflict; a deletion just leaves them out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_does_not_undo_one_that_came_between() {
+    for inline in [true, false] {
+        let f = if inline { fixture().await } else { fixture_of_files().await };
+        f.run("CREATE TABLE t AS SELECT value AS id, 0 AS n FROM range(0, 10)").await;
+        let plan = async |text: &str| {
+            let frame = cayenne_datafusion::sql(&f.ctx, text).await.unwrap();
+            (frame.task_ctx(), frame.create_physical_plan().await.unwrap())
+        };
+        let (update, delete) =
+            (plan("UPDATE t SET n = 1 WHERE id < 5").await, plan("DELETE FROM t WHERE id < 5").await);
+        assert_eq!(f.rows("UPDATE t SET n = 2 WHERE id = 3").await, ["1"]);
+        let run = async |(context, plan): (datafusion::execution::TaskContext, _)| {
+            datafusion::physical_plan::collect(plan, std::sync::Arc::new(context)).await
+        };
+        let error = cayenne_datafusion::error_of(run(update).await.unwrap_err());
+        assert_eq!((error.kind(), error.stable_code()), (ErrorKind::Conflict, "row-changed"), "{error:?}");
+        assert_eq!(f.rows("SELECT count(*), sum(n) FROM t").await, ["10,2"]);
+        let deleted = run(delete).await.unwrap();
+        let text = datafusion::arrow::util::pretty::pretty_format_batches(&deleted).unwrap().to_string();
+        assert!(text.contains("| 4     |"), "{text}");
+        assert_eq!(f.rows("SELECT count(*), sum(n) FROM t").await, ["6,2"]);
+    }
+}
+
+/// A statement can be prepared once and run often, each time on the rows of that moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_runs_again_on_what_is_there_then() {
+    let f = fixture_of_files().await;
+    f.run("CREATE TABLE t AS SELECT value AS id, 0 AS n FROM range(0, 10)").await;
+    f.run("PREPARE p(BIGINT) AS UPDATE t SET n = n + 1 WHERE id < $1").await;
+    assert_eq!(f.rows("EXECUTE p(3)").await, ["3"]);
+    assert_eq!(f.rows("EXECUTE p(5)").await, ["5"]);
+    assert_eq!(f.rows("SELECT sum(n) FROM t").await, ["8"]);
+    let frame = cayenne_datafusion::sql(&f.ctx, "DELETE FROM t WHERE n = 2").await.unwrap();
+    for _ in 0..2 {
+        frame.clone().collect().await.unwrap();
+    }
+    assert_eq!(f.rows("SELECT count(*) FROM t").await, ["7"]);
+}

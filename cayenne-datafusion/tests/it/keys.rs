@@ -122,3 +122,42 @@ async fn a_conflict_is_about_the_primary_key() {
     assert_eq!(f.fails(twice).await.stable_code(), "merge-duplicate");
     assert_eq!(f.rows("SELECT * FROM t ORDER BY id").await, ["1,a,10", "2,b,20"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_stay_unique_whatever_an_update_sets() {
+    let f = keyed().await;
+    assert_eq!(f.rows("UPDATE t SET id = 3 - id").await, ["2"]);
+    assert_eq!(f.rows("SELECT id, name FROM t ORDER BY id").await, ["1,b", "2,a"]);
+    f.run("INSERT INTO t VALUES (3, 'c', 30)").await;
+    for text in [
+        "UPDATE t SET id = 3 WHERE id = 1",
+        "UPDATE t SET id = 7 WHERE id < 3",
+        "MERGE INTO t USING (VALUES (8), (8)) AS s(k) ON t.id = s.k WHEN NOT MATCHED THEN INSERT (id) VALUES (s.k)",
+        "MERGE INTO t USING (VALUES (9)) AS s(k) ON t.id = s.k WHEN NOT MATCHED THEN INSERT (id) VALUES (1)",
+        "INSERT INTO t VALUES (9, 'x', 0), (9, 'y', 0) ON CONFLICT (id) DO UPDATE SET n = excluded.n",
+    ] {
+        assert_eq!(f.fails(text).await.stable_code(), "duplicate-key", "{text}");
+    }
+    f.fails("UPDATE t SET id = NULL WHERE id = 1").await;
+    assert_eq!(f.rows("SELECT * FROM t ORDER BY id").await, ["1,b,20", "2,a,10", "3,c,30"]);
+    assert_eq!(f.rows("UPDATE t SET id = id + 1").await, ["3"]);
+    assert_eq!(f.rows("SELECT id FROM t ORDER BY id").await, ["2", "3", "4"]);
+}
+
+/// Rows of a query come in an order if the query says so; without one, any of them may be the last.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_of_several_rows_with_one_key_counts() {
+    let f = fixture().await;
+    f.run("CREATE TABLE t (id BIGINT PRIMARY KEY, n BIGINT)").await;
+    f.run("INSERT INTO t SELECT value % 10, value AS n FROM range(0, 50000) ORDER BY n").await;
+    assert_eq!(f.rows("SELECT count(*), min(n), max(n) FROM t").await, ["10,49990,49999"]);
+    f.run("REPLACE INTO t SELECT value % 5, -value AS n FROM range(0, 50000) ORDER BY n DESC").await;
+    assert_eq!(f.rows("SELECT count(*), min(n), max(n) FROM t").await, ["10,-49999,49999"]);
+    assert_eq!(f.rows("SELECT n FROM t WHERE id = 3").await, ["-49998"]);
+    f.run("REPLACE INTO t VALUES (3, 1), (3, 2), (4, 3), (3, 4)").await;
+    assert_eq!(f.rows("SELECT n FROM t WHERE id = 3").await, ["4"]);
+    let first =
+        "INSERT INTO t SELECT value % 30, value AS n FROM range(0, 50000) ORDER BY n DESC ON CONFLICT DO NOTHING";
+    assert_eq!(f.rows(first).await, ["20"]);
+    assert_eq!(f.rows("SELECT min(n), max(n) FROM t WHERE id >= 10").await, ["49970,49999"]);
+}

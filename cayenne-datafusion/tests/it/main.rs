@@ -18,6 +18,7 @@ mod dml_guard;
 mod dynamic_filters;
 mod explain;
 mod fixture;
+mod hidden;
 mod inline;
 mod keys;
 mod memory;
