@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
+use arrow_array::{BooleanArray, RecordBatch};
+use cayenne_deletes::DeletionVector;
 use cayenne_format::DataFile;
 use cayenne_table::Table;
 use datafusion::arrow::compute::{concat_batches, filter_record_batch};
@@ -18,6 +19,7 @@ use futures::{FutureExt, StreamExt, future, stream};
 
 use crate::dynamic_filter::is_dynamic;
 use crate::error::external;
+use crate::identity::Identity;
 
 /// Rows of inline data files are handed on in batches of at least this many: an operator does not work for a thousand
 /// rows.
@@ -25,12 +27,23 @@ const BATCH_ROWS: usize = 8 * 1024;
 
 /// Inline data files that are scanned together.
 #[derive(Clone, Debug)]
-pub(crate) struct InlineFiles(pub(crate) Arc<[Arc<DataFile>]>);
+pub(crate) struct InlineFiles(pub(crate) Arc<[InlineFile]>);
+
+/// An inline data file that is scanned.
+#[derive(Clone, Debug)]
+pub(crate) struct InlineFile {
+    pub(crate) file: Arc<DataFile>,
+    /// Its rows that are not given.
+    pub(crate) hidden: Option<Arc<DeletionVector>>,
+    /// Its place among the files of the view.
+    pub(crate) place: u32,
+}
 
 /// What a scan wants of the rows of an inline data file.
 #[derive(Clone)]
 pub(crate) struct InlineScan {
     table: Arc<Table>,
+    identity: Option<Identity>,
     filter: Option<Arc<dyn PhysicalExpr>>,
     projection: Option<ProjectionExprs>,
 }
@@ -38,17 +51,17 @@ pub(crate) struct InlineScan {
 impl InlineScan {
     /// Returns what `source` was told, but for filters that change while the query runs: the operators that make them
     /// drop those rows themselves, and there are few of them here.
-    pub(crate) fn new(table: Arc<Table>, source: &dyn FileSource) -> Self {
+    pub(crate) fn new(table: Arc<Table>, identity: Option<Identity>, source: &dyn FileSource) -> Self {
         let filter = source.filter();
         let lasting = filter.iter().flat_map(split_conjunction).filter(|conjunct| !is_dynamic(conjunct)).cloned();
-        Self { table, filter: conjunction_opt(lasting), projection: source.projection().cloned() }
+        Self { table, identity, filter: conjunction_opt(lasting), projection: source.projection().cloned() }
     }
 
     /// Opens inline data files.
     pub(crate) fn open(&self, files: &InlineFiles, file: &PartitionedFile) -> FileOpenFuture {
         // A scan may be cut into ranges of bytes; the rows belong to the one that has the first byte.
         let is_mine = file.range.as_ref().is_none_or(|range| range.start == 0);
-        let files: Arc<[Arc<DataFile>]> = if is_mine { Arc::clone(&files.0) } else { Arc::new([]) };
+        let files: Arc<[InlineFile]> = if is_mine { Arc::clone(&files.0) } else { Arc::new([]) };
         let scan = self.clone();
         let mut next = 0;
         let batches = stream::iter(std::iter::from_fn(move || scan.batch(&files, &mut next).transpose()));
@@ -56,7 +69,7 @@ impl InlineScan {
     }
 
     /// Returns the next rows, put together to batches that are worth handing on.
-    fn batch(&self, files: &[Arc<DataFile>], next: &mut usize) -> Result<Option<RecordBatch>> {
+    fn batch(&self, files: &[InlineFile], next: &mut usize) -> Result<Option<RecordBatch>> {
         let mut gathered: Vec<RecordBatch> = Vec::new();
         let mut rows = 0;
         while let Some(file) = files.get(*next).filter(|_| rows < BATCH_ROWS) {
@@ -72,8 +85,20 @@ impl InlineScan {
         }
     }
 
-    fn rows(&self, inline: &Arc<DataFile>) -> Result<RecordBatch> {
-        let rows = self.table.inline_rows(inline).map_err(external)?;
+    fn rows(&self, inline: &InlineFile) -> Result<RecordBatch> {
+        let rows = self.table.inline_rows(&inline.file).map_err(external)?;
+        let rows = match &self.identity {
+            None => rows,
+            Some(identity) => identity.extend(&rows, inline.place)?,
+        };
+        let rows = match &inline.hidden {
+            None => rows,
+            Some(hidden) => {
+                let visible: Vec<bool> =
+                    (0_u64..).take(rows.num_rows()).map(|position| !hidden.hides(position)).collect();
+                filter_record_batch(&rows, &BooleanArray::from(visible))?
+            }
+        };
         let kept = match &self.filter {
             None => rows,
             Some(filter) => {
@@ -87,7 +112,10 @@ impl InlineScan {
         };
         match &self.projection {
             None => Ok(kept),
-            Some(projection) => projection.make_projector(self.table.schema())?.project_batch(&kept),
+            Some(projection) => {
+                let schema = self.identity.as_ref().map_or(self.table.schema(), Identity::schema);
+                projection.make_projector(schema)?.project_batch(&kept)
+            }
         }
     }
 }

@@ -27,6 +27,7 @@ use futures::{FutureExt, StreamExt};
 use object_store::ObjectStore;
 
 use crate::error::external;
+use crate::identity::Identity;
 use crate::inline_scan::InlineScan;
 use crate::reader::{FirstError, ScannedFile};
 
@@ -35,6 +36,8 @@ use crate::reader::{FirstError, ScannedFile};
 pub(crate) struct Scanned {
     pub(crate) table: Arc<Table>,
     pub(crate) sequence: Sequence,
+    /// The columns that tell which row is which, if the scan gives them.
+    pub(crate) identity: Option<Identity>,
     pub(crate) files_kept: usize,
     pub(crate) files_total: usize,
     pub(crate) failure: FirstError,
@@ -82,7 +85,8 @@ impl FileSource for CayenneSource {
     ) -> Result<Arc<dyn FileOpener>> {
         let inner = self.inner.create_file_opener(object_store, base_config, partition)?;
         let columns = Arc::new(self.decoded_columns()?);
-        let inline = InlineScan::new(Arc::clone(&self.scanned.table), self.inner.as_ref());
+        let inline =
+            InlineScan::new(Arc::clone(&self.scanned.table), self.scanned.identity.clone(), self.inner.as_ref());
         Ok(Arc::new(CayenneOpener { inner, scanned: Arc::clone(&self.scanned), columns, inline }))
     }
 
@@ -118,9 +122,11 @@ impl FileSource for CayenneSource {
                 writeln!(f, "table={table}")?;
                 writeln!(f, "sequence={sequence}")?;
                 writeln!(f, "files={files_kept}/{files_total}")?;
+                writeln!(f, "deletion_mode=position")?;
             }
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
                 write!(f, ", table={table}, sequence={sequence}, files={files_kept}/{files_total}")?;
+                write!(f, ", deletion_mode=position")?;
             }
         }
         self.inner.fmt_extra(t, f)

@@ -1,0 +1,260 @@
+//! The plan that reads a table: which files are kept, which of their rows are hidden, and how they are dealt out.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use cayenne_deletes::DeletionVector;
+use cayenne_format::{DataFile, FileId};
+use cayenne_storage::SPLITS_AHEAD;
+use cayenne_table::{PinnedView, Table};
+use datafusion::catalog::{ScanArgs, Session};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::Expr;
+use datafusion::physical_expr_adapter::PhysicalExprAdapterFactory;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder};
+use datafusion::scalar::ScalarValue;
+use futures::{StreamExt, TryStreamExt, stream};
+use vortex::scan::selection::Selection;
+use vortex_datafusion::convert::ExpressionConverter;
+use vortex_datafusion::{VortexAccessPlan, VortexSource};
+
+use crate::converter::SameAnswers;
+use crate::dynamic_filter::{self, DynamicFilterCounts, Trust};
+use crate::error::external;
+use crate::identity::{Identity, PositionAdapters};
+use crate::inline_scan::{InlineFile, InlineFiles};
+use crate::positions::WithPositions;
+use crate::prune::prune;
+use crate::reader::{FirstError, Readers, ScannedFile};
+use crate::source::{CayenneSource, Scanned};
+use crate::statistics;
+
+/// As many deletion files are read at once: they are small and come from one folder.
+const DELETIONS_AHEAD: usize = 8;
+
+/// A data file that a scan reads.
+#[derive(Clone, Debug)]
+pub(crate) struct KeptFile {
+    pub(crate) file: Arc<DataFile>,
+    /// Its place among the files of the view, in a scan that tells which row is which.
+    pub(crate) place: u32,
+    /// Its rows that are not given.
+    pub(crate) hidden: Option<Arc<DeletionVector>>,
+}
+
+impl KeptFile {
+    /// Returns how many of its rows are not given.
+    pub(crate) fn hidden_rows(&self) -> u64 {
+        self.hidden.as_ref().map_or(0, |hidden| hidden.len())
+    }
+}
+
+/// A scan of one view.
+pub(crate) struct Scan<'a> {
+    pub(crate) table: &'a Arc<Table>,
+    pub(crate) view: Arc<PinnedView>,
+    /// The columns that tell which row is which, if they are wanted.
+    pub(crate) identity: Option<&'a Identity>,
+    pub(crate) state: &'a dyn Session,
+}
+
+impl Scan<'_> {
+    /// Returns the plan.
+    pub(crate) async fn plan(self, args: &ScanArgs<'_>) -> Result<Arc<dyn ExecutionPlan>> {
+        let filters = self.filters_of_table(args);
+        let pruned = prune(&self.view, self.table.schema(), &filters, self.state)?;
+        let kept = self.without_hidden(pruned).await?;
+        let mut columns = needed_columns(self.schema(), args);
+        columns.retain(|column| *column < self.table.schema().fields().len());
+        let statistics = statistics::of_files(&kept, self.schema(), &columns)?;
+        let partitions = self.state.config().target_partitions();
+        let files = self.partitioned_files(&kept, &columns, partitions)?;
+        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(self.source(&kept)))
+            .with_file_groups(groups_of(files, partitions))
+            .with_statistics(statistics)
+            .with_expr_adapter(self.identity.map(|identity| {
+                Arc::new(PositionAdapters { position: identity.position.clone() }) as Arc<dyn PhysicalExprAdapterFactory>
+            }))
+            .with_projection_indices(args.projection().map(<[usize]>::to_vec))?
+            // Vortex counts the limit after dynamic filters and hidden rows. Any rows will do, because a scan declares no
+            // order.
+            .with_limit(args.limit())
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+
+    fn schema(&self) -> &SchemaRef {
+        self.identity.map_or(self.table.schema(), Identity::schema)
+    }
+
+    /// Returns the filters that statistics can say something about.
+    fn filters_of_table(&self, args: &ScanArgs<'_>) -> Vec<Expr> {
+        let filters = args.filters().unwrap_or_default();
+        let is_of_table = |filter: &&Expr| {
+            self.identity.is_none_or(|identity| {
+                let names = [identity.position.as_str(), identity.file.as_str()];
+                filter.column_refs().iter().all(|column| !names.contains(&column.name()))
+            })
+        };
+        filters.iter().filter(is_of_table).cloned().collect()
+    }
+
+    /// Returns what hides rows of each file, and leaves out files of which no row is left.
+    async fn without_hidden(&self, files: Vec<Arc<DataFile>>) -> Result<Vec<KeptFile>> {
+        let places: HashMap<FileId, u32> = match self.identity {
+            None => HashMap::new(),
+            Some(_) => self.view.files().map(|file| file.id).zip(0..).collect(),
+        };
+        let place = |file: &DataFile| places.get(&file.id).copied().unwrap_or_default();
+        let kept = files.into_iter().map(|file| KeptFile { place: place(&file), file, hidden: None });
+        let mut kept: Vec<KeptFile> = kept.collect();
+        let (table, view) = (self.table, &self.view);
+        let touched: HashSet<FileId> = view.snapshot().files_with_deletions().collect();
+        if touched.is_empty() {
+            return Ok(kept);
+        }
+        let with_hidden: Vec<(usize, Arc<DataFile>)> = kept
+            .iter()
+            .enumerate()
+            .filter(|(_, kept)| touched.contains(&kept.file.id))
+            .map(|(at, kept)| (at, Arc::clone(&kept.file)))
+            .collect();
+        let read = with_hidden.into_iter().map(|(at, file)| async move {
+            Ok::<_, DataFusionError>((at, table.hidden(view, &file).await.map_err(external)?))
+        });
+        let read: Vec<_> = stream::iter(read).buffered(DELETIONS_AHEAD).try_collect().await?;
+        for (at, hidden) in read {
+            if let Some(kept) = kept.get_mut(at) {
+                kept.hidden = hidden;
+            }
+        }
+        kept.retain(|kept| kept.hidden_rows() < kept.file.rows);
+        Ok(kept)
+    }
+
+    fn partitioned_file(&self, kept: &KeptFile, columns: &[usize]) -> Result<PartitionedFile> {
+        let file = &kept.file;
+        // The path only tells files apart in caches and messages: bytes come through our own reader.
+        let path = format!("{}/{}", self.table.record().location, file.id);
+        let scanned = PartitionedFile::new(path, file.bytes)
+            .with_extension(ScannedFile(Arc::clone(file)))
+            .with_statistics(Arc::new(statistics::of_files([kept], self.schema(), columns)?))
+            .with_partition_values(self.partition_values(kept.place));
+        Ok(match &kept.hidden {
+            None => scanned,
+            Some(hidden) => {
+                let visible = Selection::ExcludeRoaring(hidden.as_treemap().clone());
+                scanned.with_extension(VortexAccessPlan::default().with_selection(visible))
+            }
+        })
+    }
+
+    fn partition_values(&self, place: u32) -> Vec<ScalarValue> {
+        self.identity.map(|_| ScalarValue::from(place)).into_iter().collect()
+    }
+
+    /// Returns the files of a scan. Inline ones are small and many: a scan takes them in as few as there are partitions.
+    fn partitioned_files(
+        &self,
+        kept: &[KeptFile],
+        columns: &[usize],
+        partitions: usize,
+    ) -> Result<Vec<PartitionedFile>> {
+        let (inline, stored): (Vec<_>, Vec<_>) = kept.iter().cloned().partition(|kept| kept.file.is_inline());
+        let mut files = stored.iter().map(|kept| self.partitioned_file(kept, columns)).collect::<Result<Vec<_>>>()?;
+        for together in inline.chunks(inline.len().div_ceil(partitions).max(1)) {
+            files.push(self.inline_files(together, columns)?);
+        }
+        Ok(files)
+    }
+
+    fn inline_files(&self, together: &[KeptFile], columns: &[usize]) -> Result<PartitionedFile> {
+        let first = together.first().map(|kept| kept.file.id.to_string()).unwrap_or_default();
+        let bytes = together.iter().map(|kept| kept.file.bytes).sum();
+        let statistics = statistics::of_files(together, self.schema(), columns)?;
+        let inline = |kept: &KeptFile| InlineFile {
+            file: Arc::clone(&kept.file),
+            hidden: kept.hidden.clone(),
+            place: kept.place,
+        };
+        // Each of them has a place of its own, which its rows are given when they are read.
+        Ok(PartitionedFile::new(format!("{}/inline-{first}", self.table.record().location), bytes)
+            .with_extension(InlineFiles(together.iter().map(inline).collect()))
+            .with_statistics(Arc::new(statistics))
+            .with_partition_values(self.partition_values(0)))
+    }
+
+    fn source(&self, kept: &[KeptFile]) -> CayenneSource {
+        let state = self.state;
+        let session = self.table.storage().session().clone();
+        dynamic_filter::register(&session);
+        let table_schema = self.identity.map_or_else(|| TableSchema::from(self.table.schema()), Identity::table_schema);
+        let source = VortexSource::new(table_schema, session.clone())
+            .with_projection_pushdown(true)
+            .with_scan_concurrency(SPLITS_AHEAD)
+            .with_file_metadata_cache(state.runtime_env().cache_manager.get_file_metadata_cache());
+        let metrics = FileSource::metrics(&source).clone();
+        let same = SameAnswers::new(session, Trust::of(state.config_options()), DynamicFilterCounts::new(&metrics));
+        let converter: Arc<dyn ExpressionConverter> = match self.identity {
+            None => Arc::new(same),
+            Some(identity) => Arc::new(WithPositions::new(same, identity.position.clone())),
+        };
+        let (files_total, rows_total) = (self.view.files().len(), self.view.snapshot().stored_rows());
+        show_counts(&metrics, files_total, rows_total, kept);
+        let failure = FirstError::default();
+        let readers = Readers::new(Arc::clone(self.table), &metrics, &failure);
+        let source = source.with_expression_converter(converter).with_vortex_reader_factory(Arc::new(readers));
+        let scanned = Scanned {
+            table: Arc::clone(self.table),
+            sequence: self.view.sequence(),
+            identity: self.identity.cloned(),
+            files_kept: kept.len(),
+            files_total,
+            failure,
+            memory: Arc::clone(&state.runtime_env().memory_pool),
+            _view: Arc::clone(&self.view),
+        };
+        CayenneSource::new(Arc::new(source), scanned)
+    }
+}
+
+/// Shows in `EXPLAIN ANALYZE` what is left after pruning by file statistics, and what is hidden in it.
+fn show_counts(metrics: &ExecutionPlanMetricsSet, files_total: usize, rows_total: u64, kept: &[KeptFile]) {
+    let rows_kept: u64 = kept.iter().map(|kept| kept.file.rows).sum();
+    let rows_hidden: u64 = kept.iter().map(KeptFile::hidden_rows).sum();
+    let as_metric = |rows| usize::try_from(rows).unwrap_or(usize::MAX);
+    let counter = |name| MetricBuilder::new(metrics).global_counter(name);
+    counter("files_total").add(files_total);
+    counter("files_pruned").add(files_total.saturating_sub(kept.len()));
+    counter("rows_pruned").add(as_metric(rows_total.saturating_sub(rows_kept)));
+    counter("files_with_deletes").add(kept.iter().filter(|kept| kept.hidden.is_some()).count());
+    counter("rows_masked_by_deletes").add(as_metric(rows_hidden));
+}
+
+/// Deals files out to output partitions. A scan of nothing has one, which is empty: no plan works on none.
+fn groups_of(files: Vec<PartitionedFile>, target_partitions: usize) -> Vec<FileGroup> {
+    if files.is_empty() {
+        return vec![FileGroup::new(files)];
+    }
+    FileGroup::new(files).split_files(target_partitions)
+}
+
+/// Columns whose statistics a plan may ask for: those it reads and those it filters by.
+fn needed_columns(schema: &SchemaRef, args: &ScanArgs<'_>) -> Vec<usize> {
+    let mut columns: Vec<usize> = match args.projection() {
+        Some(projection) => projection.to_vec(),
+        None => (0..schema.fields().len()).collect(),
+    };
+    let filtered = args.filters().unwrap_or_default().iter().flat_map(Expr::column_refs);
+    columns.extend(filtered.filter_map(|column| schema.index_of(column.name()).ok()));
+    columns.sort_unstable();
+    columns.dedup();
+    columns
+}
