@@ -13,8 +13,8 @@ use futures::future::try_join_all;
 use futures::stream;
 use tokio::sync::Barrier;
 
-use super::prepared::{CommitClock, Prepared};
-use super::{Clock, Engine, fabricate, refuse, session};
+use super::prepared::{LapClock, Prepared};
+use super::{Clock, Engine, Limits, fabricate, refuse, session};
 use crate::Result;
 use crate::protocol::{Reply, Request};
 
@@ -30,13 +30,19 @@ impl Engine for Cayenne {
         env!("CARGO_PKG_VERSION").to_owned()
     }
 
-    async fn open(dir: PathBuf, threads: usize) -> Result<Self> {
+    async fn open(dir: PathBuf, limits: Limits) -> Result<Self> {
+        if limits.key_index_bytes.is_some() {
+            return Err("Cayenne has no index of keys yet".into());
+        }
         let database = Database::builder(dir).open().await?;
-        let ctx = cayenne_datafusion::session(session::config(threads), session::runtime()?, &database)?;
+        let ctx = cayenne_datafusion::session(session::config(limits.threads), session::runtime()?, &database)?;
         Ok(Self { database, ctx, prepared: Prepared::default() })
     }
 
-    async fn load(&self, table: &str, source: &Path) -> Result<()> {
+    async fn load(&self, table: &str, source: &Path, key: Option<&str>) -> Result<()> {
+        if key.is_some() {
+            return Err("Cayenne has no primary keys yet".into());
+        }
         let from = session::add_source(&self.ctx, table, source).await?;
         let create = format!("CREATE TABLE {table} AS SELECT * FROM {from}");
         cayenne_datafusion::sql(&self.ctx, &create).await?.collect().await?;
@@ -49,7 +55,7 @@ impl Engine for Cayenne {
 
     async fn serve(self: Arc<Self>, request: Request) -> Result<Reply> {
         match request {
-            Request::Prepare { source, rows_per_commit, tables } => {
+            Request::Prepare { source, rows_per_commit, tables, key: None } => {
                 self.prepare(&source, rows_per_commit, &tables).await
             }
             Request::Append { table, commits } => self.append(&table, commits).await,
@@ -88,12 +94,12 @@ impl Cayenne {
         let prepared = self.prepared.commits(commits)?;
         let table = self.table(table).await?;
         let clock = Clock::start();
-        let mut laps = CommitClock::start(commits);
+        let mut laps = LapClock::start(commits);
         for batch in prepared.iter().take(commits) {
             append(&table, batch).await?;
             laps.lap();
         }
-        Ok(clock.reply(Reply { commit_ms: laps.commit_ms, ..Reply::default() }))
+        Ok(clock.reply(Reply { lap_ms: laps.lap_ms, ..Reply::default() }))
     }
 
     /// Every writer makes one commit first, so that all are writers of their tables when the clock starts.

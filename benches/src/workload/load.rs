@@ -60,7 +60,7 @@ fn load_once(engine: &mut Engine, tables: &[&'static str], options: &Options, ou
     let mut total = Total::default();
     for table in tables {
         let source = data::file(&options.data, table);
-        let reply = process.ask(&Request::Load { table: (*table).to_owned(), source })?;
+        let reply = process.ask(&Request::Load { table: (*table).to_owned(), source, key: None })?;
         outcome.record(place(table), Metric::WallMs, reply.wall_ms);
         outcome.record(place(table), Metric::CpuMs, reply.cpu_ms);
         total.add(&reply);
