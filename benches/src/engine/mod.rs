@@ -4,6 +4,7 @@
 //! that what differs between their numbers is the table format and what the engine makes of it.
 
 mod cayenne;
+mod cayenne_rows;
 mod fabricate;
 mod parquet;
 mod prepared;

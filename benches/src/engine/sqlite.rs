@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, StringViewArray};
 use arrow_schema::{DataType, Schema, TimeUnit};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Statement};
@@ -134,7 +134,7 @@ fn create_table(connection: &Connection, table: &str, schema: &Schema, key: Opti
 
 fn affinity(data_type: &DataType) -> &'static str {
     match data_type {
-        DataType::Utf8 => "TEXT",
+        DataType::Utf8 | DataType::Utf8View => "TEXT",
         DataType::Float64 | DataType::Decimal128(..) => "REAL",
         _ => "INTEGER",
     }
@@ -165,6 +165,7 @@ enum Column<'a> {
     Real(&'a Float64Array),
     Money(&'a arrow_array::Decimal128Array, f64),
     Text(&'a StringArray),
+    TextView(&'a StringViewArray),
     Flag(&'a arrow_array::BooleanArray),
 }
 
@@ -182,6 +183,7 @@ impl<'a> Column<'a> {
                 Self::Money(column.as_primitive::<Decimal128Type>(), 10_f64.powi(i32::from(*scale)))
             }
             DataType::Utf8 => Self::Text(column.as_string()),
+            DataType::Utf8View => Self::TextView(column.as_string_view()),
             DataType::Boolean => Self::Flag(column.as_boolean()),
             other => return Err(format!("a column of type {other} has no form in SQLite here").into()),
         })
@@ -198,6 +200,7 @@ impl<'a> Column<'a> {
             Self::Real(array) => array.is_null(row),
             Self::Money(array, _) => array.is_null(row),
             Self::Text(array) => array.is_null(row),
+            Self::TextView(array) => array.is_null(row),
             Self::Flag(array) => array.is_null(row),
         };
         if is_null {
@@ -211,6 +214,7 @@ impl<'a> Column<'a> {
             Self::Real(array) => to.raw_bind_parameter(parameter, array.value(row)),
             Self::Money(array, unit) => to.raw_bind_parameter(parameter, array.value(row) as f64 / unit),
             Self::Text(array) => to.raw_bind_parameter(parameter, array.value(row)),
+            Self::TextView(array) => to.raw_bind_parameter(parameter, array.value(row)),
             Self::Flag(array) => to.raw_bind_parameter(parameter, array.value(row)),
         }
     }

@@ -206,12 +206,22 @@ impl Asked<'_> {
         let place = |subject| Place { section: self.table, subject, engine: self.engine };
         outcome.record(place(MANY_P50), Metric::WallMs, percentile(&lists.lap_ms, 50));
         if self.engine == CAYENNE {
-            let api = self.ask(draw.one(round, draw.sizes.one), LookupBy::Api)?;
-            let place = |subject| Place { section: self.table, subject, engine: self.engine };
-            outcome.record(place(API_P50), Metric::WallMs, percentile(&api.lap_ms, 50));
-            outcome.record(place(API_P99), Metric::WallMs, percentile(&api.lap_ms, 99));
+            self.measure_api(draw, round, outcome);
         }
         Ok(())
+    }
+
+    /// As long as Cayenne has no such calls, they are left out with a loud word.
+    fn measure_api(&mut self, draw: &Draw, round: usize, outcome: &mut Outcome) {
+        match self.ask(draw.one(round, draw.sizes.one), LookupBy::Api) {
+            Ok(api) => {
+                let place = |subject| Place { section: self.table, subject, engine: self.engine };
+                outcome.record(place(API_P50), Metric::WallMs, percentile(&api.lap_ms, 50));
+                outcome.record(place(API_P99), Metric::WallMs, percentile(&api.lap_ms, 99));
+            }
+            Err(_) if round > 1 => {}
+            Err(reason) => outcome.skip("lookups through the Rust API", reason.to_string()),
+        }
     }
 
     /// Every key is there once.
