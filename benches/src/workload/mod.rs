@@ -56,7 +56,7 @@ impl Options {
     }
 
     /// Returns the size that fits this run.
-    fn sized<T>(&self, full: T, quick: T, smoke: T) -> T {
+    pub(crate) fn sized<T>(&self, full: T, quick: T, smoke: T) -> T {
         match (self.smoke, self.quick) {
             (true, _) => smoke,
             (_, true) => quick,
