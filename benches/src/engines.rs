@@ -32,7 +32,7 @@ pub(crate) struct Engine {
     threads: usize,
     /// As the engine tells it when it opens.
     version: Option<String>,
-    /// Whether a load failed; the engine then sits out the rest of the run.
+    /// Whether it failed; the engine then sits out the rest of the workload.
     broken: bool,
     /// Whether the workload that runs has work for it.
     wanted: bool,
@@ -103,7 +103,7 @@ impl Engine {
         self.dir.with_extension("kept")
     }
 
-    /// Takes the engine out of the rest of the run.
+    /// Takes the engine out of the rest of the workload.
     pub(crate) fn set_broken(&mut self) {
         self.broken = true;
     }
@@ -149,10 +149,11 @@ impl Engines {
         Ok(engines)
     }
 
-    /// Lets only the engines of these names take part from now on.
+    /// Lets only the engines of these names take part from now on, those that failed in another workload too.
     pub(crate) fn choose(&mut self, names: &[&str]) {
         for engine in &mut self.all {
             engine.wanted = names.contains(&engine.name);
+            engine.broken = false;
         }
     }
 

@@ -149,7 +149,9 @@ fn run<T: Send + 'static>(runtime: &Runtime, work: impl Future<Output = Result<T
 
 /// The answer to a request that is not for this engine.
 fn refuse(request: &Request) -> Result<Reply> {
-    Err(format!("this engine does not serve {request:?}").into())
+    let request = serde_json::to_value(request)?;
+    let operation = request.get("op").and_then(serde_json::Value::as_str).unwrap_or_default();
+    Err(format!("this engine does not serve `{operation}`").into())
 }
 
 fn failed(failure: &(dyn std::error::Error + Send + Sync)) -> Reply {

@@ -26,7 +26,7 @@ pub(super) struct BaseTable<'a> {
 
 /// Loads `tables` into every engine and keeps the closed databases.
 ///
-/// An engine that fails to load takes no further part in the run.
+/// An engine that fails to load takes no further part in the workload.
 pub(super) fn load(engines: &mut Engines, tables: &[BaseTable<'_>], outcome: &mut Outcome) {
     for engine in engines.usable_mut() {
         println!("loading {}", engine.name);

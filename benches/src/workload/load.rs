@@ -17,7 +17,7 @@ pub(super) const BEFORE: &str = "before";
 
 /// Loads `tables` into all engines `rounds` times, engine by engine, and keeps the data of the last round.
 ///
-/// An engine that fails to load takes no further part in the run.
+/// An engine that fails to load takes no further part in the workload.
 pub(super) fn measure(
     engines: &mut Engines,
     tables: &[&'static str],
