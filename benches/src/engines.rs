@@ -93,6 +93,11 @@ impl Engine {
         folders::replace(&self.dir, &self.kept_dir())
     }
 
+    /// Returns the size on disk of what was kept.
+    pub(crate) fn kept_bytes(&self) -> Result<u64> {
+        folders::size_bytes(&self.kept_dir())
+    }
+
     /// Frees the disk of what was kept, and of the database.
     pub(crate) fn forget_kept(&self) -> Result<()> {
         folders::reset(&self.kept_dir())?;

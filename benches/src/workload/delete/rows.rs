@@ -92,12 +92,11 @@ impl Deletes<'_> {
             process.close()?;
         }
         let mut process = self.begin(Form::Subquery)?;
-        let before_bytes = folders::size_bytes(&self.engine.dir)?;
         let before = self.scan(BEFORE).measure(&mut process, outcome)?;
         self.random(&mut process, Form::Subquery, outcome)?;
         let after_random = self.scan(AFTER_RANDOM).measure(&mut process, outcome)?;
         process.close()?;
-        self.record_disk(before_bytes, outcome)?;
+        self.record_disk(outcome)?;
         let after_range = self.range(outcome)?;
         Ok([before, after_random, after_range])
     }
@@ -143,9 +142,9 @@ impl Deletes<'_> {
         outcome.record(place, Metric::CpuMs, reply.cpu_ms);
     }
 
-    /// The closed database may be smaller than the open one was, and then the deletes took nothing.
-    fn record_disk(&self, before: u64, outcome: &mut Outcome) -> Result<()> {
-        let grown = folders::size_bytes(&self.engine.dir)?.saturating_sub(before);
+    /// What the closed database is larger than it was after the load; it may be smaller, and then the deletes took nothing.
+    fn record_disk(&self, outcome: &mut Outcome) -> Result<()> {
+        let grown = folders::size_bytes(&self.engine.dir)?.saturating_sub(self.engine.kept_bytes()?);
         let per_row = f64::from(u32::try_from(grown)?) / f64::from(u32::try_from(self.data.doomed.len())?);
         let place = Place { section: DISK, subject: DISK, engine: self.engine.name };
         outcome.record(place, Metric::BytesPerRow, per_row);
