@@ -38,15 +38,20 @@ impl Engine for Sqlite {
         Ok(Self { connection: Mutex::new(connection), prepared: Prepared::default() })
     }
 
-    /// The log is moved into the database at the end, as DuckDB does after a load.
+    /// The log is moved into the database at the end, as DuckDB does after a load. Rows in the order of their key become a
+    /// tree by it; others stay in their order and get an index at the end, because their tree would take hours to grow.
     async fn load(&self, table: &str, source: &Path, key: Option<&str>) -> Result<()> {
         let batches = read(source, LOAD_BATCH_ROWS)?;
         let schema = batches.first().map(RecordBatch::schema).ok_or("the source has no rows")?;
         let connection = self.connection.lock().await;
-        create_table(&connection, table, &schema, key)?;
+        let by_key = key.filter(|key| batches.first().is_some_and(|batch| is_in_order(batch, key)));
+        create_table(&connection, table, &schema, by_key)?;
         let transaction = connection.unchecked_transaction()?;
         let mut insert = connection.prepare(&insert("INSERT", table, &schema))?;
         batches.iter().try_for_each(|batch| insert_rows(&mut insert, batch))?;
+        if let Some(key) = key.filter(|_| by_key.is_none()) {
+            connection.execute(&format!("CREATE UNIQUE INDEX {table}_key ON {table} ({key})"), [])?;
+        }
         transaction.commit()?;
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(())
@@ -130,6 +135,11 @@ fn create_table(connection: &Connection, table: &str, schema: &Schema, key: Opti
     let columns: Vec<_> = columns.collect();
     connection.execute(&format!("CREATE TABLE {table} ({})", columns.join(", ")), [])?;
     Ok(())
+}
+
+fn is_in_order(batch: &RecordBatch, key: &str) -> bool {
+    let keys = batch.column_by_name(key).and_then(|keys| keys.as_primitive_opt::<Int64Type>());
+    keys.is_some_and(|keys| keys.values().is_sorted())
 }
 
 fn affinity(data_type: &DataType) -> &'static str {

@@ -38,7 +38,7 @@ impl Workload for Upsert {
          800 rows take the place of rows anywhere in the table, 200 are new. Each batch is one durable commit. \
          DuckDB deletes and inserts in one transaction, which is its fastest form, without and with a primary key. \
          The scan adds up two columns before and straight after. Flushes are counted in a run of its own. \
-         Of Cayenne alone: the same with 16 MiB for the index of the key."
+         Of Cayenne alone: the same with 16 MB for the index of the key."
     }
 
     fn engines(&self) -> &'static [&'static str] {
