@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{BooleanArray, RecordBatch};
-use cayenne_deletes::DeletionVector;
 use cayenne_format::DataFile;
 use cayenne_table::Table;
 use datafusion::arrow::compute::{concat_batches, filter_record_batch};
@@ -20,6 +19,7 @@ use futures::{FutureExt, StreamExt, future, stream};
 use crate::dynamic_filter::is_dynamic;
 use crate::error::external;
 use crate::identity::Identity;
+use crate::scan::GivenRows;
 
 /// Rows of inline data files are handed on in batches of at least this many: an operator does not work for a thousand
 /// rows.
@@ -33,8 +33,7 @@ pub(crate) struct InlineFiles(pub(crate) Arc<[InlineFile]>);
 #[derive(Clone, Debug)]
 pub(crate) struct InlineFile {
     pub(crate) file: Arc<DataFile>,
-    /// Its rows that are not given.
-    pub(crate) hidden: Option<Arc<DeletionVector>>,
+    pub(crate) rows: GivenRows,
     /// Its place among the files of the view.
     pub(crate) place: u32,
 }
@@ -91,12 +90,11 @@ impl InlineScan {
             None => rows,
             Some(identity) => identity.extend(&rows, inline.place)?,
         };
-        let rows = match &inline.hidden {
-            None => rows,
-            Some(hidden) => {
-                let visible: Vec<bool> =
-                    (0_u64..).take(rows.num_rows()).map(|position| !hidden.hides(position)).collect();
-                filter_record_batch(&rows, &BooleanArray::from(visible))?
+        let rows = match &inline.rows {
+            GivenRows::All => rows,
+            given => {
+                let has: Vec<bool> = (0..).take(rows.num_rows()).map(|position| given.has(position)).collect();
+                filter_record_batch(&rows, &BooleanArray::from(has))?
             }
         };
         let kept = match &self.filter {

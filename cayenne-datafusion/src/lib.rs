@@ -14,6 +14,7 @@ mod guard;
 mod identity;
 mod identity_table;
 mod inline_scan;
+mod key_lookup;
 mod keys;
 mod maintenance;
 mod merge;

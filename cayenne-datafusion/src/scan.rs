@@ -30,6 +30,7 @@ use crate::dynamic_filter::{self, DynamicFilterCounts, Trust};
 use crate::error::external;
 use crate::identity::{Identity, PositionAdapters};
 use crate::inline_scan::{InlineFile, InlineFiles};
+use crate::key_lookup;
 use crate::positions::WithPositions;
 use crate::prune::prune;
 use crate::reader::{FirstError, Readers, ScannedFile};
@@ -45,14 +46,55 @@ pub(crate) struct KeptFile {
     pub(crate) file: Arc<DataFile>,
     /// Its place among the files of the view, in a scan that tells which row is which.
     pub(crate) place: u32,
-    /// Its rows that are not given.
-    pub(crate) hidden: Option<Arc<DeletionVector>>,
+    pub(crate) rows: GivenRows,
+}
+
+/// Which rows of a data file a scan gives.
+#[derive(Clone, Debug)]
+pub(crate) enum GivenRows {
+    /// All of them.
+    All,
+    /// All but those that are hidden.
+    AllBut(Arc<DeletionVector>),
+    /// Those that were looked up.
+    Only(Arc<DeletionVector>),
+}
+
+impl GivenRows {
+    /// Says whether the row at a position is given.
+    pub(crate) fn has(&self, position: u64) -> bool {
+        match self {
+            Self::All => true,
+            Self::AllBut(hidden) => !hidden.hides(position),
+            Self::Only(found) => found.hides(position),
+        }
+    }
+
+    fn selection(&self) -> Option<Selection> {
+        match self {
+            Self::All => None,
+            Self::AllBut(hidden) => Some(Selection::ExcludeRoaring(hidden.as_treemap().clone())),
+            Self::Only(found) => Some(Selection::IncludeRoaring(found.as_treemap().clone())),
+        }
+    }
 }
 
 impl KeptFile {
-    /// Returns how many of its rows are not given.
-    pub(crate) fn hidden_rows(&self) -> u64 {
-        self.hidden.as_ref().map_or(0, |hidden| hidden.len())
+    /// Returns how many of its rows are given.
+    pub(crate) fn given_rows(&self) -> u64 {
+        match &self.rows {
+            GivenRows::All => self.file.rows,
+            GivenRows::AllBut(hidden) => self.file.rows.saturating_sub(hidden.len()),
+            GivenRows::Only(found) => found.len(),
+        }
+    }
+
+    /// Returns how many of its rows are hidden, as far as the scan has to know.
+    fn hidden_rows(&self) -> u64 {
+        match &self.rows {
+            GivenRows::AllBut(hidden) => hidden.len(),
+            GivenRows::All | GivenRows::Only(_) => 0,
+        }
     }
 }
 
@@ -70,7 +112,10 @@ impl Scan<'_> {
     pub(crate) async fn plan(self, args: &ScanArgs<'_>) -> Result<Arc<dyn ExecutionPlan>> {
         let filters = self.filters_of_table(args);
         let pruned = prune(&self.view, self.table.schema(), &filters, self.state)?;
-        let kept = self.without_hidden(pruned).await?;
+        let kept = match self.looked_up(&pruned, &filters).await? {
+            Some(found) => found,
+            None => self.without_hidden(pruned).await?,
+        };
         let mut columns = needed_columns(self.schema(), args);
         columns.retain(|column| *column < self.table.schema().fields().len());
         let statistics = statistics::of_files(&kept, self.schema(), &columns)?;
@@ -106,15 +151,35 @@ impl Scan<'_> {
         filters.iter().filter(is_of_table).cloned().collect()
     }
 
-    /// Returns what hides rows of each file, and leaves out files of which no row is left.
-    async fn without_hidden(&self, files: Vec<Arc<DataFile>>) -> Result<Vec<KeptFile>> {
-        let places: HashMap<FileId, u32> = match self.identity {
+    /// Returns the rows whose keys the filters name, if they do.
+    async fn looked_up(&self, files: &[Arc<DataFile>], filters: &[Expr]) -> Result<Option<Vec<KeptFile>>> {
+        let Some(keys) = key_lookup::keys(self.table, filters)? else { return Ok(None) };
+        let rows = files.iter().map(|file| file.rows).sum();
+        if !key_lookup::is_worth_it(&keys, files.len(), self.view.files().len(), rows) {
+            return Ok(None);
+        }
+        let found = self.table.find(&self.view, &keys).await.map_err(external)?;
+        let places = self.places();
+        let kept = files.iter().filter_map(|file| {
+            let rows = GivenRows::Only(Arc::new(found.of(file.id)?.clone()));
+            Some(KeptFile { place: place(&places, file), file: Arc::clone(file), rows })
+        });
+        Ok(Some(kept.collect()))
+    }
+
+    /// Returns the place of each file in the view, if the scan tells which row is which.
+    fn places(&self) -> HashMap<FileId, u32> {
+        match self.identity {
             None => HashMap::new(),
             Some(_) => self.view.files().map(|file| file.id).zip(0..).collect(),
-        };
-        let place = |file: &DataFile| places.get(&file.id).copied().unwrap_or_default();
-        let kept = files.into_iter().map(|file| KeptFile { place: place(&file), file, hidden: None });
-        let mut kept: Vec<KeptFile> = kept.collect();
+        }
+    }
+
+    /// Returns what hides rows of each file, and leaves out files of which no row is left.
+    async fn without_hidden(&self, files: Vec<Arc<DataFile>>) -> Result<Vec<KeptFile>> {
+        let places = self.places();
+        let kept = |file: Arc<DataFile>| KeptFile { place: place(&places, &file), file, rows: GivenRows::All };
+        let mut kept: Vec<KeptFile> = files.into_iter().map(kept).collect();
         let (table, view) = (self.table, &self.view);
         let touched: HashSet<FileId> = view.snapshot().files_with_deletions().collect();
         if touched.is_empty() {
@@ -131,11 +196,11 @@ impl Scan<'_> {
         });
         let read: Vec<_> = stream::iter(read).buffered(DELETIONS_AHEAD).try_collect().await?;
         for (at, hidden) in read {
-            if let Some(kept) = kept.get_mut(at) {
-                kept.hidden = hidden;
+            if let (Some(kept), Some(hidden)) = (kept.get_mut(at), hidden) {
+                kept.rows = GivenRows::AllBut(hidden);
             }
         }
-        kept.retain(|kept| kept.hidden_rows() < kept.file.rows);
+        kept.retain(|kept| kept.given_rows() > 0);
         Ok(kept)
     }
 
@@ -147,12 +212,9 @@ impl Scan<'_> {
             .with_extension(ScannedFile(Arc::clone(file)))
             .with_statistics(Arc::new(statistics::of_files([kept], self.schema(), columns)?))
             .with_partition_values(self.partition_values(kept.place));
-        Ok(match &kept.hidden {
+        Ok(match kept.rows.selection() {
             None => scanned,
-            Some(hidden) => {
-                let visible = Selection::ExcludeRoaring(hidden.as_treemap().clone());
-                scanned.with_extension(VortexAccessPlan::default().with_selection(visible))
-            }
+            Some(selection) => scanned.with_extension(VortexAccessPlan::default().with_selection(selection)),
         })
     }
 
@@ -179,11 +241,8 @@ impl Scan<'_> {
         let first = together.first().map(|kept| kept.file.id.to_string()).unwrap_or_default();
         let bytes = together.iter().map(|kept| kept.file.bytes).sum();
         let statistics = statistics::of_files(together, self.schema(), columns)?;
-        let inline = |kept: &KeptFile| InlineFile {
-            file: Arc::clone(&kept.file),
-            hidden: kept.hidden.clone(),
-            place: kept.place,
-        };
+        let inline =
+            |kept: &KeptFile| InlineFile { file: Arc::clone(&kept.file), rows: kept.rows.clone(), place: kept.place };
         // Each of them has a place of its own, which its rows are given when they are read.
         Ok(PartitionedFile::new(format!("{}/inline-{first}", self.table.record().location), bytes)
             .with_extension(InlineFiles(together.iter().map(inline).collect()))
@@ -225,6 +284,10 @@ impl Scan<'_> {
     }
 }
 
+fn place(places: &HashMap<FileId, u32>, file: &DataFile) -> u32 {
+    places.get(&file.id).copied().unwrap_or_default()
+}
+
 /// Shows in `EXPLAIN ANALYZE` what is left after pruning by file statistics, and what is hidden in it.
 fn show_counts(metrics: &ExecutionPlanMetricsSet, files_total: usize, rows_total: u64, kept: &[KeptFile]) {
     let rows_kept: u64 = kept.iter().map(|kept| kept.file.rows).sum();
@@ -234,7 +297,7 @@ fn show_counts(metrics: &ExecutionPlanMetricsSet, files_total: usize, rows_total
     counter("files_total").add(files_total);
     counter("files_pruned").add(files_total.saturating_sub(kept.len()));
     counter("rows_pruned").add(as_metric(rows_total.saturating_sub(rows_kept)));
-    counter("files_with_deletes").add(kept.iter().filter(|kept| kept.hidden.is_some()).count());
+    counter("files_with_deletes").add(kept.iter().filter(|kept| kept.hidden_rows() > 0).count());
     counter("rows_masked_by_deletes").add(as_metric(rows_hidden));
 }
 

@@ -22,11 +22,11 @@ pub(crate) fn of_files<'a>(
     let mut rows = 0_u64;
     let mut merged: Vec<Option<Merged>> = vec![None; columns.len()];
     for kept in files {
-        let (file, hidden) = (&kept.file, kept.hidden_rows());
-        rows = rows.saturating_add(file.rows.saturating_sub(hidden));
+        let (file, given) = (&kept.file, kept.given_rows());
+        rows = rows.saturating_add(given);
         for (merged, column) in merged.iter_mut().zip(columns) {
             let stats = Merged::of(file.stats.column(*column).map_err(external)?, file.rows);
-            let stats = if hidden == 0 { stats } else { stats.with_hidden_rows() };
+            let stats = if given == file.rows { stats } else { stats.with_hidden_rows() };
             *merged = Some(match merged.take() {
                 None => stats,
                 Some(earlier) => earlier.merge(stats),

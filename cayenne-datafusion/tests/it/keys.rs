@@ -161,3 +161,38 @@ async fn the_last_of_several_rows_with_one_key_counts() {
     assert_eq!(f.rows(first).await, ["20"]);
     assert_eq!(f.rows("SELECT min(n), max(n) FROM t WHERE id >= 10").await, ["49970,49999"]);
 }
+
+/// A condition that names keys reads the rows that have them, and still is a condition.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_looked_up_by_their_keys() {
+    for f in [fixture().await, crate::fixture::fixture_of_files().await] {
+        f.run("CREATE TABLE t (a BIGINT, b VARCHAR, n BIGINT, PRIMARY KEY (b, a))").await;
+        for begin in [0, 1000, 2000] {
+            let rows =
+                format!("SELECT value % 100, concat('k', value / 100), value AS n FROM range({begin}, {begin} + 1000)");
+            f.run(&format!("INSERT INTO t {rows}")).await;
+        }
+        f.run("DELETE FROM t WHERE n = 1205").await;
+        for (condition, answer) in [
+            ("a = 5 AND b = 'k3'", "1,305"),
+            ("a = 5 AND b = 'k12'", "0,"),
+            ("a IN (5, 6, NULL) AND b IN ('k3', 'k12', 'none')", "3,1817"),
+            ("(a = 1 AND b = 'k1') OR (b = 'k2' AND a = 2) OR (a = 3 AND b = 'k29' AND n < 5)", "2,303"),
+            ("a = 5 AND b = 'k3' AND n > 1000", "0,"),
+            ("a = 5 AND a = 6 AND b = 'k3'", "0,"),
+            ("a = 5 AND b = NULL", "0,"),
+            ("a = 5 AND (b = 'k3' OR n = 2705)", "2,3010"),
+            ("a = 5 AND b NOT IN ('k3')", "28,42140"),
+        ] {
+            let text = format!("SELECT count(*), sum(n) FROM t WHERE {condition}");
+            assert_eq!(f.rows(&text).await, [answer], "{condition}");
+        }
+        let plan = f.plan("EXPLAIN ANALYZE SELECT n FROM t WHERE a = 5 AND b = 'k3'").await;
+        assert!(plan.contains("files=1/3") && plan.contains("output_rows=1,"), "{plan}");
+        assert_eq!(f.rows("DELETE FROM t WHERE b = 'k0' AND a IN (1, 2, 3) AND n <> 2").await, ["2"]);
+        assert_eq!(f.rows("UPDATE t SET n = -n WHERE b = 'k0' AND a IN (1, 2, 4)").await, ["2"]);
+        assert_eq!(f.rows("SELECT n FROM t WHERE b = 'k0' AND a < 6 ORDER BY a").await, ["0", "-2", "-4", "5"]);
+        let many: Vec<String> = (0..3000).map(|n| format!("(a = {} AND b = 'k{}')", n % 100, n / 100)).collect();
+        let _deep = f.try_run(&format!("SELECT count(*) FROM t WHERE {}", many[..200].join(" OR "))).await.unwrap();
+    }
+}
