@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use cayenne_format::Error;
-use datafusion::common::Column;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, TableReference};
 use datafusion::datasource::{DefaultTableSource, provider_as_source};
 use datafusion::error::Result;
 use datafusion::logical_expr::logical_plan::TableScanBuilder;
@@ -104,14 +104,9 @@ impl Target {
         Self { statement, identity, source }
     }
 
-    /// Returns a scan of the table that tells which row is which, in place of one that does not.
-    pub(crate) fn scan(&self, scan: TableScanBuilder) -> Result<LogicalPlan> {
-        Ok(LogicalPlan::TableScan(scan.build()?))
-    }
-
-    /// Returns the table with the columns that tell which row is which.
-    pub(crate) fn source(&self) -> Arc<dyn TableSource> {
-        Arc::clone(&self.source)
+    /// Returns what begins a scan of the table that tells which row is which.
+    pub(crate) fn scan(&self, name: TableReference) -> TableScanBuilder {
+        TableScanBuilder::new(name, Arc::clone(&self.source))
     }
 
     fn is_scanned_by(&self, scan: &TableScan) -> bool {
@@ -128,11 +123,8 @@ impl Target {
                     projection.extend([columns, columns + 1]);
                     projection
                 });
-                let scan = TableScanBuilder::new(scan.table_name, self.source())
-                    .with_projection(projection)
-                    .with_filters(scan.filters)
-                    .with_fetch(scan.fetch);
-                self.scan(scan)
+                let identified = self.scan(scan.table_name).with_projection(projection);
+                Ok(LogicalPlan::TableScan(identified.with_filters(scan.filters).with_fetch(scan.fetch).build()?))
             }
             LogicalPlan::Projection(projection) => {
                 let input = self.identified(Arc::unwrap_or_clone(projection.input))?;

@@ -10,7 +10,6 @@ use arrow_schema::DataType;
 use datafusion::common::{Column, DFSchema, TableReference};
 use datafusion::error::Result;
 use datafusion::logical_expr::dml::{MergeIntoAction, MergeIntoClause, MergeIntoClauseKind, MergeIntoOp};
-use datafusion::logical_expr::logical_plan::TableScanBuilder;
 use datafusion::logical_expr::{Expr, ExprSchemable, JoinType, LogicalPlan, LogicalPlanBuilder, lit, when};
 use datafusion::scalar::ScalarValue;
 
@@ -82,7 +81,7 @@ impl<'a> Merged<'a> {
         let mut columns: Vec<Expr> = source.schema().columns().into_iter().map(Expr::Column).collect();
         columns.push(lit(true).alias(&self.from_source));
         let source = project(columns, source)?;
-        let table = target.scan(TableScanBuilder::new(self.name.clone(), target.source()))?;
+        let table = LogicalPlan::TableScan(target.scan(self.name.clone()).build()?);
         let has = |kinds: &[MergeIntoClauseKind]| merge.clauses.iter().any(|clause| kinds.contains(&clause.kind));
         let without_row = has(&[MergeIntoClauseKind::NotMatched, MergeIntoClauseKind::NotMatchedByTarget]);
         let join_type = match (without_row, has(&[MergeIntoClauseKind::NotMatchedBySource])) {
@@ -98,10 +97,10 @@ impl<'a> Merged<'a> {
     fn clause_of(&self, clauses: &[MergeIntoClause]) -> Result<Expr> {
         let numbered: Vec<(&MergeIntoClause, i32)> = clauses.iter().zip(0..).collect();
         let first_of = |kinds: &[MergeIntoClauseKind]| {
-            let of_kind = numbered.iter().rev().filter(|(clause, _)| kinds.contains(&clause.kind));
-            of_kind.fold(Ok(lit(ScalarValue::Int32(None))), |otherwise, (clause, number)| match &clause.predicate {
+            let mut of_kind = numbered.iter().rev().filter(|(clause, _)| kinds.contains(&clause.kind));
+            of_kind.try_fold(lit(ScalarValue::Int32(None)), |otherwise, (clause, number)| match &clause.predicate {
                 None => Ok(lit(*number)),
-                Some(predicate) => when(predicate.clone(), lit(*number)).otherwise(otherwise?),
+                Some(predicate) => when(predicate.clone(), lit(*number)).otherwise(otherwise),
             })
         };
         let position = Expr::Column(Column::new(Some(self.name.clone()), self.position));
@@ -144,9 +143,8 @@ impl<'a> Merged<'a> {
     /// Returns the value that the clause gives, and null for clauses that give none.
     fn value(&self, values: Vec<(i32, Expr)>, data_type: &DataType) -> Result<Expr> {
         let nothing = lit(ScalarValue::try_from(data_type)?);
-        let otherwise = |otherwise: Result<Expr>, (number, value): (i32, Expr)| {
-            when(self.clause().eq(lit(number)), value).otherwise(otherwise?)
-        };
-        values.into_iter().rev().fold(Ok(nothing), otherwise)
+        values.into_iter().rev().try_fold(nothing, |otherwise, (number, value)| {
+            when(self.clause().eq(lit(number)), value).otherwise(otherwise)
+        })
     }
 }

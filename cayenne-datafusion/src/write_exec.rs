@@ -75,7 +75,9 @@ pub(crate) fn read_at_once(mut streams: Vec<RowStream>) -> Vec<RowStream> {
     }
     let mut together: Vec<Vec<RowStream>> = (0..at_once).map(|_| Vec::new()).collect();
     while !streams.is_empty() {
-        together.iter_mut().for_each(|group| group.extend(streams.pop()));
+        for group in &mut together {
+            group.extend(streams.pop());
+        }
     }
     together.into_iter().map(|group| select_all(group).boxed()).collect()
 }

@@ -23,6 +23,7 @@ mod inline;
 mod keys;
 mod memory;
 mod merge;
+mod model;
 mod pruning;
 mod slt;
 mod statements;
