@@ -59,7 +59,7 @@ fn rewritten(statement: DmlStatement) -> Result<Transformed<LogicalPlan>> {
     let input = Arc::unwrap_or_clone(input);
     let plan = match op {
         // All rows go: there is nothing to find.
-        WriteOp::Delete if matches!(input, LogicalPlan::TableScan(_)) => {
+        WriteOp::Delete if is_whole_table(&input) => {
             let nothing = Arc::new(LogicalPlanBuilder::empty(false).build()?);
             LogicalPlan::Dml(DmlStatement::new(table_name, source, WriteOp::Truncate, nothing))
         }
@@ -82,6 +82,10 @@ fn rewritten(statement: DmlStatement) -> Result<Transformed<LogicalPlan>> {
         op => LogicalPlan::Dml(DmlStatement::new(table_name, source, op, Arc::new(input))),
     };
     Ok(Transformed::yes(plan))
+}
+
+fn is_whole_table(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::TableScan(scan) if scan.filters.is_empty() && scan.fetch.is_none())
 }
 
 /// Returns a projection of a plan.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use cayenne_deletes::DeletionVector;
-use cayenne_format::{DataFile, FileId};
+use cayenne_format::{DataFile, Error, FileId};
 use cayenne_storage::SPLITS_AHEAD;
 use cayenne_table::{PinnedView, Table};
 use datafusion::catalog::{ScanArgs, Session};
@@ -110,6 +110,11 @@ pub(crate) struct Scan<'a> {
 impl Scan<'_> {
     /// Returns the plan.
     pub(crate) async fn plan(self, args: &ScanArgs<'_>) -> Result<Arc<dyn ExecutionPlan>> {
+        if self.view.snapshot().tombstones().len() > 0 {
+            // They would be visible again.
+            let error = Error::unsupported("rows hidden by key cannot be left out yet").code("hidden-by-key");
+            return Err(external(error.with("table", self.table.name())));
+        }
         let filters = self.filters_of_table(args);
         let pruned = prune(&self.view, self.table.schema(), &filters, self.state)?;
         let kept = match self.looked_up(&pruned, &filters).await? {

@@ -89,6 +89,10 @@ async fn an_update_changes_what_its_condition_is_true_for() {
             &["1,a,10", "2,b,201", "3,,300", "4,d,"],
         ),
         ("UPDATE t SET n = (SELECT sum(n) FROM t) WHERE id = 4", "1", &["1,a,10", "2,b,20", "3,,30", "4,d,60"]),
+        ("UPDATE t SET n = 100 / (id - 1) WHERE id <> 1", "3", &["1,a,10", "2,b,100", "3,,50", "4,d,33"]),
+        ("UPDATE t SET n = 100 / (id - 1) WHERE id + 0 <> 1", "3", &["1,a,10", "2,b,100", "3,,50", "4,d,33"]),
+        ("UPDATE t SET n = random() * 0 + 1, name = 'r' WHERE id < 3", "2", &["1,r,1", "2,r,1", "3,,30", "4,d,"]),
+        ("UPDATE t SET name = (SELECT 'one') WHERE id IN (SELECT id FROM t LIMIT 0)", "0", LEFT),
         ("UPDATE t SET id = id + 1", "4", &["2,a,10", "3,b,20", "4,,30", "5,d,"]),
     ];
     behaves(SETUP, statements).await;
@@ -234,4 +238,29 @@ async fn a_statement_runs_again_on_what_is_there_then() {
         frame.clone().collect().await.unwrap();
     }
     assert_eq!(f.rows("SELECT count(*) FROM t").await, ["7"]);
+}
+
+/// A table that the session knows under a name of its own, which always reads the latest rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registered_table_is_changed_like_one_of_the_catalog() {
+    let f = fixture_of_files().await;
+    f.run("CREATE TABLE t AS SELECT value AS id, 0 AS n FROM range(0, 10)").await;
+    let table = f.database.table(&"t".parse().unwrap()).await.unwrap().unwrap();
+    let state = datafusion::execution::session_state::SessionStateBuilder::new().with_default_features();
+    let state = cayenne_datafusion::SessionStateBuilderExt::with_cayenne(state, &f.database).build();
+    let ctx = datafusion::prelude::SessionContext::new_with_state(state);
+    ctx.register_table("mine", std::sync::Arc::new(cayenne_datafusion::CayenneTable::new(table))).unwrap();
+    ctx.sql("CREATE TABLE other AS VALUES (1), (2)").await.unwrap().collect().await.unwrap();
+    for text in [
+        "DELETE FROM mine WHERE id > (SELECT avg(id) FROM mine)",
+        "UPDATE mine SET n = 1 WHERE id IN (SELECT column1 FROM other)",
+        "MERGE INTO mine USING cayenne.public.t AS c ON mine.id = c.id + 2 WHEN MATCHED THEN UPDATE SET n = 5",
+    ] {
+        ctx.sql(text).await.unwrap().collect().await.unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+    assert_eq!(f.rows("SELECT * FROM t ORDER BY id").await, ["0,0", "1,1", "2,5", "3,5", "4,5"]);
+    // Other tables are DataFusion's to change, or not.
+    let other = async { ctx.sql("DELETE FROM other WHERE column1 = 1").await?.collect().await };
+    assert!(other.await.is_ok());
+    assert_eq!(ctx.sql("SELECT * FROM other").await.unwrap().count().await.unwrap(), 1);
 }
