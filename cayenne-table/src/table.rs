@@ -237,7 +237,12 @@ impl Table {
     ///
     /// `Corrupt` if the file is not what was written; `NotFound` if it is missing.
     pub async fn read(&self, file: &Arc<DataFile>) -> Result<RowStream> {
-        let request = self.read_request(file, &Arc::default());
+        self.read_by(file, Arc::clone(&self.blocks)).await
+    }
+
+    /// Returns the rows of a data file whose block checksums `blocks` knows.
+    pub(crate) async fn read_by(&self, file: &Arc<DataFile>, blocks: Arc<dyn LoadBlocks>) -> Result<RowStream> {
+        let request = ReadRequest { blocks, ..self.read_request(file, &Arc::default()) };
         self.shared.storage.read(request, Arc::clone(self.schema())).await
     }
 
