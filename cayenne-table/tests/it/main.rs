@@ -22,6 +22,7 @@ mod hooked_fs;
 mod hostile_slice;
 mod inline;
 mod keyed;
+mod keyed_moves;
 mod keyed_stage;
 mod life;
 mod manifest;
