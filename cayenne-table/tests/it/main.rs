@@ -13,6 +13,7 @@ mod backend;
 mod cancel;
 mod collect;
 mod cost;
+mod deletion_files;
 mod expire;
 mod failure;
 mod fixture;
