@@ -47,7 +47,7 @@ pub(super) struct PagedIndex {
 
 /// Where the pages are.
 pub(super) enum PageBytes {
-    /// In the file beside the data file.
+    /// In the file beside the data file, which is closed: there are as many as data files.
     File(BesideFile),
     /// In memory: the index was made anew because that file is missing or damaged.
     Memory(Bytes),
@@ -119,10 +119,7 @@ impl KeyIndexCache {
 impl PageBytes {
     pub(super) fn read(&self, range: std::ops::Range<u64>) -> Result<Bytes> {
         match self {
-            Self::File(file) => match file.read_cached(range.clone()) {
-                Some(bytes) => Ok(bytes),
-                None => file.read(range),
-            },
+            Self::File(file) => file.read(range),
             Self::Memory(bytes) => {
                 let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(bytes.len());
                 Ok(bytes.slice(at(range.start)..at(range.end).max(at(range.start))))

@@ -88,7 +88,7 @@ impl Table {
             KeyIndex::decode(&opened.read(head)?, opened.bytes())
         });
         let index = self.verified(index.await??, file)?;
-        Ok(PagedIndex { file: file.id, index, pages: PageBytes::File(beside) })
+        Ok(PagedIndex { file: file.id, index, pages: PageBytes::File(beside.closed()) })
     }
 
     /// Says that an index is of this data file, and of the keys of this table.

@@ -15,6 +15,8 @@ pub(crate) enum Asked {
     Open,
     Read,
     List,
+    /// A file that was opened for reading is closed.
+    Close,
 }
 
 type Hook = dyn Fn(Asked, &Path) -> io::Result<()> + Send + Sync;
@@ -49,7 +51,7 @@ impl Fs for HookedFs {
     fn open_file(&self, path: &Path) -> io::Result<Arc<dyn ReadFile>> {
         (self.0)(Asked::Open, path)?;
         let inner = LocalFs.open_file(path)?;
-        Ok(Arc::new(Hooked { inner, path: path.to_owned(), hook: Arc::clone(&self.0) }))
+        Ok(Arc::new(HookedReads(Hooked { inner, path: path.to_owned(), hook: Arc::clone(&self.0) })))
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -97,13 +99,21 @@ impl WriteFile for Hooked<Box<dyn WriteFile>> {
     }
 }
 
-impl ReadFile for Hooked<Arc<dyn ReadFile>> {
+struct HookedReads(Hooked<Arc<dyn ReadFile>>);
+
+impl ReadFile for HookedReads {
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        (self.hook)(Asked::Read, &self.path)?;
-        self.inner.read_at(offset, bytes)
+        (self.0.hook)(Asked::Read, &self.0.path)?;
+        self.0.inner.read_at(offset, bytes)
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.inner.len()
+        self.0.inner.len()
+    }
+}
+
+impl Drop for HookedReads {
+    fn drop(&mut self) {
+        (self.0.hook)(Asked::Close, &self.0.path).ok();
     }
 }

@@ -22,6 +22,7 @@ mod history;
 mod hooked_fs;
 mod hostile_slice;
 mod inline;
+mod key_index;
 mod keyed;
 mod keyed_moves;
 mod keyed_stage;
