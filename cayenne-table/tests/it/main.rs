@@ -24,6 +24,7 @@ mod hostile_slice;
 mod inline;
 mod key_index;
 mod keyed;
+mod keyed_concurrent;
 mod keyed_moves;
 mod keyed_stage;
 mod life;
