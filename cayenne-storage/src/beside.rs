@@ -43,16 +43,17 @@ impl Storage {
     pub async fn open_beside(&self, location: &str, name: &str) -> Result<BesideFile> {
         let path = self.folder(location)?.join(inside(name)?);
         let fs = Arc::clone(self.fs());
-        task::blocking(move || open(fs.as_ref(), path)).await?
+        task::blocking(move || open(fs, path)).await?
     }
 }
 
-/// A file beside the data files, open for reading.
+/// A file beside the data files, for reading.
 #[derive(Clone)]
 pub struct BesideFile {
-    file: Arc<dyn ReadFile>,
+    fs: Arc<dyn Fs>,
     path: PathBuf,
     bytes: u64,
+    open: Option<Arc<dyn ReadFile>>,
 }
 
 impl BesideFile {
@@ -62,24 +63,31 @@ impl BesideFile {
         self.bytes
     }
 
+    /// Returns it closed: each read opens it for a moment. So many may be kept at a time, of which few are read.
+    #[must_use]
+    pub fn closed(self) -> Self {
+        Self { open: None, ..self }
+    }
+
     /// Reads a piece, which may wait for the disk. What lies beyond the end is not there.
     ///
     /// # Errors
     ///
-    /// What the disk said; [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) if the file ends before the piece.
+    /// What the disk said; [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) if the file ends before the piece. One
+    /// that is closed, also as [`Storage::open_beside`].
     pub fn read(&self, range: Range<u64>) -> Result<Bytes> {
         let mut bytes = self.room(&range)?;
-        self.file
-            .read_at(range.start, &mut bytes)
-            .map_err(|error| self.facts(Error::io("could not read a file", error)))?;
+        let file = match &self.open {
+            Some(file) => Arc::clone(file),
+            None => open_file(self.fs.as_ref(), &self.path)?,
+        };
+        file.read_at(range.start, &mut bytes).map_err(|error| {
+            self.facts(match error.kind() {
+                io::ErrorKind::UnexpectedEof => Error::corrupt("a file is shorter than it was").because(error),
+                _ => Error::io("could not read a file", error),
+            })
+        })?;
         Ok(bytes.into())
-    }
-
-    /// Reads a piece if that does not wait for the disk.
-    #[must_use]
-    pub fn read_cached(&self, range: Range<u64>) -> Option<Bytes> {
-        let mut bytes = self.room(&range).ok()?;
-        self.file.read_cached_at(range.start, &mut bytes).then(|| bytes.into())
     }
 
     fn room(&self, range: &Range<u64>) -> Result<Vec<u8>> {
@@ -94,19 +102,26 @@ impl BesideFile {
     }
 }
 
-fn open(fs: &dyn Fs, path: PathBuf) -> Result<BesideFile> {
-    let facts = |error: Error| error.with("file", path.display());
-    let file = fs.open_file(&path).map_err(|error| {
-        facts(match error.kind() {
+fn open(fs: Arc<dyn Fs>, path: PathBuf) -> Result<BesideFile> {
+    let file = open_file(fs.as_ref(), &path)?;
+    let bytes = file
+        .len()
+        .map_err(|error| Error::io("could not read the length of a file", error).with("file", path.display()))?;
+    Ok(BesideFile { fs, path, bytes, open: Some(file) })
+}
+
+fn open_file(fs: &dyn Fs, path: &Path) -> Result<Arc<dyn ReadFile>> {
+    fs.open_file(path).map_err(|error| {
+        let error = match error.kind() {
             io::ErrorKind::NotFound => Error::not_found("a file of the table is missing").because(error),
-            io::ErrorKind::InvalidInput => {
+            // Something that is no file, or in the place of the folder.
+            io::ErrorKind::InvalidInput | io::ErrorKind::NotADirectory => {
                 Error::corrupt("something else is where a file of the table should be").because(error)
             }
             _ => Error::io("could not open a file of the table", error),
-        })
-    })?;
-    let bytes = file.len().map_err(|error| facts(Error::io("could not read the length of a file", error)))?;
-    Ok(BesideFile { file, path, bytes })
+        };
+        error.with("file", path.display())
+    })
 }
 
 fn write(fs: &dyn Fs, environment: &Environment, table: &Path, path: &Path, bytes: &[u8]) -> Result<()> {

@@ -23,7 +23,8 @@ impl Table {
     /// Hides rows that were found in a view and adds others, in one commit.
     ///
     /// Rows that another commit has hidden since are left out of a change that adds none; a change that adds rows is a
-    /// `Conflict` (code `row-changed`) then. In a table with a primary key, a row that comes with the key of a row that
+    /// `Conflict` (code `row-changed`) then. So is one of rows that may have moved to where nobody knows: another process was
+    /// the writer since, or the view is one of the past. In a table with a primary key, a row that comes with the key of a row that
     /// stays is an error (code `duplicate-key`).
     ///
     /// # Errors
@@ -48,7 +49,12 @@ impl Table {
         let moved = writer.where_now(found);
         let mut visible = RowPositions::default();
         for (id, rows) in moved.files() {
-            let Some(file) = base.snapshot().file(id) else { continue };
+            let Some(file) = base.snapshot().file(id) else {
+                if found.seen_at < writer.moved_since {
+                    return Err(self.row_changed("rows that the statement changes may have moved meanwhile"));
+                }
+                continue;
+            };
             if rows.max().is_some_and(|position| position >= file.rows) {
                 return Err(
                     Error::internal("a statement hides a row that its data file does not have").with("file", id)
@@ -60,12 +66,14 @@ impl Table {
             }
         }
         if found.is_replaced && visible.len() != found.rows.len() {
-            return Err(Error::conflict("rows that the statement changes were changed by another one meanwhile")
-                .code("row-changed")
-                .with("table", self.name())
-                .help("nothing was changed; run the statement again"));
+            return Err(self.row_changed("rows that the statement changes were changed by another one meanwhile"));
         }
         Ok(visible)
+    }
+
+    fn row_changed(&self, message: &'static str) -> Error {
+        let error = Error::conflict(message).code("row-changed").with("table", self.name());
+        error.help("nothing was changed; run the statement again")
     }
 }
 

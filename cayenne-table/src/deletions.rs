@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cayenne_deletes::DeletionVector;
-use cayenne_format::{Change, DataFile, DeletionFile, Error, ErrorKind, FileId, Location, Result, Sequence, path};
+use cayenne_format::{
+    Change, ContentHash, DataFile, DeletionFile, Error, ErrorKind, FileId, Location, Result, Sequence, path,
+};
 use moka::sync::Cache;
 
 use crate::rows::RowPositions;
@@ -14,9 +16,9 @@ use crate::{Table, View};
 /// than a row of the metastore, which is why small ones are not.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
 
-/// What a deletion vector is cached by: the data file, the latest of its deletion files, and how many there are. Ids are
-/// drawn once and a commit only adds files, or takes several away for one, so no two states of a data file share it.
-type VectorKey = (FileId, FileId, usize);
+/// What a deletion vector is cached by: the data file, and a hash of the ids of its deletion files. The order of ids tells
+/// nothing here: it follows the clock, which may have been set back.
+type VectorKey = (FileId, ContentHash);
 
 /// Deletion vectors that were needed lately.
 #[derive(Debug)]
@@ -38,8 +40,8 @@ impl VectorCache {
 }
 
 fn key_of(file: FileId, deletions: &[&Arc<DeletionFile>]) -> Option<VectorKey> {
-    let latest = deletions.iter().map(|deletion| deletion.id).max()?;
-    Some((file, latest, deletions.len()))
+    let ids: Vec<u8> = deletions.iter().flat_map(|deletion| deletion.id.as_bytes()).copied().collect();
+    (!ids.is_empty()).then(|| (file, ContentHash::of(&ids)))
 }
 
 impl Table {
@@ -92,7 +94,11 @@ impl Table {
     pub(crate) async fn read_deletion(&self, file: &DataFile, deletion: &DeletionFile) -> Result<DeletionVector> {
         let facts = |error: Error| error.with("table", self.name()).with("deletion", deletion.id);
         let bytes = self.deletion_bytes(deletion).await.map_err(facts)?;
-        let vector = DeletionVector::decode(&bytes, file.id, file.rows).map_err(facts)?;
+        let decoded = DeletionVector::decode(&bytes, file.id, file.rows).map_err(|error| match error.kind() {
+            ErrorKind::Corrupt => error.code("damaged-deletion"),
+            _ => error,
+        });
+        let vector = decoded.map_err(facts)?;
         if vector.len() == deletion.rows {
             return Ok(vector);
         }

@@ -46,6 +46,8 @@ impl Table {
     ///
     /// As [`append`](Self::append).
     pub async fn flush(self: &Arc<Self>) -> Result<Flushed> {
+        // Of two that move the same rows one would write its files in vain.
+        let _one_at_a_time = self.flush_turn.lock().await;
         let mut tries = 0;
         loop {
             tries += 1;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use cayenne_format::{Change, CommitId, Error, Location, NewDataFile, Result, Step, TableCommit, WriterEpoch};
+use cayenne_format::{Change, CommitId, Error, Location, NewDataFile, Result, Step, TableCommit, WriterEpoch, path};
 
 use crate::keys::KeyRule;
 use crate::rows::HiddenRows;
@@ -83,19 +83,17 @@ impl Table {
         Ok(changes)
     }
 
-    /// Returns the names of the objects that staged commits name.
+    /// Returns the names of the objects that staged commits name, and of the key indexes beside them.
     pub(crate) async fn staged_names(&self) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for staged in self.shared.metastore.load_staged(self.id()).await? {
             // One that cannot be read names nothing that could still be published.
             let changes = staged.commit.map(|commit| commit.changes).unwrap_or_default();
-            names.extend(changes.into_iter().filter_map(|change| match change {
-                Change::AddFile(new) => match new.file.location {
-                    Location::Path(name) => Some(name),
-                    Location::Inline(_) => None,
-                },
-                _ => None,
-            }));
+            for new in changes.iter().filter_map(added) {
+                if let Location::Path(name) = &new.file.location {
+                    names.extend([name.clone(), path::key_index(new.file.id)]);
+                }
+            }
         }
         Ok(names)
     }

@@ -94,6 +94,8 @@ impl StagedWrite {
     pub async fn publish(self) -> Result<Written> {
         task::to_the_end(async move {
             let shared = Arc::clone(&self.unnamed.table.shared);
+            // What hides the rows that these meet may become a file, which nobody may collect before it is named.
+            let _no_commit_yet = Arc::clone(&self.unnamed.table.unnamed_files).read_owned().await;
             let published = shared.publish(vec![self.publication()]).await;
             if published.as_ref().is_err_and(|error| error.stable_code() == "duplicate-key") {
                 // It was refused, and must not come to be by the next writer.

@@ -42,6 +42,8 @@ pub struct Table {
     pub(crate) pins: Pins,
     /// The flush in the background.
     pub(crate) flushing: Slot,
+    /// Held by whoever flushes. The turn to commit may be waited for while it is held, and not the other way round.
+    pub(crate) flush_turn: Mutex<()>,
     /// The writing of a manifest in the background.
     pub(crate) writing_manifest: Slot,
     /// Held by whoever writes or removes manifests. The turn to commit may be waited for while it is held, and not the
@@ -83,6 +85,7 @@ impl Table {
             unnamed_files: Arc::default(),
             pins,
             flushing: Slot::default(),
+            flush_turn: Mutex::default(),
             writing_manifest: Slot::default(),
             manifests: Mutex::default(),
             manifested: parking_lot::Mutex::default(),
@@ -237,7 +240,12 @@ impl Table {
     ///
     /// `Corrupt` if the file is not what was written; `NotFound` if it is missing.
     pub async fn read(&self, file: &Arc<DataFile>) -> Result<RowStream> {
-        let request = self.read_request(file, &Arc::default());
+        self.read_by(file, Arc::clone(&self.blocks)).await
+    }
+
+    /// Returns the rows of a data file whose block checksums `blocks` knows.
+    pub(crate) async fn read_by(&self, file: &Arc<DataFile>, blocks: Arc<dyn LoadBlocks>) -> Result<RowStream> {
+        let request = ReadRequest { blocks, ..self.read_request(file, &Arc::default()) };
         self.shared.storage.read(request, Arc::clone(self.schema())).await
     }
 

@@ -25,6 +25,9 @@ pub(crate) struct WriterState {
     /// Where rows went that a rewrite moved, while somebody reads an earlier snapshot: what a statement has found there is
     /// still found after it.
     pub(crate) moved: Vec<(Sequence, Arc<RowMap>)>,
+    /// Of rewrites until this commit it is not known where rows went: another process did them, or nobody read what was
+    /// before them.
+    pub(crate) moved_since: Sequence,
     _lock: FileLock,
 }
 
@@ -49,7 +52,13 @@ impl WriterState {
 
     /// Notes that rows moved with the commit at `sequence`, and forgets what nobody needs who reads `oldest` or later.
     pub(crate) fn note_moved(&mut self, sequence: Sequence, map: Arc<RowMap>, oldest: Option<Sequence>) {
-        self.moved.retain(|(at, _)| oldest.is_some_and(|oldest| *at > oldest));
+        self.moved.retain(|(at, _)| {
+            let is_needed = oldest.is_some_and(|oldest| *at > oldest);
+            if !is_needed {
+                self.moved_since = self.moved_since.max(*at);
+            }
+            is_needed
+        });
         self.moved.push((sequence, map));
     }
 
@@ -101,7 +110,8 @@ impl Table {
         self.manifested.lock().get_or_insert_with(found);
         let sources = sources.into_iter().map(|source| (source.stream, source.position)).collect();
         self.pins.set_writer(true);
-        Ok(WriterState { epoch, history: record.history, sources, moved: Vec::new(), _lock: lock })
+        let (history, moved_since) = (record.history, record.sequence);
+        Ok(WriterState { epoch, history, sources, moved: Vec::new(), moved_since, _lock: lock })
     }
 
     async fn locked_by_another(&self) -> Error {

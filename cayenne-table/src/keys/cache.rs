@@ -47,7 +47,7 @@ pub(super) struct PagedIndex {
 
 /// Where the pages are.
 pub(super) enum PageBytes {
-    /// In the file beside the data file.
+    /// In the file beside the data file, which is closed: there are as many as data files.
     File(BesideFile),
     /// In memory: the index was made anew because that file is missing or damaged.
     Memory(Bytes),
@@ -139,11 +139,8 @@ impl Pages<'_> {
 impl PageBytes {
     pub(super) fn read(&self, range: std::ops::Range<u64>, waits: Waits) -> Result<Bytes> {
         match self {
-            Self::File(file) => match (file.read_cached(range.clone()), waits) {
-                (Some(bytes), _) => Ok(bytes),
-                (None, Waits::Yes) => file.read(range),
-                (None, Waits::No) => Err(Error::unavailable("a page of a key index is not in memory").code(WOULD_WAIT)),
-            },
+            Self::File(file) if waits == Waits::Yes => file.read(range),
+            Self::File(_) => Err(Error::unavailable("a page of a key index is not in memory").code(WOULD_WAIT)),
             Self::Memory(bytes) => {
                 let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(bytes.len());
                 Ok(bytes.slice(at(range.start)..at(range.end).max(at(range.start))))

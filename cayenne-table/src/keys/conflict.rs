@@ -1,16 +1,17 @@
 //! What becomes of rows whose key exists already: decided in the turn of the commit, so that nobody comes in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use cayenne_deletes::{DeletionVector, SortedKeys};
-use cayenne_format::{DataFile, Error, FileId, NewDataFile, Result};
+use cayenne_format::{BlockChecksums, DataFile, Error, FileId, NewDataFile, Result};
 use futures::StreamExt as _;
 
 use super::KeyRule;
 use super::cache::{FileKeys, Pages};
 use super::find::{Indexed, Unusable, probe};
+use super::index::Fresh;
 use crate::rows::HiddenRows;
 use crate::{Table, View};
 
@@ -35,10 +36,13 @@ impl Table {
         if rule == KeyRule::Unchecked || new.is_empty() {
             return Ok(());
         }
+        let blocks: HashMap<FileId, BlockChecksums> = new.iter().map(|new| (new.file.id, new.blocks.clone())).collect();
+        let fresh = Fresh { keep: rule.keeps(), blocks: Arc::new(blocks) };
         let new: Vec<Arc<DataFile>> = new.iter().map(|new| Arc::new(new.file.clone())).collect();
         let mut indexed = Vec::with_capacity(new.len());
         for file in &new {
-            indexed.push(Indexed { keys: self.new_key_index(file, rule).await?, file: Arc::clone(file) });
+            let keys = self.new_key_index(base, file, &fresh).await?;
+            indexed.push(Indexed { keys, file: Arc::clone(file), fresh: Some(fresh.clone()) });
         }
         indexed.extend(self.indexed(base).await?);
         let (count, keys) = (new.len(), new.iter().map(|file| file.rows).sum());

@@ -9,7 +9,7 @@ use cayenne_format::{DataFile, Error, Result};
 use cayenne_storage::task;
 
 use super::cache::{FileKeys, Pages, WOULD_WAIT, Waits};
-use super::index::is_damage;
+use super::index::{Fresh, is_damage};
 use crate::rows::RowPositions;
 use crate::{Table, View};
 
@@ -21,6 +21,8 @@ const KEYS_HERE_MAX: u64 = 4096;
 pub(super) struct Indexed {
     pub(super) file: Arc<DataFile>,
     pub(super) keys: FileKeys,
+    /// What is known of it if no snapshot has it yet.
+    pub(super) fresh: Option<Fresh>,
 }
 
 /// A key index that turned out to be damaged when a page of it was read.
@@ -44,6 +46,11 @@ impl Table {
     /// `Invalid` (code `no-primary-key`) for a table whose keys nobody looks at; `Internal` for arrays that are not of the
     /// types of the key; what reading data files and indexes returns.
     pub async fn find(&self, view: &View, keys: &[ArrayRef]) -> Result<RowPositions> {
+        if !self.options().finds_conflicts() {
+            // An index has one row for each key, and there may be several.
+            let error = Error::invalid("the table does not look at keys").code("no-primary-key");
+            return Err(error.with("table", self.name()));
+        }
         self.find_keys(view, self.codec()?.keys_of(&without_nulls(keys)?)?).await
     }
 
@@ -82,7 +89,7 @@ impl Table {
     pub(super) async fn indexed(&self, view: &View) -> Result<Vec<Indexed>> {
         let mut indexed = Vec::with_capacity(view.files().len());
         for file in view.files() {
-            indexed.push(Indexed { keys: self.key_index(view, file).await?, file: Arc::clone(file) });
+            indexed.push(Indexed { keys: self.key_index(view, file).await?, file: Arc::clone(file), fresh: None });
         }
         Ok(indexed)
     }
@@ -123,7 +130,7 @@ impl Table {
             let damaged = indexed.iter_mut().find(|of| of.file.id == file.id && of.keys.is_stored());
             let (Some(damaged), true) = (damaged, is_damage(&error)) else { return Err(error) };
             tracing::warn!(%error, table = %self.name(), file = %file.id, "a key index is made anew in memory");
-            damaged.keys = FileKeys::Paged(Arc::new(self.rebuilt_index(view, &file).await?));
+            damaged.keys = FileKeys::Paged(Arc::new(self.rebuilt_index(view, &file, damaged.fresh.as_ref()).await?));
             self.shared.key_indexes.insert_head(file.id, damaged.keys.clone());
         }
     }

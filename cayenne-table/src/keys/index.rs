@@ -5,12 +5,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cayenne_deletes::{DeletionVector, KeepRule, KeyCodec, KeyIndex, KeyIndexBuilder, SmallIndex};
 use cayenne_format::{DataFile, Error, ErrorKind, Result, path};
-use cayenne_storage::task;
+use cayenne_storage::{LoadBlocks, task};
 use futures::StreamExt as _;
 
-use super::KeyRule;
 use super::cache::{FileKeys, PageBytes, PagedIndex, Waits};
 use crate::{Table, View};
+
+/// A data file that no snapshot has yet.
+#[derive(Clone)]
+pub(super) struct Fresh {
+    /// Which of its rows with one key stays.
+    pub(super) keep: KeepRule,
+    /// Knows its block checksums, which the metastore does not.
+    pub(super) blocks: Arc<dyn LoadBlocks>,
+}
 
 impl Table {
     /// Returns what makes keys of the rows of this table.
@@ -31,25 +39,20 @@ impl Table {
             let keys = self.codec()?.keys(&self.inline_rows(file)?)?;
             FileKeys::Small(Arc::new(SmallIndex::without(&keys, &left_out, KeepRule::Last).0))
         } else {
-            FileKeys::Paged(Arc::new(match self.stored_index(file).await {
-                Err(error) if is_damage(&error) => {
-                    tracing::warn!(%error, table = %self.name(), file = %file.id, "a key index is made anew in memory");
-                    self.rebuilt_index(view, file).await?
-                }
-                opened => opened?,
-            }))
+            self.paged_index(view, file, None).await?
         };
         cache.insert_head(file.id, keys.clone());
         Ok(keys)
     }
 
-    /// Returns the key index of a data file that no snapshot has yet, which was written by `rule`.
-    pub(super) async fn new_key_index(&self, file: &Arc<DataFile>, rule: KeyRule) -> Result<FileKeys> {
+    /// Returns the key index of a data file that `view` does not have yet.
+    pub(super) async fn new_key_index(&self, view: &View, file: &Arc<DataFile>, fresh: &Fresh) -> Result<FileKeys> {
         let keys = if file.is_inline() {
             let keys = self.codec()?.keys(&self.inline_rows(file)?)?;
-            FileKeys::Small(Arc::new(SmallIndex::new(&keys, rule.keeps()).0))
+            FileKeys::Small(Arc::new(SmallIndex::new(&keys, fresh.keep).0))
         } else {
-            FileKeys::Paged(Arc::new(self.stored_index(file).await?))
+            // A staged one may have been lost since it was written.
+            self.paged_index(view, file, Some(fresh)).await?
         };
         self.shared.key_indexes.insert_head(file.id, keys.clone());
         Ok(keys)
@@ -65,6 +68,17 @@ impl Table {
         Ok(rows)
     }
 
+    async fn paged_index(&self, view: &View, file: &Arc<DataFile>, fresh: Option<&Fresh>) -> Result<FileKeys> {
+        let index = match self.stored_index(file).await {
+            Err(error) if is_damage(&error) => {
+                tracing::warn!(%error, table = %self.name(), file = %file.id, "a key index is made anew in memory");
+                self.rebuilt_index(view, file, fresh).await?
+            }
+            opened => opened?,
+        };
+        Ok(FileKeys::Paged(Arc::new(index)))
+    }
+
     async fn stored_index(&self, file: &Arc<DataFile>) -> Result<PagedIndex> {
         let beside = self.shared.storage.open_beside(&self.record.location, &path::key_index(file.id)).await?;
         let opened = beside.clone();
@@ -74,7 +88,7 @@ impl Table {
             KeyIndex::decode(&opened.read(head)?, opened.bytes())
         });
         let index = self.verified(index.await??, file)?;
-        Ok(PagedIndex { file: file.id, index, pages: PageBytes::File(beside) })
+        Ok(PagedIndex { file: file.id, index, pages: PageBytes::File(beside.closed()) })
     }
 
     /// Says that an index is of this data file, and of the keys of this table.
@@ -87,15 +101,24 @@ impl Table {
     }
 
     /// Makes the index of a data file from its rows.
-    pub(super) async fn rebuilt_index(&self, view: &View, file: &Arc<DataFile>) -> Result<PagedIndex> {
+    pub(super) async fn rebuilt_index(
+        &self,
+        view: &View,
+        file: &Arc<DataFile>,
+        fresh: Option<&Fresh>,
+    ) -> Result<PagedIndex> {
         let codec = self.codec()?;
         let mut builder = KeyIndexBuilder::new(codec);
         builder.leave_out(&self.never_visible(view, file).await?);
-        let mut rows = self.read(file).await?;
+        let mut rows = match fresh {
+            None => self.read(file).await?,
+            Some(fresh) => self.read_by(file, Arc::clone(&fresh.blocks)).await?,
+        };
+        let keep = fresh.map_or(KeepRule::Last, |fresh| fresh.keep);
         while let Some(batch) = rows.next().await {
             builder.push(&codec.keys(&batch?)?)?;
         }
-        let bytes: Bytes = builder.finish(KeepRule::Last, file.hash)?.bytes;
+        let bytes: Bytes = builder.finish(keep, file.hash)?.bytes;
         let length = bytes.len() as u64;
         let pages = PageBytes::Memory(bytes);
         let head = KeyIndex::head_range(
