@@ -31,10 +31,9 @@ impl Identity {
     pub(crate) fn of(table: &Schema) -> Self {
         let position = free_name(table, "__cayenne_position");
         let file = free_name(table, "__cayenne_file");
-        let mut fields: Vec<FieldRef> = table.fields().iter().cloned().collect();
-        fields.push(Arc::new(Field::new(&position, DataType::UInt64, false)));
-        fields.push(Arc::new(Field::new(&file, DataType::UInt32, false)));
-        Self { position, file, schema: Arc::new(Schema::new_with_metadata(fields, table.metadata().clone())) }
+        let mut identity = Self { position, file, schema: Arc::new(Schema::empty()) };
+        identity.schema = identity.beside(table);
+        identity
     }
 
     /// Returns all columns.
@@ -50,12 +49,25 @@ impl Identity {
         TableSchema::builder(of_files).with_table_partition_cols(file.into_iter().collect::<Vec<_>>()).build()
     }
 
-    /// Returns rows of one inline data file, which begin at its first, with both columns.
-    pub(crate) fn extend(&self, rows: &RecordBatch, place: u32) -> Result<RecordBatch> {
+    /// Returns some columns of the table, and these two.
+    pub(crate) fn beside(&self, columns: &Schema) -> SchemaRef {
+        let mut fields: Vec<FieldRef> = columns.fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new(&self.position, DataType::UInt64, false)));
+        fields.push(Arc::new(Field::new(&self.file, DataType::UInt32, false)));
+        Arc::new(Schema::new_with_metadata(fields, columns.metadata().clone()))
+    }
+
+    /// Returns rows of one data file, which are at these positions, with both columns.
+    pub(crate) fn extend(
+        &self,
+        rows: &RecordBatch,
+        positions: impl Iterator<Item = u64>,
+        place: u32,
+    ) -> Result<RecordBatch> {
         let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
-        columns.push(Arc::new(UInt64Array::from_iter_values((0_u64..).take(rows.num_rows()))));
+        columns.push(Arc::new(UInt64Array::from_iter_values(positions)));
         columns.push(Arc::new(UInt32Array::from_value(place, rows.num_rows())));
-        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+        Ok(RecordBatch::try_new(self.beside(&rows.schema()), columns)?)
     }
 }
 

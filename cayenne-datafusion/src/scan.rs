@@ -26,10 +26,10 @@ use vortex_datafusion::convert::ExpressionConverter;
 use vortex_datafusion::{VortexAccessPlan, VortexSource};
 
 use crate::converter::SameAnswers;
+use crate::direct_scan::{DirectFile, DirectFiles};
 use crate::dynamic_filter::{self, DynamicFilterCounts, Trust};
 use crate::error::external;
 use crate::identity::{Identity, PositionAdapters};
-use crate::inline_scan::{InlineFile, InlineFiles};
 use crate::key_lookup;
 use crate::positions::WithPositions;
 use crate::prune::prune;
@@ -39,6 +39,9 @@ use crate::statistics;
 
 /// As many deletion files are read at once: they are small and come from one folder.
 const DELETIONS_AHEAD: usize = 8;
+
+/// Up to so many rows of a data file are read one by one. It takes about as long as a scan of a small file then.
+const DIRECT_ROWS_MAX: u64 = 512;
 
 /// A data file that a scan reads.
 #[derive(Clone, Debug)]
@@ -61,13 +64,17 @@ pub(crate) enum GivenRows {
 }
 
 impl GivenRows {
-    /// Says whether the row at a position is given.
-    pub(crate) fn has(&self, position: u64) -> bool {
-        match self {
-            Self::All => true,
-            Self::AllBut(hidden) => !hidden.hides(position),
-            Self::Only(found) => found.hides(position),
-        }
+    /// Returns the positions of the rows that are given, of so many.
+    pub(crate) fn positions(&self, rows: u64) -> impl Iterator<Item = u64> {
+        let all = |has: fn(&Self, u64) -> bool| (0..rows).filter(move |position| has(self, *position));
+        let (all, found) = match self {
+            Self::All => (Some(all(|_, _| true)), None),
+            Self::AllBut(_) => {
+                (Some(all(|given, position| !matches!(given, Self::AllBut(hidden) if hidden.hides(position)))), None)
+            }
+            Self::Only(found) => (None, Some(found.positions())),
+        };
+        all.into_iter().flatten().chain(found.into_iter().flatten())
     }
 
     fn selection(&self) -> Option<Selection> {
@@ -87,6 +94,11 @@ impl KeptFile {
             GivenRows::AllBut(hidden) => self.file.rows.saturating_sub(hidden.len()),
             GivenRows::Only(found) => found.len(),
         }
+    }
+
+    /// Says whether its rows are read without a scan.
+    fn is_direct(&self) -> bool {
+        self.file.is_inline() || matches!(&self.rows, GivenRows::Only(found) if found.len() <= DIRECT_ROWS_MAX)
     }
 
     /// Returns how many of its rows are hidden, as far as the scan has to know.
@@ -227,30 +239,31 @@ impl Scan<'_> {
         self.identity.map(|_| ScalarValue::from(place)).into_iter().collect()
     }
 
-    /// Returns the files of a scan. Inline ones are small and many: a scan takes them in as few as there are partitions.
+    /// Returns the files of a scan. Inline ones, and those of which few rows are wanted, are small and many: a scan takes
+    /// them in as few as there are partitions.
     fn partitioned_files(
         &self,
         kept: &[KeptFile],
         columns: &[usize],
         partitions: usize,
     ) -> Result<Vec<PartitionedFile>> {
-        let (inline, stored): (Vec<_>, Vec<_>) = kept.iter().cloned().partition(|kept| kept.file.is_inline());
+        let (direct, stored): (Vec<_>, Vec<_>) = kept.iter().cloned().partition(KeptFile::is_direct);
         let mut files = stored.iter().map(|kept| self.partitioned_file(kept, columns)).collect::<Result<Vec<_>>>()?;
-        for together in inline.chunks(inline.len().div_ceil(partitions).max(1)) {
-            files.push(self.inline_files(together, columns)?);
+        for together in direct.chunks(direct.len().div_ceil(partitions).max(1)) {
+            files.push(self.direct_files(together, columns)?);
         }
         Ok(files)
     }
 
-    fn inline_files(&self, together: &[KeptFile], columns: &[usize]) -> Result<PartitionedFile> {
+    fn direct_files(&self, together: &[KeptFile], columns: &[usize]) -> Result<PartitionedFile> {
         let first = together.first().map(|kept| kept.file.id.to_string()).unwrap_or_default();
         let bytes = together.iter().map(|kept| kept.file.bytes).sum();
         let statistics = statistics::of_files(together, self.schema(), columns)?;
-        let inline =
-            |kept: &KeptFile| InlineFile { file: Arc::clone(&kept.file), rows: kept.rows.clone(), place: kept.place };
+        let direct =
+            |kept: &KeptFile| DirectFile { file: Arc::clone(&kept.file), rows: kept.rows.clone(), place: kept.place };
         // Each of them has a place of its own, which its rows are given when they are read.
-        Ok(PartitionedFile::new(format!("{}/inline-{first}", self.table.record().location), bytes)
-            .with_extension(InlineFiles(together.iter().map(inline).collect()))
+        Ok(PartitionedFile::new(format!("{}/direct-{first}", self.table.record().location), bytes)
+            .with_extension(DirectFiles(together.iter().map(direct).collect()))
             .with_statistics(Arc::new(statistics))
             .with_partition_values(self.partition_values(0)))
     }

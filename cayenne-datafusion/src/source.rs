@@ -26,9 +26,9 @@ use datafusion::physical_plan::{DisplayFormatType, SortOrderPushdownResult};
 use futures::{FutureExt, StreamExt};
 use object_store::ObjectStore;
 
+use crate::direct_scan::DirectScan;
 use crate::error::external;
 use crate::identity::Identity;
-use crate::inline_scan::InlineScan;
 use crate::reader::{FirstError, ScannedFile};
 
 /// What a scan reads, decided once.
@@ -85,9 +85,9 @@ impl FileSource for CayenneSource {
     ) -> Result<Arc<dyn FileOpener>> {
         let inner = self.inner.create_file_opener(object_store, base_config, partition)?;
         let columns = Arc::new(self.decoded_columns()?);
-        let inline =
-            InlineScan::new(Arc::clone(&self.scanned.table), self.scanned.identity.clone(), self.inner.as_ref());
-        Ok(Arc::new(CayenneOpener { inner, scanned: Arc::clone(&self.scanned), columns, inline }))
+        let direct =
+            DirectScan::new(Arc::clone(&self.scanned.table), self.scanned.identity.clone(), self.inner.as_ref())?;
+        Ok(Arc::new(CayenneOpener { inner, scanned: Arc::clone(&self.scanned), columns, direct }))
     }
 
     fn table_schema(&self) -> &TableSchema {
@@ -178,18 +178,19 @@ impl FileSource for CayenneSource {
     }
 }
 
-/// Opens data files through Vortex and inline ones directly, charges what they decode, and gives errors back as they were before they became text.
+/// Opens data files through Vortex, inline ones and those of which few rows are wanted directly, charges what they decode,
+/// and gives errors back as they were before they became text.
 struct CayenneOpener {
     inner: Arc<dyn FileOpener>,
     scanned: Arc<Scanned>,
     columns: Arc<Schema>,
-    inline: InlineScan,
+    direct: DirectScan,
 }
 
 impl FileOpener for CayenneOpener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
-        if let Some(inline) = file.extension() {
-            return Ok(self.inline.open(inline, &file));
+        if let Some(files) = file.extension() {
+            return Ok(self.direct.open(files, &file));
         }
         let rows = rows_of(&file);
         let opened = self.inner.open(file)?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow_select::take::take_record_batch;
+use cayenne_deletes::DeletionVector;
 use cayenne_format::{DataFile, Error, Result};
 
 use crate::rows::RowPositions;
@@ -61,19 +62,29 @@ impl Table {
             let file = view.snapshot().file(id).ok_or_else(|| {
                 Error::internal("rows are asked for of a data file that the view does not have").with("file", id)
             })?;
-            let positions: Vec<u64> = rows.positions().collect();
-            batches.push(self.rows_of_file(file, &positions, columns).await?);
+            batches.push(self.rows_of_file(file, rows, columns).await?);
         }
         Ok(batches)
     }
 
-    async fn rows_of_file(&self, file: &Arc<DataFile>, positions: &[u64], columns: &[usize]) -> Result<RecordBatch> {
+    /// Returns rows of one data file by their positions, in that order. `columns` are places in the schema of the table.
+    ///
+    /// # Errors
+    ///
+    /// As [`rows_at`](Self::rows_at).
+    pub async fn rows_of_file(
+        &self,
+        file: &Arc<DataFile>,
+        rows: &DeletionVector,
+        columns: &[usize],
+    ) -> Result<RecordBatch> {
+        let positions: Vec<u64> = rows.positions().collect();
         if !file.is_inline() {
             let request = self.read_request(file, &Arc::default());
-            return self.shared.storage.take(request, self.schema(), positions, columns).await;
+            return self.shared.storage.take(request, self.schema(), &positions, columns).await;
         }
         let cannot = |error| Error::internal("rows cannot be taken out of an inline data file").because(error);
         let rows = self.inline_rows(file)?.project(columns).map_err(cannot)?;
-        take_record_batch(&rows, &UInt64Array::from(positions.to_vec())).map_err(cannot)
+        take_record_batch(&rows, &UInt64Array::from(positions)).map_err(cannot)
     }
 }
