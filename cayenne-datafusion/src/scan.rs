@@ -317,6 +317,8 @@ fn show_counts(metrics: &ExecutionPlanMetricsSet, files_total: usize, rows_total
     counter("rows_pruned").add(as_metric(rows_total.saturating_sub(rows_kept)));
     counter("files_with_deletes").add(kept.iter().filter(|kept| kept.hidden_rows() > 0).count());
     counter("rows_masked_by_deletes").add(as_metric(rows_hidden));
+    let looked_up = kept.iter().filter(|kept| matches!(kept.rows, GivenRows::Only(_))).map(KeptFile::given_rows);
+    counter("rows_looked_up").add(as_metric(looked_up.sum()));
 }
 
 /// Deals files out to output partitions. A scan of nothing has one, which is empty: no plan works on none.

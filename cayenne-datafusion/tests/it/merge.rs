@@ -136,3 +136,51 @@ async fn a_large_merge_is_exact() {
     assert_eq!(f.rows("SELECT count(*), count(*) FILTER (WHERE k = -1) FROM t").await, [left]);
     assert_eq!(f.rows("SELECT count(*) FROM (SELECT id FROM t GROUP BY id HAVING count(*) > 1)").await, ["0"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_keep_their_types_and_odd_names() {
+    let f = fixture_of_files().await;
+    f.run(
+        "CREATE TABLE t AS SELECT value AS \"Id\", value AS __cayenne_position, arrow_cast(concat('d', value % 3),
+         'Dictionary(Int32, Utf8)') AS d, make_array(value, NULL) AS l, named_struct('x', value) AS \"the struct\",
+         CAST(value AS DECIMAL(12, 2)) AS __cayenne_file, value > 5 AS b, to_timestamp(value) AS ts FROM range(0, 10)",
+    )
+    .await;
+    f.run("CREATE TABLE s AS SELECT \"Id\" * 2 AS \"Id\", __cayenne_position AS __cayenne_source, d, l, \"the struct\", b, ts FROM t")
+        .await;
+    let types =
+        "SELECT arrow_typeof(d), arrow_typeof(l), arrow_typeof(\"the struct\"), arrow_typeof(ts) FROM t LIMIT 1";
+    let before = f.rows(types).await;
+    let text = "MERGE INTO t USING s ON t.\"Id\" = s.\"Id\" WHEN MATCHED AND s.b THEN DELETE
+                WHEN MATCHED THEN UPDATE SET d = s.d, l = s.l, \"the struct\" = s.\"the struct\"
+                WHEN NOT MATCHED THEN INSERT (\"Id\", l, d, ts) VALUES (s.\"Id\", s.l, s.d, s.ts)";
+    assert_eq!(f.rows(text).await, ["10"]);
+    assert_eq!(f.rows(types).await, before);
+    let text = "SELECT \"Id\", __cayenne_position, __cayenne_file, d, l, \"the struct\" FROM t WHERE \"Id\" IN (4, 5, 16) ORDER BY 1";
+    let left = ["4,4,4.00,d2,[2, ],{x: 2}", "5,5,5.00,d2,[5, ],{x: 5}", "16,,,d2,[8, ],"];
+    assert_eq!(f.rows(text).await, left);
+    assert_eq!(f.rows("DELETE FROM t WHERE __cayenne_position = 5 OR __cayenne_file = 7").await, ["2"]);
+    assert_eq!(f.rows("SELECT count(*) FROM t").await, ["13"]);
+}
+
+/// What cannot be carried out is refused, and nothing is changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_carried_out_changes_nothing() {
+    let f = tables(false).await;
+    let before = f.rows("SELECT * FROM t ORDER BY 1").await;
+    for text in [
+        "MERGE INTO t USING s ON t.id = s.id WHEN MATCHED AND EXISTS (SELECT 1 FROM s AS x WHERE x.id = t.id + 1) THEN DELETE",
+        "MERGE INTO t USING s ON t.id IN (SELECT id FROM s AS x WHERE x.n > s.n) WHEN MATCHED THEN DELETE",
+        "MERGE INTO t USING s ON t.id = s.id WHEN MATCHED THEN UPDATE SET nope = 1",
+        "MERGE INTO t USING s ON t.id = s.id WHEN NOT MATCHED THEN INSERT (id) VALUES (s.id, 1)",
+        "MERGE INTO t USING t ON true WHEN MATCHED THEN DELETE",
+        "DELETE FROM t USING s WHERE t.id = s.id",
+        "UPDATE t SET n = 1 FROM s WHERE t.id = s.id",
+        "UPDATE t SET n = s.n WHERE t.id = 1",
+        "DELETE FROM t WHERE nope = 1",
+    ] {
+        let outcome = f.try_run(text).await;
+        let after = f.rows("SELECT * FROM t ORDER BY 1").await;
+        assert!(outcome.is_err() && after == before, "{text}: {outcome:?} {after:?}");
+    }
+}
