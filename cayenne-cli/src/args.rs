@@ -193,6 +193,9 @@ pub(crate) struct Existing {
     /// Keep the rows of the table
     #[arg(long)]
     pub(crate) append: bool,
+    /// Replace the rows that have the keys of the new ones, and keep the others; the table needs a primary key
+    #[arg(long)]
+    pub(crate) upsert: bool,
     /// Replace the rows of the table
     #[arg(long)]
     pub(crate) replace: bool,

@@ -11,7 +11,7 @@ use cayenne_table::Table;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 
-use crate::args::LoadArgs;
+use crate::args::{Existing, LoadArgs};
 use crate::engine::Engine;
 use crate::escape::escaped;
 use crate::exit::{self, Failure};
@@ -87,13 +87,14 @@ fn target(engine: &Engine, args: &LoadArgs, name: &TableName, existing: Option<&
                 .help("leave --primary-key out, or DROP TABLE it first"));
         }
     }
-    match (args.existing.append, args.existing.replace) {
-        (true, _) => Ok(WriteTarget::Append(Arc::clone(table))),
-        (_, true) => Ok(WriteTarget::Overwrite(Arc::clone(table))),
-        _ => Err(Error::already_exists("the table is there already")
+    match args.existing {
+        Existing { append: true, .. } => Ok(WriteTarget::Append(Arc::clone(table))),
+        Existing { upsert: true, .. } => Ok(WriteTarget::Upsert(Arc::clone(table))),
+        Existing { replace: true, .. } => Ok(WriteTarget::Overwrite(Arc::clone(table))),
+        Existing { .. } => Err(Error::already_exists("the table is there already")
             .code("table-exists")
             .with("table", name)
-            .help("add --append to keep its rows, or --replace to replace them")),
+            .help("add --append to keep its rows, --upsert to replace those with the same keys, or --replace to replace all")),
     }
 }
 

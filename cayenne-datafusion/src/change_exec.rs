@@ -64,7 +64,7 @@ impl ChangeExec {
             let batches = read.count(self.input.execute(partition, Arc::clone(context))?);
             Ok(batches.map(move |batch| found.take(&batch?)).boxed())
         };
-        Ok(read_at_once((0..partitions).map(stream).collect::<Result<_>>()?))
+        Ok(read_at_once((0..partitions).map(stream).collect::<Result<_>>()?, self.table.storage()))
     }
 }
 

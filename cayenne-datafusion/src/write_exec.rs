@@ -1,13 +1,11 @@
 //! The plan node that writes: lazy, once, and all or nothing.
 
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::thread;
 
 use arrow_array::{RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use cayenne_storage::RowStream;
+use cayenne_storage::{RowStream, Storage};
 use cayenne_table::Table;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
@@ -60,16 +58,15 @@ impl WriteExec {
         let read = Read::new(&self.metrics);
         let partitions = input.properties().partitioning.partition_count();
         let streams = (0..partitions).map(|partition| Ok(read.count(input.execute(partition, Arc::clone(context))?)));
-        Ok(read_at_once(streams.collect::<Result<_>>()?))
+        Ok(read_at_once(streams.collect::<Result<_>>()?, self.target.storage()))
     }
 }
 
 /// Puts streams together, so that there are no more of them than a write reads at once.
 ///
 /// The partitions of a join wait for one another: while one of them is not read, the others may not come to an end.
-pub(crate) fn read_at_once(mut streams: Vec<RowStream>) -> Vec<RowStream> {
-    // What the storage takes for the number of streams, unless it is told otherwise.
-    let at_once = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).get();
+pub(crate) fn read_at_once(mut streams: Vec<RowStream>, storage: &Storage) -> Vec<RowStream> {
+    let at_once = storage.settings().write_concurrency.get();
     if streams.len() <= at_once {
         return streams;
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_schema::{Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use cayenne_format::{Error, Result as CayenneResult, TableName, TableOptions};
-use cayenne_storage::RowStream;
+use cayenne_storage::{RowStream, Storage};
 use cayenne_table::{Database, Table};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::TableReference;
@@ -80,6 +80,16 @@ impl fmt::Display for WriteTarget {
 }
 
 impl WriteTarget {
+    /// Returns where the bytes of the rows go.
+    pub(crate) fn storage(&self) -> &Storage {
+        match self {
+            Self::Append(table) | Self::Upsert(table) | Self::Overwrite(table) | Self::Truncate(table) => {
+                table.storage()
+            }
+            Self::Create { database, .. } => database.storage(),
+        }
+    }
+
     /// Refuses what cannot be written whatever the rows are.
     pub(crate) fn check(&self) -> Result<()> {
         match self {

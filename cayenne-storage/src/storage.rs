@@ -131,7 +131,9 @@ impl Storage {
         &self.memory
     }
 
-    pub(crate) fn settings(&self) -> &StorageSettings {
+    /// Returns the settings.
+    #[must_use]
+    pub fn settings(&self) -> &StorageSettings {
         &self.settings
     }
 
