@@ -10,8 +10,8 @@ use cayenne_table::{ChangeKind, RowChanges};
 use crate::fixture::{database, existing, name, open};
 use crate::keyed::{Content, batch, changes, content, files, inline, keyed, pairs};
 
-fn at(position: u64) -> Option<SourcePosition> {
-    Some(SourcePosition { stream: "orders".into(), position })
+fn at(position: u64) -> SourcePosition {
+    SourcePosition { stream: "orders".into(), position }
 }
 
 /// Every series of up to four changes of one key, cut into batches in every way.
@@ -52,16 +52,16 @@ async fn of_changes_of_one_key_the_last_counts_within_and_across_batches() {
 async fn a_position_that_was_taken_in_before_changes_nothing_also_after_reopening() {
     let (folder, first) = database().await;
     let t = keyed(&first, inline()).await;
-    t.apply(vec![changes([(1, Some(1)), (2, Some(2))])], at(5)).await.unwrap();
-    t.apply(vec![changes([(2, None)])], at(6)).await.unwrap();
+    t.apply(vec![changes([(1, Some(1)), (2, Some(2))])], Some(at(5))).await.unwrap();
+    t.apply(vec![changes([(2, None)])], Some(at(6))).await.unwrap();
     for position in [5, 6, 1] {
-        let again = t.apply(vec![changes([(1, None), (2, Some(9)), (3, Some(9))])], at(position)).await.unwrap();
+        let again = t.apply(vec![changes([(1, None), (2, Some(9)), (3, Some(9))])], Some(at(position))).await.unwrap();
         assert!(again.is_repeated && again.rows == 0 && again.rows_removed == 0, "{again:?}");
     }
     let sequence = t.view().await.unwrap().sequence();
     // A position without changes is taken in.
-    assert!(!t.apply(vec![changes([])], at(7)).await.unwrap().is_repeated);
-    assert!(t.apply(vec![changes([(1, None)])], at(7)).await.unwrap().is_repeated);
+    assert!(!t.apply(vec![changes([])], Some(at(7))).await.unwrap().is_repeated);
+    assert!(t.apply(vec![changes([(1, None)])], Some(at(7))).await.unwrap().is_repeated);
     assert_eq!(t.view().await.unwrap().sequence().number(), sequence.number() + 1);
     // Without a position nothing is there to take in: no snapshot.
     t.apply(vec![changes([])], None).await.unwrap();
@@ -71,9 +71,9 @@ async fn a_position_that_was_taken_in_before_changes_nothing_also_after_reopenin
     first.close().await.unwrap();
     let second = open(folder.path()).await;
     let t = existing(&second, "t").await;
-    assert!(t.apply(vec![changes([(1, None)])], at(7)).await.unwrap().is_repeated);
+    assert!(t.apply(vec![changes([(1, None)])], Some(at(7))).await.unwrap().is_repeated);
     assert_eq!(content(&t).await, [(1, 1)].into());
-    t.apply(vec![changes([(1, None)])], at(8)).await.unwrap();
+    t.apply(vec![changes([(1, None)])], Some(at(8))).await.unwrap();
     assert_eq!(content(&t).await, [].into());
 }
 
@@ -106,13 +106,13 @@ async fn changes_that_make_no_sense_change_nothing() {
     ];
     for (what, bad) in bad {
         for batches in [vec![good(), bad.clone()], vec![bad.clone(), good()]] {
-            let error = t.apply(batches, at(1)).await.expect_err(what);
+            let error = t.apply(batches, Some(at(1))).await.expect_err(what);
             assert_eq!(error.kind(), cayenne_format::ErrorKind::Invalid, "{what}: {error:?}");
             assert_eq!(t.view().await.unwrap().sequence(), sequence, "{what}");
         }
     }
     assert_eq!(content(&t).await, [(1, 1), (2, 2)].into());
-    assert!(!t.apply(vec![good()], at(1)).await.unwrap().is_repeated, "none of them was taken in");
+    assert!(!t.apply(vec![good()], Some(at(1))).await.unwrap().is_repeated, "none of them was taken in");
 }
 
 /// Sources write keys as wide as they like.

@@ -122,7 +122,7 @@ async fn refuses_to_read(folder: &tempfile::TempDir, code: &str, at: usize) {
     assert_eq!(damaged.count(), 1, "{at}: {problems:?}");
     // It cannot be mended, and nothing is taken out for it.
     database.repair(CheckDepth::Deep, true).await.unwrap();
-    try_content(&t, &*t.view().await.unwrap()).await.unwrap_err();
+    try_content(&t, &t.view().await.unwrap()).await.unwrap_err();
     database.close().await.unwrap();
 }
 

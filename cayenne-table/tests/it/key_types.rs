@@ -142,7 +142,7 @@ async fn keys_of_two_texts_do_not_run_together() {
     ];
     let rows = RecordBatch::try_new(schema, columns.clone()).unwrap();
     assert_eq!(t.append(vec![stream_of(vec![rows])]).await.unwrap().rows, pairs.len() as u64);
-    assert_eq!(t.find(&*t.view().await.unwrap(), &columns).await.unwrap().len(), pairs.len() as u64);
+    assert_eq!(t.find(&t.view().await.unwrap(), &columns).await.unwrap().len(), pairs.len() as u64);
 }
 
 #[tokio::test(flavor = "multi_thread")]

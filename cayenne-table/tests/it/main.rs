@@ -27,6 +27,7 @@ mod key_index;
 mod key_types;
 mod keyed;
 mod keyed_concurrent;
+mod keyed_cost;
 mod keyed_failure;
 mod keyed_moves;
 mod keyed_stage;

@@ -94,11 +94,11 @@ impl Operation {
     fn stamped(mut self, stamp: u32) -> Self {
         let mark = |value: &mut u32| *value += stamp * 100;
         match &mut self {
-            Self::Append(first, second) => first.iter_mut().chain(second).for_each(|(_, value)| mark(value)),
+            Self::Append(first, second) => first.iter_mut().chain(second).map(|(_, value)| value).for_each(mark),
             Self::Upsert(rows) | Self::Overwrite(rows) | Self::Stage(rows, _) | Self::StageForLater(rows) => {
-                rows.iter_mut().for_each(|(_, value)| mark(value));
+                rows.iter_mut().map(|(_, value)| value).for_each(mark);
             }
-            Self::Apply(changes) => changes.iter_mut().for_each(|(.., value)| mark(value)),
+            Self::Apply(changes) => changes.iter_mut().map(|(.., value)| value).for_each(mark),
             Self::Update(_, value) | Self::ChangeRemembered(Some(value)) => mark(value),
             Self::Crash(_, inner) => **inner = (**inner).clone().stamped(stamp),
             _ => {}
@@ -387,7 +387,7 @@ impl Run {
         assert_eq!(found, self.content, "every key is found, and no other");
         let sequence = view.sequence().number();
         self.history.insert(sequence, self.content.clone());
-        let earlier = sequence.saturating_sub(2 + u64::from(self.content.len() % 2 == 0));
+        let earlier = sequence.saturating_sub(2 + u64::from(self.content.len().is_multiple_of(2)));
         if let (Some(then), true) = (self.history.get(&earlier), earlier > 0)
             && let Ok(view) = self.table.view_at(Sequence::new(earlier).unwrap()).await
         {

@@ -66,11 +66,11 @@ pub(crate) type Rows = Vec<(u32, u32)>;
 fn key_columns(keys: &[u32], spelling: u32) -> Vec<(&'static str, ArrayRef)> {
     let number = |key: &u32| i64::from(*key) * 1_000_003 - 20_000_000;
     let text = |key: &u32| format!("key\0{key}");
-    let float = |key: &u32| match (key, spelling % 2 == 0) {
+    let float = |key: &u32| match (key, spelling.is_multiple_of(2)) {
         (0, true) => 0.0,
         (0, false) => -0.0,
         (1, true) => f64::NAN,
-        (1, false) => f64::from_bits(f64::NAN.to_bits() ^ (1 << 63 | 77)),
+        (1, false) => f64::from_bits(f64::NAN.to_bits() ^ (1 << 63 | 0x77)),
         (key, _) => (f64::from(*key) - 20.5) * 0.1,
     };
     let decimal = |key: &u32| i128::from(number(key)) * 1_000_000_000_000;
