@@ -99,6 +99,9 @@ async fn a_deletion_file_that_is_missing_or_damaged_fails_whoever_reads_and_is_t
         std::fs::write(&path, &whole).unwrap();
     }
     std::fs::remove_file(&path).unwrap();
+    let dry = Database::builder(folder.path()).recover_from_manifests(true).await.unwrap();
+    let codes: Vec<_> = dry.tables[0].problems.iter().map(cayenne_format::Error::stable_code).collect();
+    assert_eq!(codes, ["missing-deletion"]);
     std::fs::create_dir(&path).unwrap();
     refuses_to_read(&folder, "damaged-deletion", 100).await;
     std::fs::remove_dir(&path).unwrap();
