@@ -28,7 +28,7 @@ fn beside(disk: &Disk, folder: &str) -> Vec<PathBuf> {
 #[tokio::test]
 async fn a_file_comes_back_whole_and_in_pieces_open_or_closed() {
     let disk = Disk::new().await;
-    let bytes = Bytes::from_iter((0..100_000_u32).map(|number| number.to_le_bytes()[0]));
+    let bytes = (0..100_000_u32).map(|number| number.to_le_bytes()[0]).collect::<Bytes>();
     disk.storage.write_beside(LOCATION, &name(1), bytes.clone()).await.unwrap();
     let open = disk.storage.open_beside(LOCATION, &name(1)).await.unwrap();
     let closed = open.clone().closed();
