@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use cayenne_format::{Error, InlineOptions, Result, Step, Steps, TableOptions};
-use cayenne_table::{CheckDepth, Database, RowChange, Table};
+use cayenne_table::{CheckDepth, Database, RowChange, Table, TableWrite};
 use cayenne_testkit::LastSteps;
 use parking_lot::Mutex;
 
@@ -314,5 +314,48 @@ async fn a_table_made_with_rows_of_one_key_has_the_last_or_was_never_there() {
                 nothing_is_left(folder.path(), &database, &t, "made").await;
             }
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_are_written_together_are_written_all_or_none() {
+    let (folder, database) = database().await;
+    let of = |on_conflict| TableOptions { on_conflict, ..files() };
+    let make = async |text: &str, on_conflict| {
+        let name = crate::fixture::name(text);
+        database.create_table(&name, &crate::keyed::schema(), of(on_conflict)).await.unwrap()
+    };
+    let upserts = make("upserts", cayenne_format::OnConflict::Upsert).await;
+    let refuses = make("refuses", cayenne_format::OnConflict::Error).await;
+    let drops = make("drops", cayenne_format::OnConflict::Drop).await;
+    let all = [&upserts, &refuses, &drops];
+    let write = async |ids: [i64; 2], value: i64| {
+        let writes = all.map(|t| TableWrite::append(t, pairs(ids.map(|id| (id, value)))));
+        database.write_together(writes.into()).await
+    };
+    write([1, 2], 1).await.unwrap();
+    let error = write([2, 3], 2).await.unwrap_err();
+    assert_eq!(error.stable_code(), "duplicate-key", "{error:?}");
+    for t in all {
+        assert_eq!(content(t).await, [(1, 1), (2, 1)].into());
+        nothing_is_left(folder.path(), &database, t, t.name().as_str()).await;
+    }
+    let written = database
+        .write_together(vec![
+            TableWrite::append(&upserts, pairs([(2, 5), (3, 5)])),
+            TableWrite::append(&refuses, pairs([(3, 5)])),
+            TableWrite::append(&drops, pairs([(1, 5), (2, 5)])),
+        ])
+        .await
+        .unwrap();
+    assert_eq!(
+        written.iter().map(|one| (one.rows, one.rows_removed, one.files)).collect::<Vec<_>>(),
+        [(2, 1, 1), (1, 0, 1), (0, 0, 0)]
+    );
+    for (t, expected) in
+        all.into_iter().zip([[(1, 1), (2, 5), (3, 5)].as_slice(), &[(1, 1), (2, 1), (3, 5)], &[(1, 1), (2, 1)]])
+    {
+        assert_eq!(content(t).await, expected.iter().copied().collect());
+        nothing_is_left(folder.path(), &database, t, t.name().as_str()).await;
     }
 }
