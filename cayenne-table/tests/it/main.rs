@@ -35,6 +35,7 @@ mod life;
 mod manifest;
 mod marker;
 mod model;
+mod model_operations;
 mod model_rows;
 mod processes;
 mod readers;
