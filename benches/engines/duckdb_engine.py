@@ -11,10 +11,14 @@ import json
 import os
 import resource
 import sys
+import threading
 import time
 
 import duckdb
 import pyarrow.parquet
+
+# After so many failures side by side, more say nothing new.
+FAILURES_MAX = 100
 
 
 def peak_rss_bytes():
@@ -59,6 +63,7 @@ class Engine:
         source = request["source"].replace("'", "''")
         table = request["table"]
         self.connection.execute(f"CREATE TABLE {table} AS SELECT * FROM read_parquet('{source}')")
+        self.add_key(table, request)
         self.connection.execute("CHECKPOINT")
         return {}
 
@@ -71,21 +76,115 @@ class Engine:
         self.commits = [rows.slice(first, step).combine_chunks() for first in range(0, rows.num_rows, step)]
         for table in request["tables"]:
             self.connection.execute(f"CREATE TABLE {table} AS SELECT * FROM rows LIMIT 0")
+            self.add_key(table, request)
         return {}
+
+    def add_key(self, table, request):
+        if request.get("key"):
+            self.connection.execute(f"ALTER TABLE {table} ADD PRIMARY KEY ({request['key']})")
 
     def append(self, request):
         """One transaction for each commit, straight from an Arrow table: the fastest durable form that was found."""
         insert = f"INSERT INTO {request['table']} SELECT * FROM rows"
-        commit_ms = []
+        lap_ms = []
         for rows in self.commits[: request["commits"]]:
             start = time.perf_counter()
             self.connection.execute(insert)
-            commit_ms.append((time.perf_counter() - start) * 1000.0)
-        return {"commit_ms": commit_ms}
+            lap_ms.append((time.perf_counter() - start) * 1000.0)
+        return {"lap_ms": lap_ms}
+
+    def execute(self, request):
+        """One statement, in a transaction of its own. DuckDB answers it with the number of rows it changed."""
+        return {"rows": self.connection.execute(request["sql"]).fetchall()[0][0]}
+
+    def upsert(self, request):
+        statements = replacement(request)
+        first = request["skip"]
+        lap_ms = []
+        for rows in self.commits[first : first + request["commits"]]:
+            start = time.perf_counter()
+            replace(self.connection, statements, rows)
+            lap_ms.append((time.perf_counter() - start) * 1000.0)
+        return {"lap_ms": lap_ms}
+
+    def mixed(self, request):
+        """A writer and its readers, each a thread with a connection of its own; DuckDB lets go of Python's lock."""
+        end = time.perf_counter() + request["seconds"]
+        done = {"lap_ms": [], "read_ms": [], "failures": []}
+        statements = replacement(request)
+
+        def write(connection, number):
+            replace(connection, statements, self.commits[number % len(self.commits)])
+
+        def read(connection, _number):
+            connection.execute(request["sql"]).fetchall()
+
+        acts = [(write, done["lap_ms"])] + [(read, done["read_ms"])] * request["readers"]
+        threads = []
+        for act, laps in acts:
+            arguments = (self.connection.cursor(), act, laps, done["failures"], end)
+            threads.append(threading.Thread(target=repeat, args=arguments))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return done
+
+    def lookup(self, request):
+        """One key by a statement that is parsed once, several as an IN list of literals: the fastest forms found.
+
+        Rows become Python objects within the clock, because DuckDB may make them only then: a few microseconds a row.
+        """
+        select = f"SELECT * FROM {request['table']} WHERE {request['key']}"
+        one = self.connection.extract_statements(f"{select} = ?")[0]
+        found, lap_ms = 0, []
+        for keys in request["keys"]:
+            start = time.perf_counter()
+            if len(keys) == 1:
+                rows = self.connection.execute(one, keys).fetchall()
+            else:
+                rows = self.connection.execute(f"{select} IN ({', '.join(map(str, keys))})").fetchall()
+            lap_ms.append((time.perf_counter() - start) * 1000.0)
+            found += len(rows)
+        return {"rows": found, "lap_ms": lap_ms}
 
     def close(self, _request):
         self.connection.close()
         return {}
+
+
+def replacement(request):
+    table, key = request["table"], request["key"]
+    return [f"DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM rows)", f"INSERT INTO {table} SELECT * FROM rows"]
+
+
+def replace(connection, statements, rows):
+    """One transaction straight from an Arrow table: the fastest durable form of five that were tried.
+
+    The statements find `rows`, which is looked up among the variables of this function.
+    """
+    connection.execute("BEGIN")
+    try:
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute("COMMIT")
+    except Exception:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def repeat(connection, act, laps, failures, end):
+    """Times an act over and over; a failure is told and does not stop it, but very many do."""
+    number = 0
+    start = time.perf_counter()
+    while start < end and len(failures) < FAILURES_MAX:
+        try:
+            act(connection, number)
+            laps.append((time.perf_counter() - start) * 1000.0)
+        except Exception as failure:
+            failures.append(f"{type(failure).__name__}: {failure}")
+        number += 1
+        start = time.perf_counter()
 
 
 def collect(connection, sql):

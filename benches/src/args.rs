@@ -34,7 +34,7 @@ pub(crate) struct RunArgs {
     /// Workloads to run; all of them if none is named.
     pub(crate) workloads: Vec<String>,
 
-    /// Three rounds instead of five, one load and one cold round.
+    /// Three rounds instead of five, one load and one cold round; a tenth of the rows in the workloads of keyed tables.
     #[arg(long)]
     pub(crate) quick: bool,
 

@@ -7,12 +7,21 @@ use serde::Serialize;
 use crate::args::Peer;
 use crate::measure::Outcome;
 use crate::process::{Launch, Process};
-use crate::protocol::Reply;
+use crate::protocol::{Reply, Request};
 use crate::trace::Trace;
 use crate::{Result, folders, python};
 
 /// The name of the engine that all others are compared with.
 pub(crate) const CAYENNE: &str = "cayenne";
+
+/// DuckDB with tables that have no key.
+pub(crate) const DUCKDB: &str = "duckdb";
+
+/// DuckDB with tables that have a primary key, and so an index of it: faster at some things and slower at others.
+pub(crate) const DUCKDB_WITH_KEY: &str = "duckdb-key";
+
+/// Both forms of DuckDB. A goal compares with the better one.
+pub(crate) const DUCKDB_FORMS: [&str; 2] = [DUCKDB, DUCKDB_WITH_KEY];
 
 /// One engine with a folder of its own.
 #[derive(Debug)]
@@ -23,7 +32,7 @@ pub(crate) struct Engine {
     threads: usize,
     /// As the engine tells it when it opens.
     version: Option<String>,
-    /// Whether a load failed; the engine then sits out the rest of the run.
+    /// Whether it failed; the engine then sits out the rest of the workload.
     broken: bool,
     /// Whether the workload that runs has work for it.
     wanted: bool,
@@ -32,12 +41,22 @@ pub(crate) struct Engine {
 impl Engine {
     /// Starts a process and opens the database.
     pub(crate) fn open(&self) -> Result<(Process, Reply)> {
-        Process::open(&self.launch, &self.dir, self.threads)
+        Process::open(&self.launch, &self.open_request(None))
+    }
+
+    /// Starts a process and opens the database with so much memory for the indexes of primary keys.
+    pub(crate) fn open_with_key_index(&self, bytes: u64) -> Result<(Process, Reply)> {
+        Process::open(&self.launch, &self.open_request(Some(bytes)))
+    }
+
+    /// Returns the request that opens the database.
+    pub(crate) fn open_request(&self, key_index_bytes: Option<u64>) -> Request {
+        Request::Open { dir: self.dir.clone(), threads: self.threads, key_index_bytes }
     }
 
     /// Starts a process whose flushes are written down, and opens the database.
     pub(crate) fn open_traced(&self, trace: &Trace) -> Result<Process> {
-        Ok(Process::open(&trace.around(&self.launch), &self.dir, self.threads)?.0)
+        Ok(Process::open(&trace.around(&self.launch), &self.open_request(None))?.0)
     }
 
     /// Starts a process and asks nothing of it.
@@ -45,8 +64,9 @@ impl Engine {
         Process::start(&self.launch)
     }
 
-    pub(crate) fn threads(&self) -> usize {
-        self.threads
+    /// Returns the primary key that the engine's tables have: `key`, or none in an engine that is measured without.
+    pub(crate) fn key_of(&self, key: &str) -> Option<String> {
+        (self.name != DUCKDB).then(|| key.to_owned())
     }
 
     pub(crate) fn version(&self) -> Option<&str> {
@@ -63,7 +83,32 @@ impl Engine {
         folders::reset(&self.dir)
     }
 
-    /// Takes the engine out of the rest of the run.
+    /// Keeps the database as it is, to be put back by `restore`. No process has it open.
+    pub(crate) fn keep(&self) -> Result<()> {
+        folders::replace(&self.kept_dir(), &self.dir)
+    }
+
+    /// Puts back the database that was kept.
+    pub(crate) fn restore(&self) -> Result<()> {
+        folders::replace(&self.dir, &self.kept_dir())
+    }
+
+    /// Returns the size on disk of what was kept.
+    pub(crate) fn kept_bytes(&self) -> Result<u64> {
+        folders::size_bytes(&self.kept_dir())
+    }
+
+    /// Frees the disk of what was kept, and of the database.
+    pub(crate) fn forget_kept(&self) -> Result<()> {
+        folders::reset(&self.kept_dir())?;
+        self.reset()
+    }
+
+    fn kept_dir(&self) -> PathBuf {
+        self.dir.with_extension("kept")
+    }
+
+    /// Takes the engine out of the rest of the workload.
     pub(crate) fn set_broken(&mut self) {
         self.broken = true;
     }
@@ -109,10 +154,11 @@ impl Engines {
         Ok(engines)
     }
 
-    /// Lets only the engines of these names take part from now on.
+    /// Lets only the engines of these names take part from now on, those that failed in another workload too.
     pub(crate) fn choose(&mut self, names: &[&str]) {
         for engine in &mut self.all {
             engine.wanted = names.contains(&engine.name);
+            engine.broken = false;
         }
     }
 
@@ -124,6 +170,16 @@ impl Engines {
     /// Returns the engines that still take part, to be loaded.
     pub(crate) fn usable_mut(&mut self) -> impl Iterator<Item = &mut Engine> {
         self.all.iter_mut().filter(|engine| engine.takes_part())
+    }
+
+    /// Returns the engines that still take part, in the order of one round.
+    ///
+    /// Whoever comes first in one round comes last in the next, so that no engine always follows the same one.
+    pub(crate) fn in_turn(&mut self, round: usize) -> Vec<&mut Engine> {
+        let mut engines: Vec<_> = self.usable_mut().collect();
+        let first = round % engines.len().max(1);
+        engines.rotate_left(first);
+        engines
     }
 
     /// Returns all engines, with or without results.
@@ -144,7 +200,9 @@ impl Engines {
         match python::with_duckdb() {
             Ok(program) => {
                 let script = python::write_script(self.folder.path())?;
-                self.add(Peer::Duckdb.name(), Launch { program, arguments: vec![script.into()] }, threads)
+                let launch = Launch { program, arguments: vec![script.into()] };
+                self.add(DUCKDB, launch.clone(), threads)?;
+                self.add(DUCKDB_WITH_KEY, launch, threads)
             }
             Err(reason) => {
                 println!("SKIPPED duckdb: {reason}");

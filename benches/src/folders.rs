@@ -31,6 +31,18 @@ pub(crate) fn reset(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Makes `to` a copy of the folder `from`, on stable storage, so that nothing is left to be written behind a clock.
+pub(crate) fn replace(to: &Path, from: &Path) -> Result<()> {
+    reset(to)?;
+    for file in files(from)? {
+        let target = to.join(file.strip_prefix(from)?);
+        fs::create_dir_all(target.parent().ok_or("a file has a folder")?)?;
+        fs::copy(&file, &target)?;
+        sync_new_file(&target)?;
+    }
+    Ok(())
+}
+
 /// Forces the bytes of a new file and its name to disk.
 pub(crate) fn sync_new_file(path: &Path) -> Result<()> {
     File::open(path)?.sync_all()?;
@@ -76,6 +88,19 @@ mod tests {
         fs::write(folder.path().join("a"), [0_u8; 10]).unwrap();
         fs::write(folder.path().join("inner/b"), [0_u8; 32]).unwrap();
         assert_eq!(size_bytes(folder.path()).unwrap(), 42);
+    }
+
+    #[test]
+    fn copy_takes_the_place_of_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::create_dir_all(from.join("inner")).unwrap();
+        fs::create_dir_all(&to).unwrap();
+        fs::write(from.join("inner/a"), b"new").unwrap();
+        fs::write(to.join("b"), b"old").unwrap();
+        replace(&to, &from).unwrap();
+        assert_eq!(fs::read(to.join("inner/a")).unwrap(), b"new");
+        assert!(!to.join("b").exists());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its terminal")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads clocks and files directly")]
 
+mod accounts;
 mod answer;
 mod args;
 mod data;
@@ -13,6 +14,7 @@ mod engine;
 mod engines;
 mod events;
 mod folders;
+mod keyed;
 mod machine;
 mod measure;
 mod noise;

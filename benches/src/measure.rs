@@ -19,8 +19,13 @@ pub(crate) enum Metric {
     DiskBytes,
     RowsPerS,
     CommitsPerS,
+    QueriesPerS,
     /// Calls that bring something to stable storage, for one commit.
     Flushes,
+    /// Memory, or bytes on disk, divided by the rows that need them.
+    BytesPerRow,
+    /// Commits and queries that failed while others ran.
+    Failures,
 }
 
 /// All samples of one metric of one subject on one engine.
@@ -176,6 +181,21 @@ impl<'a> Results<'a> {
         self.find(series, subject, engine).map(Measurement::median)
     }
 
+    /// Returns the smallest median of all `subjects` on all `engines`: the best form of something that should be little.
+    pub(crate) fn smallest(self, series: Series<'_>, subjects: &[&str], engines: &[&str]) -> Option<f64> {
+        self.medians(series, subjects, engines).min_by(f64::total_cmp)
+    }
+
+    /// Returns the largest median of all `subjects` on all `engines`: the best form of something that should be much.
+    pub(crate) fn largest(self, series: Series<'_>, subjects: &[&str], engines: &[&str]) -> Option<f64> {
+        self.medians(series, subjects, engines).max_by(f64::total_cmp)
+    }
+
+    fn medians(self, series: Series<'_>, subjects: &[&str], engines: &[&str]) -> impl Iterator<Item = f64> {
+        let pairs = subjects.iter().flat_map(|subject| engines.iter().map(move |engine| (subject, engine)));
+        pairs.filter_map(move |(subject, engine)| self.median(series, subject, engine))
+    }
+
     /// Returns the sum of the medians of `subjects`, or nothing if one of them is missing: such a sum compares with none.
     pub(crate) fn total(self, series: Series<'_>, subjects: &[&str], engine: &str) -> Option<f64> {
         subjects.iter().map(|subject| self.median(series, subject, engine)).sum()
@@ -225,6 +245,19 @@ mod tests {
         let series = Series { workload: "", section: "warm", metric: Metric::WallMs };
         assert_eq!(results.total(series, &["q01"], "cayenne"), Some(3.0));
         assert_eq!(results.total(series, &["q01", "q02"], "cayenne"), None);
+    }
+
+    #[test]
+    fn best_form_is_the_best_of_those_that_were_measured() {
+        let mut outcome = Outcome::default();
+        outcome.record(PLACE, Metric::WallMs, 3.0);
+        outcome.record(Place { subject: "q02", engine: "duckdb", ..PLACE }, Metric::WallMs, 5.0);
+        let results = Results { measurements: &outcome.measurements, engines: &[] };
+        let series = Series { workload: "", section: "warm", metric: Metric::WallMs };
+        let (subjects, engines) = (["q01", "q02", "q03"], ["cayenne", "duckdb"]);
+        assert_eq!(results.smallest(series, &subjects, &engines), Some(3.0));
+        assert_eq!(results.largest(series, &subjects, &engines), Some(5.0));
+        assert_eq!(results.largest(series, &subjects, &["parquet"]), None);
     }
 
     #[test]

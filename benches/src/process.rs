@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -52,10 +52,10 @@ impl Process {
         Ok(Self { child, requests, replies })
     }
 
-    /// Starts the engine and opens the database in `dir`.
-    pub(crate) fn open(launch: &Launch, dir: &Path, threads: usize) -> Result<(Self, Reply)> {
+    /// Starts the engine and has it open its database.
+    pub(crate) fn open(launch: &Launch, open: &Request) -> Result<(Self, Reply)> {
         let mut process = Self::start(launch)?;
-        let reply = process.ask(&Request::Open { dir: dir.to_path_buf(), threads })?;
+        let reply = process.ask(open)?;
         Ok((process, reply))
     }
 

@@ -11,17 +11,33 @@ use crate::answer::Answer;
 #[serde(tag = "op", rename_all = "snake_case")]
 pub(crate) enum Request {
     /// Open or create the database in `dir`; always first.
-    Open { dir: PathBuf, threads: usize },
-    /// Copy one Parquet file into a new table of that name, durably.
-    Load { table: String, source: PathBuf },
+    Open {
+        dir: PathBuf,
+        threads: usize,
+        /// Memory for the indexes of primary keys, where an engine has such a limit; its own default if not given.
+        #[serde(default)]
+        key_index_bytes: Option<u64>,
+    },
+    /// Copy one Parquet file into a new table of that name, durably, with `key` as its primary key.
+    Load { table: String, source: PathBuf, key: Option<String> },
     /// Run a query to its last row; send the rows back only if `answer` asks for them.
     Query { id: String, sql: String, answer: bool },
+    /// Run one statement that changes rows, durably; the reply says how many.
+    Execute { sql: String },
     /// Hold the rows of one Parquet file in memory, cut into commits, and make empty tables of that schema.
-    Prepare { source: PathBuf, rows_per_commit: usize, tables: Vec<String> },
+    Prepare { source: PathBuf, rows_per_commit: usize, tables: Vec<String>, key: Option<String> },
     /// Append the first prepared commits to one table, one after the other, each durable before the next begins.
     Append { table: String, commits: usize },
     /// Append prepared commits to each table by a writer of its own, all at once.
     AppendAtOnce { tables: Vec<String>, commits: usize },
+    /// Put prepared commits in the place of the rows with their keys, one after the other, each durable before the next.
+    Upsert { table: String, key: String, skip: usize, commits: usize },
+    /// Upsert prepared commits from one writer, over and over, while others run a query, until the time is over.
+    Mixed { table: String, key: String, seconds: f64, readers: usize, sql: String },
+    /// Read all columns of the rows with these keys, one list after the other.
+    Lookup { table: String, key: String, keys: Vec<Vec<i64>>, by: LookupBy },
+    /// Say how much memory the indexes of primary keys take.
+    KeyIndex,
     /// Make tables whose manifests name data files that nobody wrote.
     Fabricate { tables: Vec<String>, files: usize },
     /// Open the handle of every table.
@@ -30,6 +46,16 @@ pub(crate) enum Request {
     Plan { sql: String },
     /// Close the database and end the process.
     Close,
+}
+
+/// The way into an engine that a lookup takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LookupBy {
+    /// SQL, prepared where that is faster.
+    Sql,
+    /// The calls of Cayenne that take keys as values.
+    Api,
 }
 
 /// What an engine reports about one request. Times cover the work alone, not the making of this reply.
@@ -41,10 +67,16 @@ pub(crate) struct Reply {
     pub(crate) wall_ms: f64,
     /// User and system time of all threads of the engine's process.
     pub(crate) cpu_ms: f64,
-    /// Rows of a query's result.
+    /// Rows of a query's result, or rows that a statement changed.
     pub(crate) rows: u64,
-    /// How long each commit of a stream took, in their order.
-    pub(crate) commit_ms: Vec<f64>,
+    /// How long each commit or lookup took, in their order.
+    pub(crate) lap_ms: Vec<f64>,
+    /// How long each query of the readers took, while a writer wrote.
+    pub(crate) read_ms: Vec<f64>,
+    /// Failures of commits and queries that ran side by side.
+    pub(crate) failures: Vec<String>,
+    /// Memory of the indexes of primary keys, where the engine tells it.
+    pub(crate) key_index_bytes: Option<u64>,
     /// Data files that a plan reads.
     pub(crate) files: Option<u64>,
     pub(crate) answer: Option<Answer>,

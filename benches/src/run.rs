@@ -24,6 +24,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
     if options.smoke {
         println!("WARNING: this is a smoke run of tiny sizes; its numbers mean nothing, and no goal is judged");
     }
+    if options.quick {
+        println!("a quick run: upsert, delete, lookup and mixed take a tenth of their rows");
+    }
     let mut engines = Engines::prepare(&args.against, options.threads)?;
     let steps = noise::calibrate();
     let noise_before = noise::measure(steps);
@@ -31,7 +34,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
     let Measured { measurements, problems, skipped } = measure(&workloads, &mut engines, &options)?;
     let noise_after = noise::measure(steps);
     report::text::print_noise("after", &noise_after);
-    let names: Vec<_> = engines.all().iter().map(|engine| engine.name.to_owned()).collect();
+    let names = names(&workloads, &engines);
     let results = Results { measurements: &measurements, engines: &names };
     let tables: Vec<_> = workloads.iter().map(|workload| workload.table(results)).collect();
     let judged = workloads.iter().map(|workload| WorkloadReport::of(workload.as_ref(), results, &options)).collect();
@@ -99,6 +102,7 @@ fn options(args: &RunArgs) -> Result<Options> {
         rounds,
         cold_rounds: slow_rounds,
         load_rounds: slow_rounds,
+        quick: args.quick,
         smoke: args.smoke,
         data: data_folder(args)?,
     })
@@ -113,6 +117,12 @@ fn data_folder(args: &RunArgs) -> Result<PathBuf> {
     std::fs::create_dir_all(&folder)?;
     // Engines get absolute paths, because nothing says that they share a working directory for ever.
     Ok(std::path::absolute(folder)?)
+}
+
+/// Returns the engines that have a place in one of the workloads.
+fn names(workloads: &[Box<dyn Workload>], engines: &Engines) -> Vec<String> {
+    let wanted = |name: &str| workloads.iter().any(|workload| workload.engines().contains(&name));
+    engines.all().iter().map(|engine| engine.name).filter(|name| wanted(name)).map(str::to_owned).collect()
 }
 
 fn versions(engines: &Engines) -> Vec<machine::Version> {

@@ -172,6 +172,9 @@ pub(crate) struct LoadArgs {
     pub(crate) into: String,
     #[command(flatten)]
     pub(crate) existing: Existing,
+    /// The columns of the primary key of the table that is made, as in 'id' or 'region, id'
+    #[arg(long, value_name = "COLUMNS")]
+    pub(crate) primary_key: Option<String>,
     /// An option of the table that is made; may be given several times
     #[arg(long = "option", value_name = "NAME=VALUE", value_parser = parse_option)]
     pub(crate) options: Vec<(String, String)>,
@@ -190,6 +193,9 @@ pub(crate) struct Existing {
     /// Keep the rows of the table
     #[arg(long)]
     pub(crate) append: bool,
+    /// Replace the rows that have the keys of the new ones, and keep the others; the table needs a primary key
+    #[arg(long)]
+    pub(crate) upsert: bool,
     /// Replace the rows of the table
     #[arg(long)]
     pub(crate) replace: bool,

@@ -63,20 +63,22 @@ fn object(table: &Table, view: &PinnedView, files: usize) -> Value {
         "made_at": time_text(record.made_at),
         "sequence": view.sequence().number(),
         "rows": view.snapshot().visible_rows(),
+        "hidden_rows": view.snapshot().hidden_rows(),
         "files": view.files().len(),
         "bytes": view.snapshot().stored_bytes(),
         "columns": fields.collect::<Vec<_>>(),
         "options": options,
-        "data_files": view.files().take(files).map(|file| file_object(file)).collect::<Vec<_>>(),
+        "data_files": view.files().take(files).map(|file| file_object(view, file)).collect::<Vec<_>>(),
         "data_files_omitted": view.files().len().saturating_sub(files),
     })
 }
 
-fn file_object(file: &DataFile) -> Value {
+fn file_object(view: &PinnedView, file: &DataFile) -> Value {
     json!({
         "id": file.id.to_string(),
         "path": path_of(file),
         "rows": file.rows,
+        "hidden_rows": view.snapshot().hidden_rows_of(file.id),
         "bytes": file.bytes,
         "added_at": file.added_at.number(),
     })
@@ -106,6 +108,7 @@ fn properties(table: &Table, view: &PinnedView) -> Result<RecordBatch, arrow_sch
         ("made at", time_text(record.made_at)),
         ("sequence", view.sequence().to_string()),
         ("rows", rows),
+        ("hidden rows", view.snapshot().hidden_rows().to_string()),
         ("files", view.files().len().to_string()),
         ("bytes", view.snapshot().stored_bytes().to_string()),
     ];
@@ -135,10 +138,13 @@ fn files(view: &PinnedView, limit: usize) -> Result<RecordBatch, arrow_schema::A
     let number = |number: fn(&DataFile) -> u64| -> ArrayRef {
         Arc::new(UInt64Array::from_iter_values(listed.iter().map(|file| number(file))))
     };
+    let hidden = listed.iter().map(|file| view.snapshot().hidden_rows_of(file.id));
+    let hidden = Arc::new(UInt64Array::from_iter_values(hidden)) as ArrayRef;
     let ids = listed.iter().map(|file| file.id.to_string());
     let columns = [
         ("data file", Arc::new(StringArray::from_iter_values(ids)) as ArrayRef),
         ("rows", number(|file| file.rows)),
+        ("hidden", hidden),
         ("bytes", number(|file| file.bytes)),
         ("added at", number(|file| file.added_at.number())),
     ];

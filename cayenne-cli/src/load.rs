@@ -11,7 +11,7 @@ use cayenne_table::Table;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 
-use crate::args::LoadArgs;
+use crate::args::{Existing, LoadArgs};
 use crate::engine::Engine;
 use crate::escape::escaped;
 use crate::exit::{self, Failure};
@@ -59,6 +59,9 @@ fn target(engine: &Engine, args: &LoadArgs, name: &TableName, existing: Option<&
     let Some(table) = existing else {
         let mut options = engine.database.settings().table_options.clone();
         args.options.iter().try_for_each(|(name, value)| options.set(name, value))?;
+        if let Some(columns) = &args.primary_key {
+            options.set("primary_key", columns)?;
+        }
         return Ok(WriteTarget::Create {
             database: Arc::clone(&engine.database),
             name: name.clone(),
@@ -73,13 +76,25 @@ fn target(engine: &Engine, args: &LoadArgs, name: &TableName, existing: Option<&
             .with("option", option)
             .help("leave --option out, or DROP TABLE it first"));
     }
-    match (args.existing.append, args.existing.replace) {
-        (true, _) => Ok(WriteTarget::Append(Arc::clone(table))),
-        (_, true) => Ok(WriteTarget::Overwrite(Arc::clone(table))),
-        _ => Err(Error::already_exists("the table is there already")
+    if let Some(columns) = &args.primary_key {
+        let mut declared = table.options().clone();
+        declared.set("primary_key", columns)?;
+        if declared.primary_key != table.options().primary_key {
+            return Err(Error::invalid("the table has another primary key")
+                .code("table-exists")
+                .with("table", name)
+                .with("primary_key", table.options().primary_key.join(", "))
+                .help("leave --primary-key out, or DROP TABLE it first"));
+        }
+    }
+    match args.existing {
+        Existing { append: true, .. } => Ok(WriteTarget::Append(Arc::clone(table))),
+        Existing { upsert: true, .. } => Ok(WriteTarget::Upsert(Arc::clone(table))),
+        Existing { replace: true, .. } => Ok(WriteTarget::Overwrite(Arc::clone(table))),
+        Existing { .. } => Err(Error::already_exists("the table is there already")
             .code("table-exists")
             .with("table", name)
-            .help("add --append to keep its rows, or --replace to replace them")),
+            .help("add --append to keep its rows, --upsert to replace those with the same keys, or --replace to replace all")),
     }
 }
 

@@ -11,6 +11,7 @@ use datafusion::error::{DataFusionError, Result};
 
 use crate::blocking::wait;
 use crate::error::external;
+use crate::keys::{declared_key, set_key};
 use crate::provider::CayenneTable;
 use crate::session::SCHEMA;
 use crate::system;
@@ -80,9 +81,10 @@ impl Tables {
         self.database.table(&name).await.map_err(external)
     }
 
-    fn create(&self, name: &TableName, rows: &MemTable) -> Result<()> {
-        let schema = rows.schema();
-        let rows: Vec<_> = rows.batches.iter().map(|partition| partition.try_read().map(|rows| rows.clone())).collect();
+    fn create(&self, name: &TableName, table: &MemTable) -> Result<()> {
+        let schema = table.schema();
+        let rows: Vec<_> =
+            table.batches.iter().map(|partition| partition.try_read().map(|rows| rows.clone())).collect();
         let streams = rows
             .into_iter()
             .filter(|rows| rows.as_ref().map_or(true, |rows| !rows.is_empty()))
@@ -93,7 +95,11 @@ impl Tables {
             .collect::<Result<Vec<_>>>()?;
         let columns = if streams.is_empty() { NewColumns::AsDeclared } else { NewColumns::Nullable };
         let schema = columns.of(&schema);
-        let options = self.database.settings().table_options.clone();
+        let mut options = self.database.settings().table_options.clone();
+        if let Some(constraints) = table.constraints() {
+            let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            set_key(&mut options, declared_key(name, &names, constraints).map_err(external)?);
+        }
         wait(self.database.create_table_with(name, &schema, options, streams)).map_err(external)?;
         Ok(())
     }
@@ -122,7 +128,6 @@ impl SchemaProvider for Tables {
             };
         }
         let rows = table.downcast_ref::<MemTable>().ok_or_else(|| external(elsewhere(&name)))?;
-        refuse_constraints(&name, table.constraints().is_some_and(|constraints| !constraints.is_empty()))?;
         self.create(&name, rows)?;
         Ok(None)
     }
@@ -150,19 +155,6 @@ fn elsewhere(name: &TableName) -> Error {
     Error::unsupported("the catalog of a Cayenne database holds only tables of that database")
         .with("table", name)
         .help("use CREATE TABLE … AS SELECT to copy rows into it")
-}
-
-/// Refuses keys: what would not be enforced is not accepted.
-pub(crate) fn refuse_constraints(table: &TableName, some: bool) -> Result<()> {
-    if !some {
-        return Ok(());
-    }
-    Err(external(
-        Error::unsupported("primary keys and unique constraints are not supported yet")
-            .code("unsupported-sql")
-            .with("table", table)
-            .help("leave the constraint out"),
-    ))
 }
 
 /// The schema of the system tables.

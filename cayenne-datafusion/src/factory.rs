@@ -14,6 +14,7 @@ use datafusion::logical_expr::CreateExternalTable;
 use tokio::sync::Mutex;
 
 use crate::error::external;
+use crate::keys::{declared_key, same_key, set_key};
 use crate::provider::CayenneTable;
 
 /// Opens, or makes, a table of the database at a location.
@@ -75,16 +76,22 @@ impl CayenneTableFactory {
         let mut options = database.settings().table_options.clone();
         command.options.iter().try_for_each(|(key, value)| options.set(bare_key(key), value))?;
         let declared = command.schema.as_arrow();
+        let names: Vec<_> = declared.fields().iter().map(|field| field.name().as_str()).collect();
+        let key = declared_key(&name, &names, &command.constraints)?;
         match database.table(&name).await? {
             Some(table) => {
                 same_schema(&table, declared)?;
+                same_key(&table, &key)?;
                 Ok(table)
             }
             None if declared.fields().is_empty() => Err(Error::invalid("a new table needs columns")
                 .with("table", &name)
                 .with("location", location)
                 .help("list them after the name of the table")),
-            None => database.create_table(&name, declared, options).await,
+            None => {
+                set_key(&mut options, key);
+                database.create_table(&name, declared, options).await
+            }
         }
     }
 }
@@ -98,7 +105,6 @@ fn refuse_clauses(name: &TableName, command: &CreateExternalTable) -> CayenneRes
     let refused = [
         (!command.table_partition_cols.is_empty(), "PARTITIONED BY"),
         (!command.order_exprs.is_empty(), "WITH ORDER"),
-        (!command.constraints.is_empty(), "PRIMARY KEY or UNIQUE"),
         (!command.column_defaults.is_empty(), "DEFAULT"),
         (command.unbounded, "UNBOUNDED"),
         (command.or_replace, "OR REPLACE"),

@@ -11,6 +11,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::catalog::CayenneCatalog;
+use crate::dml::ChangesAsQueries;
 use crate::factory::CayenneTableFactory;
 use crate::guard::VersionGuard;
 use crate::maintenance::{Function, MaintenanceFunction};
@@ -59,7 +60,8 @@ pub fn recommended_config(partitions: NonZeroUsize) -> SessionConfig {
 pub trait SessionStateBuilderExt {
     /// Adds the catalog [`CATALOG`] with the tables of `database`, `STORED AS CAYENNE`, the functions `cayenne_at`,
     /// `cayenne_flush`, `cayenne_expire` and `cayenne_collect`, the settings of the database for `SHOW cayenne.durability`
-    /// and `SHOW cayenne.metastore`, and the guard that refuses `FOR … AS OF`. Call it after `with_config` and
+    /// and `SHOW cayenne.metastore`, the rule that carries out `DELETE`, `UPDATE` and `MERGE`, and the guard that refuses
+    /// `FOR … AS OF`. Call it after `with_config` and
     /// `with_default_features`.
     ///
     /// It switches `optimizer.enable_aggregate_dynamic_filter_pushdown` off in the settings of the builder: with it,
@@ -90,6 +92,8 @@ impl SessionStateBuilderExt for SessionStateBuilder {
             self.table_functions().get_or_insert_default().insert(name.to_owned(), function);
         }
         self.relation_planners().get_or_insert_default().insert(0, Arc::new(VersionGuard));
+        // Before types are coerced: what it makes of a statement is checked like any query.
+        self.analyzer().get_or_insert_default().rules.insert(0, Arc::new(ChangesAsQueries));
         self
     }
 }

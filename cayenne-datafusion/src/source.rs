@@ -26,8 +26,9 @@ use datafusion::physical_plan::{DisplayFormatType, SortOrderPushdownResult};
 use futures::{FutureExt, StreamExt};
 use object_store::ObjectStore;
 
+use crate::direct_scan::DirectScan;
 use crate::error::external;
-use crate::inline_scan::InlineScan;
+use crate::identity::Identity;
 use crate::reader::{FirstError, ScannedFile};
 
 /// What a scan reads, decided once.
@@ -35,6 +36,8 @@ use crate::reader::{FirstError, ScannedFile};
 pub(crate) struct Scanned {
     pub(crate) table: Arc<Table>,
     pub(crate) sequence: Sequence,
+    /// The columns that tell which row is which, if the scan gives them.
+    pub(crate) identity: Option<Identity>,
     pub(crate) files_kept: usize,
     pub(crate) files_total: usize,
     pub(crate) failure: FirstError,
@@ -82,8 +85,9 @@ impl FileSource for CayenneSource {
     ) -> Result<Arc<dyn FileOpener>> {
         let inner = self.inner.create_file_opener(object_store, base_config, partition)?;
         let columns = Arc::new(self.decoded_columns()?);
-        let inline = InlineScan::new(Arc::clone(&self.scanned.table), self.inner.as_ref());
-        Ok(Arc::new(CayenneOpener { inner, scanned: Arc::clone(&self.scanned), columns, inline }))
+        let direct =
+            DirectScan::new(Arc::clone(&self.scanned.table), self.scanned.identity.clone(), self.inner.as_ref())?;
+        Ok(Arc::new(CayenneOpener { inner, scanned: Arc::clone(&self.scanned), columns, direct }))
     }
 
     fn table_schema(&self) -> &TableSchema {
@@ -118,9 +122,11 @@ impl FileSource for CayenneSource {
                 writeln!(f, "table={table}")?;
                 writeln!(f, "sequence={sequence}")?;
                 writeln!(f, "files={files_kept}/{files_total}")?;
+                writeln!(f, "deletion_mode=position")?;
             }
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
                 write!(f, ", table={table}, sequence={sequence}, files={files_kept}/{files_total}")?;
+                write!(f, ", deletion_mode=position")?;
             }
         }
         self.inner.fmt_extra(t, f)
@@ -172,18 +178,19 @@ impl FileSource for CayenneSource {
     }
 }
 
-/// Opens data files through Vortex and inline ones directly, charges what they decode, and gives errors back as they were before they became text.
+/// Opens data files through Vortex, inline ones and those of which few rows are wanted directly, charges what they decode,
+/// and gives errors back as they were before they became text.
 struct CayenneOpener {
     inner: Arc<dyn FileOpener>,
     scanned: Arc<Scanned>,
     columns: Arc<Schema>,
-    inline: InlineScan,
+    direct: DirectScan,
 }
 
 impl FileOpener for CayenneOpener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
-        if let Some(inline) = file.extension() {
-            return Ok(self.inline.open(inline, &file));
+        if let Some(files) = file.extension() {
+            return Ok(self.direct.open(files, &file));
         }
         let rows = rows_of(&file);
         let opened = self.inner.open(file)?;

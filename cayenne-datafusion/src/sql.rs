@@ -12,8 +12,10 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 
-use crate::catalog::{CayenneCatalog, refuse_constraints};
+use crate::catalog::CayenneCatalog;
 use crate::error::external;
+use crate::keys::{declared_key, same_key, set_key};
+use crate::on_conflict;
 use crate::write_plan::{NewColumns, WriteTarget, logical_write};
 
 /// Splits a text into statements.
@@ -45,13 +47,17 @@ pub async fn sql(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
 /// Plans one statement; it runs when the result is executed, except for definitions, which run at once.
 ///
 /// Differs from `SessionContext::execute_logical_plan` for tables of a Cayenne catalog: `CREATE TABLE … AS` streams its
-/// rows to the disk and makes table and rows visible together, and `DROP TABLE` waits without blocking.
+/// rows to the disk and makes table and rows visible together, and `DROP TABLE` waits without blocking. `INSERT …
+/// ON CONFLICT` is planned here only.
 ///
 /// # Errors
 ///
 /// What planning, or running a definition, returns.
-pub async fn execute(ctx: &SessionContext, statement: Statement) -> Result<DataFrame> {
-    let plan = ctx.state().statement_to_plan(statement).await?;
+pub async fn execute(ctx: &SessionContext, mut statement: Statement) -> Result<DataFrame> {
+    let plan = match on_conflict::take(&mut statement) {
+        Some(clause) => on_conflict::plan(ctx, statement, &clause).await?,
+        None => ctx.state().statement_to_plan(statement).await?,
+    };
     match plan {
         LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(command)) => match database_of(ctx, &command.name) {
             Some(database) => create_table(ctx, database, command).await,
@@ -83,7 +89,9 @@ fn nothing(ctx: &SessionContext) -> Result<DataFrame> {
 
 async fn create_table(ctx: &SessionContext, database: Arc<Database>, command: CreateMemoryTable) -> Result<DataFrame> {
     let name = TableName::try_from(command.name.table()).map_err(external)?;
-    refuse_constraints(&name, !command.constraints.is_empty())?;
+    let schema = command.input.schema().inner();
+    let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let key = declared_key(&name, &names, &command.constraints).map_err(external)?;
     refuse_clauses(&name, &command)?;
     unique_names(command.input.schema())?;
     let known = database.table(&name).await.map_err(external)?;
@@ -91,6 +99,7 @@ async fn create_table(ctx: &SessionContext, database: Arc<Database>, command: Cr
         (Some(_), true, false) => return nothing(ctx),
         (Some(table), false, true) => {
             same_columns(&name, table.schema(), command.input.schema())?;
+            same_key(&table, &key).map_err(external)?;
             WriteTarget::Overwrite(table)
         }
         (Some(_), ..) => {
@@ -100,7 +109,8 @@ async fn create_table(ctx: &SessionContext, database: Arc<Database>, command: Cr
         }
         (None, ..) => {
             let columns = columns_of(&command.input);
-            let options = database.settings().table_options.clone();
+            let mut options = database.settings().table_options.clone();
+            set_key(&mut options, key);
             WriteTarget::Create { database, name, options, columns }
         }
     };

@@ -1,31 +1,32 @@
 //! Statistics of data files, in the words of DataFusion.
 
 use arrow_schema::{DataType, SchemaRef};
-use cayenne_format::{Bound, ColumnStats, DataFile, Value};
+use cayenne_format::{Bound, ColumnStats, Value};
 use cayenne_storage::row_bytes;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use datafusion::error::Result;
 
 use crate::error::external;
+use crate::scan::KeptFile;
 
-/// Returns the statistics of one file; columns other than `columns` stay unknown.
-pub(crate) fn of_file(file: &DataFile, schema: &SchemaRef, columns: &[usize]) -> Result<Statistics> {
-    of_files([file], schema, columns)
-}
-
-/// Returns the statistics of several files together; columns other than `columns` stay unknown.
+/// Returns the statistics of the visible rows of files together; columns other than `columns` stay unknown, and so do
+/// those that no file has.
+///
+/// The number of rows is exact. Where rows are hidden, bounds and nulls are those of all rows: limits, and no answers.
 pub(crate) fn of_files<'a>(
-    files: impl IntoIterator<Item = &'a DataFile>,
+    files: impl IntoIterator<Item = &'a KeptFile>,
     schema: &SchemaRef,
     columns: &[usize],
 ) -> Result<Statistics> {
     let mut rows = 0_u64;
     let mut merged: Vec<Option<Merged>> = vec![None; columns.len()];
-    for file in files {
-        rows = rows.saturating_add(file.rows);
+    for kept in files {
+        let (file, given) = (&kept.file, kept.given_rows());
+        rows = rows.saturating_add(given);
         for (merged, column) in merged.iter_mut().zip(columns) {
             let stats = Merged::of(file.stats.column(*column).map_err(external)?, file.rows);
+            let stats = if given == file.rows { stats } else { stats.with_hidden_rows() };
             *merged = Some(match merged.take() {
                 None => stats,
                 Some(earlier) => earlier.merge(stats),
@@ -52,12 +53,14 @@ struct Merged {
     /// No row has a value that could be a bound: all are null or NaN.
     empty: bool,
     nulls: Option<u64>,
+    /// Some of the nulls may be hidden.
+    nulls_at_most: bool,
     nans: Option<u64>,
 }
 
 impl Merged {
     fn of_nothing() -> Self {
-        Self { bounds: None, empty: true, nulls: Some(0), nans: Some(0) }
+        Self { bounds: None, empty: true, nulls: Some(0), nulls_at_most: false, nans: Some(0) }
     }
 
     fn of(stats: ColumnStats, rows: u64) -> Self {
@@ -66,8 +69,16 @@ impl Merged {
             bounds: stats.min.zip(stats.max),
             empty: without_value == Some(rows),
             nulls: stats.null_count,
+            nulls_at_most: false,
             nans: stats.nan_count,
         }
+    }
+
+    /// Any row may be hidden, also the one with the smallest value.
+    fn with_hidden_rows(self) -> Self {
+        let bounds = self.bounds.map(|(min, max)| (Bound { exact: false, ..min }, Bound { exact: false, ..max }));
+        let nulls_at_most = self.nulls != Some(0);
+        Self { bounds, nulls_at_most, ..self }
     }
 
     fn merge(self, other: Self) -> Self {
@@ -82,6 +93,7 @@ impl Merged {
             bounds,
             empty: self.empty && other.empty,
             nulls: sum(self.nulls, other.nulls),
+            nulls_at_most: self.nulls_at_most || other.nulls_at_most,
             nans: sum(self.nans, other.nans),
         }
     }
@@ -89,7 +101,9 @@ impl Merged {
     fn into_datafusion(self, data_type: &DataType) -> Result<ColumnStatistics> {
         let mut statistics = ColumnStatistics::new_unknown();
         if let Some(nulls) = self.nulls {
-            statistics.null_count = Precision::Exact(usize::try_from(nulls).unwrap_or(usize::MAX));
+            let nulls = usize::try_from(nulls).unwrap_or(usize::MAX);
+            statistics.null_count =
+                if self.nulls_at_most { Precision::Inexact(nulls) } else { Precision::Exact(nulls) };
         }
         if let Some((min, max)) = self.bounds {
             statistics.min_value = precision(&min, -0.0, data_type)?;

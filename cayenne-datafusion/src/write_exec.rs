@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use cayenne_storage::RowStream;
+use cayenne_storage::{RowStream, Storage};
 use cayenne_table::Table;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
@@ -16,6 +16,7 @@ use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricB
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
+use futures::stream::select_all;
 
 use crate::error::{error_of, external};
 use crate::write_plan::WriteTarget;
@@ -54,24 +55,44 @@ impl WriteExec {
         let Some(input) = &self.input else {
             return Ok(Vec::new());
         };
-        let read = Read {
-            rows: MetricBuilder::new(&self.metrics).global_counter("rows_read"),
-            bytes: MetricBuilder::new(&self.metrics).global_counter("bytes_read"),
-        };
+        let read = Read::new(&self.metrics);
         let partitions = input.properties().partitioning.partition_count();
-        (0..partitions).map(|partition| Ok(read.count(input.execute(partition, Arc::clone(context))?))).collect()
+        let streams = (0..partitions).map(|partition| Ok(read.count(input.execute(partition, Arc::clone(context))?)));
+        Ok(read_at_once(streams.collect::<Result<_>>()?, self.target.storage()))
     }
+}
+
+/// Puts streams together, so that there are no more of them than a write reads at once.
+///
+/// The partitions of a join wait for one another: while one of them is not read, the others may not come to an end.
+pub(crate) fn read_at_once(mut streams: Vec<RowStream>, storage: &Storage) -> Vec<RowStream> {
+    let at_once = storage.settings().write_concurrency.get();
+    if streams.len() <= at_once {
+        return streams;
+    }
+    let mut together: Vec<Vec<RowStream>> = (0..at_once).map(|_| Vec::new()).collect();
+    while !streams.is_empty() {
+        for group in &mut together {
+            group.extend(streams.pop());
+        }
+    }
+    together.into_iter().map(|group| select_all(group).boxed()).collect()
 }
 
 /// Counts what goes by.
 #[derive(Clone)]
-struct Read {
+pub(crate) struct Read {
     rows: Count,
     bytes: Count,
 }
 
 impl Read {
-    fn count(&self, stream: SendableRecordBatchStream) -> RowStream {
+    pub(crate) fn new(metrics: &ExecutionPlanMetricsSet) -> Self {
+        let counter = |name| MetricBuilder::new(metrics).global_counter(name);
+        Self { rows: counter("rows_read"), bytes: counter("bytes_read") }
+    }
+
+    pub(crate) fn count(&self, stream: SendableRecordBatchStream) -> RowStream {
         let read = self.clone();
         stream
             .map(move |batch| {
@@ -84,7 +105,8 @@ impl Read {
     }
 }
 
-fn count_schema() -> SchemaRef {
+/// Returns the schema of the answer: the number of rows.
+pub(crate) fn count_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("count", DataType::UInt64, false)]))
 }
 
@@ -107,8 +129,12 @@ impl ExecutionPlan for WriteExec {
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        // Rows that come in an order are stored in it; dealing them out to partitions would mix them.
-        self.input.iter().map(|input| input.properties().output_ordering().is_none()).collect()
+        // Rows that come in an order are stored in it, and of two with one key the later counts; dealing them out to
+        // partitions would mix them.
+        let may_be_mixed = |input: &Arc<dyn ExecutionPlan>| {
+            input.properties().output_ordering().is_none() && !self.target.keeps_arrival_order()
+        };
+        self.input.iter().map(may_be_mixed).collect()
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_schema::{Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use cayenne_format::{Error, Result as CayenneResult, TableName, TableOptions};
-use cayenne_storage::RowStream;
+use cayenne_storage::{RowStream, Storage};
 use cayenne_table::{Database, Table};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::TableReference;
@@ -17,6 +17,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType}
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::DataFrame;
 
+use crate::error::external;
 use crate::write_exec::WriteExec;
 
 /// Where rows go.
@@ -24,6 +25,8 @@ use crate::write_exec::WriteExec;
 pub enum WriteTarget {
     /// Into a table, beside its rows.
     Append(Arc<Table>),
+    /// Into a table with a primary key, in place of the rows that have their keys.
+    Upsert(Arc<Table>),
     /// Into a table, in place of its rows.
     Overwrite(Arc<Table>),
     /// Nowhere: the rows of the table are removed.
@@ -68,6 +71,7 @@ impl fmt::Display for WriteTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Append(table) => write!(f, "append to {}", table.name()),
+            Self::Upsert(table) => write!(f, "upsert {}", table.name()),
             Self::Overwrite(table) => write!(f, "overwrite {}", table.name()),
             Self::Truncate(table) => write!(f, "truncate {}", table.name()),
             Self::Create { name, .. } => write!(f, "create {name}"),
@@ -76,19 +80,59 @@ impl fmt::Display for WriteTarget {
 }
 
 impl WriteTarget {
+    /// Returns where the bytes of the rows go.
+    pub(crate) fn storage(&self) -> &Storage {
+        match self {
+            Self::Append(table) | Self::Upsert(table) | Self::Overwrite(table) | Self::Truncate(table) => {
+                table.storage()
+            }
+            Self::Create { database, .. } => database.storage(),
+        }
+    }
+
+    /// Refuses what cannot be written whatever the rows are.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self {
+            Self::Upsert(table) if !table.options().finds_conflicts() => {
+                Err(external(no_primary_key(table, "REPLACE INTO")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says whether the order in which rows come decides which of them stay.
+    pub(crate) fn keeps_arrival_order(&self) -> bool {
+        match self {
+            Self::Append(table) | Self::Upsert(table) | Self::Overwrite(table) => table.options().finds_conflicts(),
+            Self::Create { options, .. } => options.finds_conflicts(),
+            Self::Truncate(_) => false,
+        }
+    }
+
     /// Writes the rows and returns their number; for a truncation, the number of rows removed.
     pub(crate) async fn write(self, schema: Option<SchemaRef>, rows: Vec<RowStream>) -> CayenneResult<u64> {
         match self {
             Self::Append(table) => Ok(table.append(rows).await?.rows),
+            Self::Upsert(table) => Ok(table.upsert(rows).await?.rows),
             Self::Overwrite(table) => Ok(table.overwrite(rows).await?.rows),
             Self::Truncate(table) => Ok(table.truncate().await?.rows_removed),
             Self::Create { database, name, options, columns } => {
                 let schema = schema.ok_or_else(|| Error::internal("a new table has no input"))?;
                 let table = database.create_table_with(&name, &columns.of(&schema), options, rows).await?;
-                Ok(table.view().await?.snapshot().stored_rows())
+                let view = table.view().await?;
+                Ok(view.snapshot().visible_rows().unwrap_or(view.snapshot().stored_rows()))
             }
         }
     }
+}
+
+/// Says that a statement needs to know which rows are the same.
+pub(crate) fn no_primary_key(table: &Table, statement: &'static str) -> Error {
+    Error::invalid("the statement needs a table with a primary key")
+        .code("no-primary-key")
+        .with("statement", statement)
+        .with("table", table.name())
+        .help("declare it when the table is made: CREATE TABLE … (id BIGINT PRIMARY KEY, …)")
 }
 
 /// Returns the logical plan that writes the rows of `input` to `target`.

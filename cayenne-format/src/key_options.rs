@@ -180,12 +180,11 @@ pub(crate) fn parse_columns(name: &str, value: &str) -> Result<Vec<String>> {
 
 /// Takes one name off a list.
 fn first_column(list: &str) -> Option<(String, &str)> {
-    let (column, after) = match list.strip_prefix('"') {
-        Some(quoted) => until_quote(quoted)?,
-        None => {
-            let (column, after) = list.split_at(list.find(',').unwrap_or(list.len()));
-            (column.trim().to_owned(), after)
-        }
+    let (column, after) = if let Some(quoted) = list.strip_prefix('"') {
+        until_quote(quoted)?
+    } else {
+        let (column, after) = list.split_at(list.find(',').unwrap_or(list.len()));
+        (column.trim().to_owned(), after)
     };
     let after = after.trim_start();
     let next = if after.is_empty() { after } else { after.strip_prefix(',')?.trim_start() };

@@ -116,6 +116,7 @@ impl Snapshot {
     }
 
     /// Returns the deletion files of one data file, in the order in which their ids were drawn.
+    #[must_use]
     pub fn deletions_of(&self, data_file: FileId) -> impl ExactSizeIterator<Item = &Arc<DeletionFile>> {
         let ids = self.hidden.get(&data_file).map_or(&[][..], |hidden| hidden.deletions.as_slice());
         let found: Vec<_> = ids.iter().filter_map(|id| self.deletions.get(id)).collect();
@@ -123,6 +124,7 @@ impl Snapshot {
     }
 
     /// Returns the data files that deletion files hide rows of.
+    #[must_use]
     pub fn files_with_deletions(&self) -> impl ExactSizeIterator<Item = FileId> {
         self.hidden.keys().copied()
     }

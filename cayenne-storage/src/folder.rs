@@ -138,6 +138,7 @@ impl Storage {
     fn forget(&self, files: &HashSet<FileId>) {
         for file in files {
             self.blocks().forget(*file);
+            self.open_files().forget(*file);
         }
         self.segments().evict(files);
     }

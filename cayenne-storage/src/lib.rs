@@ -15,6 +15,7 @@ mod normalise;
 mod read;
 mod reader;
 mod storage;
+mod take;
 pub mod task;
 mod text;
 mod write;

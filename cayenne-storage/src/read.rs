@@ -122,18 +122,18 @@ impl Storage {
 
 /// Which file rows come from, for messages.
 #[derive(Clone, Copy)]
-struct Origin {
-    table: TableId,
-    file: FileId,
+pub(crate) struct Origin {
+    pub(crate) table: TableId,
+    pub(crate) file: FileId,
 }
 
 impl Origin {
-    fn facts(self, error: Error) -> Error {
+    pub(crate) fn facts(self, error: Error) -> Error {
         error.with("file", self.file).with("table", self.table)
     }
 
     /// Errors of the reader come back as they were. Anything else is not the fault of the bytes, which are verified.
-    fn undecodable(self, error: VortexError) -> Error {
+    pub(crate) fn undecodable(self, error: VortexError) -> Error {
         from_vortex(error, || self.facts(Error::internal("Vortex could not decode a data file")))
     }
 }
@@ -156,7 +156,7 @@ fn scan(
 }
 
 /// Returns the columns that a file has for those of the stored schema: see [`file_schema`](crate::file_schema).
-fn in_file(session: &VortexSession, dtype: &DType, stored: &Schema) -> VortexResult<Fields> {
+pub(crate) fn in_file(session: &VortexSession, dtype: &DType, stored: &Schema) -> VortexResult<Fields> {
     let found = dtype.as_struct_fields_opt().filter(|found| found.nfields() == stored.fields().len());
     let found = found.ok_or_else(|| vortex_err!("the file has other columns than the table"))?;
     let fields = found.fields().zip(stored.fields()).map(|(found, field)| {
@@ -175,7 +175,7 @@ fn in_file(session: &VortexSession, dtype: &DType, stored: &Schema) -> VortexRes
 }
 
 /// Gives the columns of a file their declared types.
-fn declared(rows: &StructArray, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+pub(crate) fn declared(rows: &StructArray, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = rows.columns().iter().zip(schema.fields());
     let columns = columns.map(|(column, field)| match column.data_type() {
         found if found == field.data_type() => Ok(Arc::clone(column)),

@@ -16,6 +16,7 @@ use crate::cache::{CacheCounters, SegmentCache};
 use crate::fs::Fs;
 use crate::inline::InlineCache;
 use crate::reader::{DataFileReader, ReadRequest};
+use crate::take::OpenFiles;
 
 /// How the storage of a process works.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,7 @@ pub struct Storage {
     segments: Arc<SegmentCache>,
     blocks: Arc<BlockCache>,
     inline: InlineCache,
+    open_files: OpenFiles,
 }
 
 impl Storage {
@@ -70,6 +72,7 @@ impl Storage {
             segments,
             blocks: Arc::new(BlockCache::new()),
             inline: InlineCache::default(),
+            open_files: OpenFiles::new(),
         }
     }
 
@@ -128,7 +131,9 @@ impl Storage {
         &self.memory
     }
 
-    pub(crate) fn settings(&self) -> &StorageSettings {
+    /// Returns the settings.
+    #[must_use]
+    pub fn settings(&self) -> &StorageSettings {
         &self.settings
     }
 
@@ -138,6 +143,10 @@ impl Storage {
 
     pub(crate) fn inline(&self) -> &InlineCache {
         &self.inline
+    }
+
+    pub(crate) fn open_files(&self) -> &OpenFiles {
+        &self.open_files
     }
 
     pub(crate) fn blocks(&self) -> &Arc<BlockCache> {

@@ -249,7 +249,7 @@ impl Table {
         self.shared.storage.read(request, Arc::clone(self.schema())).await
     }
 
-    fn read_request(&self, file: &Arc<DataFile>, counters: &Arc<ReadCounters>) -> ReadRequest {
+    pub(crate) fn read_request(&self, file: &Arc<DataFile>, counters: &Arc<ReadCounters>) -> ReadRequest {
         ReadRequest {
             location: self.record.location.clone(),
             table: self.id(),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use cayenne_format::{TableName, TableOptions};
+use cayenne_format::TableName;
 use cayenne_table::{Database, Table};
 use datafusion::physical_plan::displayable;
 use datafusion::prelude::SessionContext;
@@ -13,16 +13,16 @@ use futures::future::try_join_all;
 use futures::stream;
 use tokio::sync::Barrier;
 
-use super::prepared::{CommitClock, Prepared};
-use super::{Clock, Engine, fabricate, refuse, session};
+use super::prepared::{LapClock, Prepared};
+use super::{Clock, Engine, Limits, cayenne_rows, fabricate, session};
 use crate::Result;
 use crate::protocol::{Reply, Request};
 
 /// An open database and a session whose default catalog it is.
 pub(super) struct Cayenne {
-    database: Arc<Database>,
-    ctx: SessionContext,
-    prepared: Prepared,
+    pub(super) database: Arc<Database>,
+    pub(super) ctx: SessionContext,
+    pub(super) prepared: Prepared,
 }
 
 impl Engine for Cayenne {
@@ -30,27 +30,36 @@ impl Engine for Cayenne {
         env!("CARGO_PKG_VERSION").to_owned()
     }
 
-    async fn open(dir: PathBuf, threads: usize) -> Result<Self> {
-        let database = Database::builder(dir).open().await?;
-        let ctx = cayenne_datafusion::session(session::config(threads), session::runtime()?, &database)?;
+    async fn open(dir: PathBuf, limits: Limits) -> Result<Self> {
+        let database = Database::builder(dir).settings(cayenne_rows::settings(limits)).open().await?;
+        let ctx = cayenne_datafusion::session(session::config(limits.threads), session::runtime()?, &database)?;
         Ok(Self { database, ctx, prepared: Prepared::default() })
     }
 
-    async fn load(&self, table: &str, source: &Path) -> Result<()> {
+    async fn load(&self, table: &str, source: &Path, key: Option<&str>) -> Result<()> {
+        if let Some(key) = key {
+            return self.load_with_key(table, source, key).await;
+        }
         let from = session::add_source(&self.ctx, table, source).await?;
         let create = format!("CREATE TABLE {table} AS SELECT * FROM {from}");
-        cayenne_datafusion::sql(&self.ctx, &create).await?.collect().await?;
+        self.run(&create).await?;
         Ok(())
     }
 
     async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>> {
-        Ok(cayenne_datafusion::sql(&self.ctx, sql).await?.collect().await?)
+        self.run(sql).await
     }
 
     async fn serve(self: Arc<Self>, request: Request) -> Result<Reply> {
         match request {
-            Request::Prepare { source, rows_per_commit, tables } => {
-                self.prepare(&source, rows_per_commit, &tables).await
+            Request::Prepare { source, rows_per_commit, tables, key } => {
+                let clock = Clock::start();
+                let schema = self.prepared.fill(&source, rows_per_commit)?;
+                for table in tables {
+                    let options = cayenne_rows::options(key.as_deref());
+                    self.database.create_table(&TableName::try_from(table.as_str())?, &schema, options).await?;
+                }
+                Ok(clock.reply(Reply::default()))
             }
             Request::Append { table, commits } => self.append(&table, commits).await,
             Request::AppendAtOnce { tables, commits } => self.append_at_once(&tables, commits).await,
@@ -61,7 +70,7 @@ impl Engine for Cayenne {
             }
             Request::OpenTables => self.open_tables().await,
             Request::Plan { sql } => self.plan(&sql).await,
-            other => refuse(&other),
+            other => self.serve_rows(other).await,
         }
     }
 
@@ -74,26 +83,16 @@ impl Engine for Cayenne {
 }
 
 impl Cayenne {
-    async fn prepare(&self, source: &Path, rows_per_commit: usize, tables: &[String]) -> Result<Reply> {
-        let clock = Clock::start();
-        let schema = self.prepared.fill(source, rows_per_commit)?;
-        for table in tables {
-            let name = TableName::try_from(table.as_str())?;
-            self.database.create_table(&name, &schema, TableOptions::default()).await?;
-        }
-        Ok(clock.reply(Reply::default()))
-    }
-
     async fn append(&self, table: &str, commits: usize) -> Result<Reply> {
         let prepared = self.prepared.commits(commits)?;
         let table = self.table(table).await?;
         let clock = Clock::start();
-        let mut laps = CommitClock::start(commits);
+        let mut laps = LapClock::start(commits);
         for batch in prepared.iter().take(commits) {
             append(&table, batch).await?;
             laps.lap();
         }
-        Ok(clock.reply(Reply { commit_ms: laps.commit_ms, ..Reply::default() }))
+        Ok(clock.reply(Reply { lap_ms: laps.lap_ms, ..Reply::default() }))
     }
 
     /// Every writer makes one commit first, so that all are writers of their tables when the clock starts.
@@ -145,13 +144,13 @@ impl Cayenne {
         Ok(Reply { files, ..reply })
     }
 
-    async fn table(&self, name: &str) -> Result<Arc<Table>> {
+    pub(super) async fn table(&self, name: &str) -> Result<Arc<Table>> {
         let table = self.database.table(&TableName::try_from(name)?).await?;
         Ok(table.ok_or_else(|| format!("there is no table `{name}`"))?)
     }
 }
 
-async fn append(table: &Arc<Table>, batch: &RecordBatch) -> Result<()> {
+pub(super) async fn append(table: &Arc<Table>, batch: &RecordBatch) -> Result<()> {
     table.append(vec![stream::iter([Ok(batch.clone())]).boxed()]).await?;
     Ok(())
 }

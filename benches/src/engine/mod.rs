@@ -4,6 +4,7 @@
 //! that what differs between their numbers is the table format and what the engine makes of it.
 
 mod cayenne;
+mod cayenne_rows;
 mod fabricate;
 mod parquet;
 mod prepared;
@@ -29,18 +30,27 @@ use crate::engine::sqlite::Sqlite;
 use crate::protocol::{Reply, Request};
 use crate::{Result, os};
 
+/// What an engine may use.
+#[derive(Clone, Copy)]
+struct Limits {
+    threads: usize,
+    /// Memory for the indexes of primary keys; nothing for the engine's own default.
+    key_index_bytes: Option<u64>,
+}
+
 /// What this process can measure. Futures are `Send`, so that they run on the counted worker threads.
 trait Engine: Send + Sync + 'static {
     /// The version for the report.
     fn version() -> String;
 
     /// Opens or creates the database in `dir`.
-    fn open(dir: PathBuf, threads: usize) -> impl Future<Output = Result<Self>> + Send
+    fn open(dir: PathBuf, limits: Limits) -> impl Future<Output = Result<Self>> + Send
     where
         Self: Sized;
 
-    /// Copies a Parquet file into a new table. The rows are on stable storage when this returns.
-    fn load(&self, table: &str, source: &Path) -> impl Future<Output = Result<()>> + Send;
+    /// Copies a Parquet file into a new table, with `key` as its primary key. The rows are on stable storage when this
+    /// returns.
+    fn load(&self, table: &str, source: &Path, key: Option<&str>) -> impl Future<Output = Result<()>> + Send;
 
     /// Runs a query to its last row.
     fn query(&self, sql: &str) -> impl Future<Output = Result<Vec<RecordBatch>>> + Send;
@@ -65,12 +75,12 @@ pub(crate) fn serve(name: EngineName) -> Result<()> {
 fn serve_engine<E: Engine>() -> Result<()> {
     let mut lines = std::io::stdin().lock().lines();
     let Some(first) = lines.next() else { return Ok(()) };
-    let Request::Open { dir, threads } = serde_json::from_str(&first?)? else {
+    let Request::Open { dir, threads, key_index_bytes } = serde_json::from_str(&first?)? else {
         return Err("the first request opens the database".into());
     };
     let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     let clock = Clock::start();
-    let engine = match run(&runtime, E::open(dir, threads)) {
+    let engine = match run(&runtime, E::open(dir, Limits { threads, key_index_bytes })) {
         Ok(engine) => engine,
         Err(failure) => return tell(&failed(failure.as_ref())),
     };
@@ -88,28 +98,29 @@ fn serve_requests<E: Engine>(
         let shared = Arc::clone(&engine);
         let outcome = match serde_json::from_str(&line?)? {
             Request::Open { .. } => Err("the database is open already".into()),
-            Request::Load { table, source } => load(runtime, shared, table, source),
+            Request::Load { table, source, key } => load(runtime, shared, table, source, key),
             Request::Query { sql, answer, .. } => query(runtime, shared, sql, answer),
-            other @ (Request::Prepare { .. }
-            | Request::Append { .. }
-            | Request::AppendAtOnce { .. }
-            | Request::Fabricate { .. }
-            | Request::OpenTables
-            | Request::Plan { .. }) => run(runtime, shared.serve(other)),
             Request::Close => {
                 drop(shared);
                 let engine = Arc::into_inner(engine).ok_or("a request still uses the engine")?;
                 return close(runtime, engine);
             }
+            other => run(runtime, shared.serve(other)),
         };
         tell(&outcome.unwrap_or_else(|failure: Box<_>| failed(failure.as_ref())))?;
     }
     Ok(())
 }
 
-fn load<E: Engine>(runtime: &Runtime, engine: Arc<E>, table: String, source: PathBuf) -> Result<Reply> {
+fn load<E: Engine>(
+    runtime: &Runtime,
+    engine: Arc<E>,
+    table: String,
+    source: PathBuf,
+    key: Option<String>,
+) -> Result<Reply> {
     let clock = Clock::start();
-    run(runtime, async move { engine.load(&table, &source).await })?;
+    run(runtime, async move { engine.load(&table, &source, key.as_deref()).await })?;
     Ok(clock.reply(Reply::default()))
 }
 
@@ -138,7 +149,9 @@ fn run<T: Send + 'static>(runtime: &Runtime, work: impl Future<Output = Result<T
 
 /// The answer to a request that is not for this engine.
 fn refuse(request: &Request) -> Result<Reply> {
-    Err(format!("this engine does not serve {request:?}").into())
+    let request = serde_json::to_value(request)?;
+    let operation = request.get("op").and_then(serde_json::Value::as_str).unwrap_or_default();
+    Err(format!("this engine does not serve `{operation}`").into())
 }
 
 fn failed(failure: &(dyn std::error::Error + Send + Sync)) -> Reply {

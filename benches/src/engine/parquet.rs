@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 
-use super::{Engine, refuse, session};
+use super::{Engine, Limits, refuse, session};
 use crate::protocol::{Reply, Request};
 use crate::{Result, folders};
 
@@ -22,8 +22,8 @@ impl Engine for Parquet {
         env!("CARGO_PKG_VERSION").to_owned()
     }
 
-    async fn open(dir: PathBuf, threads: usize) -> Result<Self> {
-        let ctx = SessionContext::new_with_config_rt(session::config(threads), session::runtime()?);
+    async fn open(dir: PathBuf, limits: Limits) -> Result<Self> {
+        let ctx = SessionContext::new_with_config_rt(session::config(limits.threads), session::runtime()?);
         let engine = Self { dir, ctx };
         for table in engine.tables()? {
             engine.register(&table).await?;
@@ -32,7 +32,10 @@ impl Engine for Parquet {
     }
 
     /// Stock DataFusion returns before the bytes are on disk; the syncs make this load as durable as the others.
-    async fn load(&self, table: &str, source: &Path) -> Result<()> {
+    async fn load(&self, table: &str, source: &Path, key: Option<&str>) -> Result<()> {
+        if key.is_some() {
+            return Err("a Parquet file has no primary key".into());
+        }
         let from = session::add_source(&self.ctx, table, source).await?;
         let path = self.file(table);
         let target = path.to_str().ok_or("a path of a table is not UTF-8")?.replace('\'', "''");

@@ -40,21 +40,21 @@ pub(super) fn read(source: &Path, rows: usize) -> Result<Vec<RecordBatch>> {
     Ok(reader.collect::<std::result::Result<_, _>>()?)
 }
 
-/// Times commit after commit.
-pub(super) struct CommitClock {
+/// Times commit after commit, or lookup after lookup.
+pub(super) struct LapClock {
     begun: Instant,
-    pub(super) commit_ms: Vec<f64>,
+    pub(super) lap_ms: Vec<f64>,
 }
 
-impl CommitClock {
-    pub(super) fn start(commits: usize) -> Self {
-        Self { begun: Instant::now(), commit_ms: Vec::with_capacity(commits) }
+impl LapClock {
+    pub(super) fn start(laps: usize) -> Self {
+        Self { begun: Instant::now(), lap_ms: Vec::with_capacity(laps) }
     }
 
-    /// Ends a commit and begins the next.
+    /// Ends one and begins the next.
     pub(super) fn lap(&mut self) {
         let now = Instant::now();
-        self.commit_ms.push(now.duration_since(self.begun).as_secs_f64() * 1e3);
+        self.lap_ms.push(now.duration_since(self.begun).as_secs_f64() * 1e3);
         self.begun = now;
     }
 }

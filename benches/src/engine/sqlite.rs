@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, StringViewArray};
 use arrow_schema::{DataType, Schema, TimeUnit};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Statement};
 use tokio::sync::Mutex;
 
-use super::prepared::{CommitClock, Prepared, read};
-use super::{Clock, Engine, refuse};
+use super::prepared::{LapClock, Prepared, read};
+use super::{Clock, Engine, Limits, refuse};
 use crate::Result;
-use crate::protocol::{Reply, Request};
+use crate::protocol::{LookupBy, Reply, Request};
 
 /// Rows that a load reads at once; they all go into one transaction.
 const LOAD_BATCH_ROWS: usize = 8_192;
@@ -30,23 +30,28 @@ impl Engine for Sqlite {
         rusqlite::version().to_owned()
     }
 
-    async fn open(dir: PathBuf, threads: usize) -> Result<Self> {
+    async fn open(dir: PathBuf, limits: Limits) -> Result<Self> {
         let connection = Connection::open(dir.join("bench.sqlite"))?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
-        connection.pragma_update(None, "threads", u32::try_from(threads)?)?;
+        connection.pragma_update(None, "threads", u32::try_from(limits.threads)?)?;
         Ok(Self { connection: Mutex::new(connection), prepared: Prepared::default() })
     }
 
-    /// The log is moved into the database at the end, as DuckDB does after a load.
-    async fn load(&self, table: &str, source: &Path) -> Result<()> {
+    /// The log is moved into the database at the end, as DuckDB does after a load. Rows in the order of their key become a
+    /// tree by it; others stay in their order and get an index at the end, because their tree would take hours to grow.
+    async fn load(&self, table: &str, source: &Path, key: Option<&str>) -> Result<()> {
         let batches = read(source, LOAD_BATCH_ROWS)?;
         let schema = batches.first().map(RecordBatch::schema).ok_or("the source has no rows")?;
         let connection = self.connection.lock().await;
-        create_table(&connection, table, &schema)?;
+        let by_key = key.filter(|key| batches.first().is_some_and(|batch| is_in_order(batch, key)));
+        create_table(&connection, table, &schema, by_key)?;
         let transaction = connection.unchecked_transaction()?;
-        let mut insert = connection.prepare(&insert(table, &schema))?;
+        let mut insert = connection.prepare(&insert("INSERT", table, &schema))?;
         batches.iter().try_for_each(|batch| insert_rows(&mut insert, batch))?;
+        if let Some(key) = key.filter(|_| by_key.is_none()) {
+            connection.execute(&format!("CREATE UNIQUE INDEX {table}_key ON {table} ({key})"), [])?;
+        }
         transaction.commit()?;
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(())
@@ -58,14 +63,23 @@ impl Engine for Sqlite {
 
     async fn serve(self: Arc<Self>, request: Request) -> Result<Reply> {
         match request {
-            Request::Prepare { source, rows_per_commit, tables } => {
+            Request::Prepare { source, rows_per_commit, tables, key } => {
                 let clock = Clock::start();
                 let schema = self.prepared.fill(&source, rows_per_commit)?;
                 let connection = self.connection.lock().await;
-                tables.iter().try_for_each(|table| create_table(&connection, table, &schema))?;
+                tables.iter().try_for_each(|table| create_table(&connection, table, &schema, key.as_deref()))?;
                 Ok(clock.reply(Reply::default()))
             }
-            Request::Append { table, commits } => self.append(&table, commits).await,
+            Request::Append { table, commits } => self.write("INSERT", &table, 0, commits).await,
+            Request::Upsert { table, skip, commits, .. } => {
+                self.write("INSERT OR REPLACE", &table, skip, commits).await
+            }
+            Request::Execute { sql } => {
+                let clock = Clock::start();
+                let rows = self.connection.lock().await.execute(&sql, [])? as u64;
+                Ok(clock.reply(Reply { rows, ..Reply::default() }))
+            }
+            Request::Lookup { table, key, keys, by: LookupBy::Sql } => self.lookup(&table, &key, &keys).await,
             other => refuse(&other),
         }
     }
@@ -76,41 +90,69 @@ impl Engine for Sqlite {
 }
 
 impl Sqlite {
-    async fn append(&self, table: &str, commits: usize) -> Result<Reply> {
-        let prepared = self.prepared.commits(commits)?;
+    async fn write(&self, verb: &str, table: &str, skip: usize, commits: usize) -> Result<Reply> {
+        let prepared = self.prepared.commits(skip + commits)?;
         let schema = prepared.first().map(RecordBatch::schema).ok_or("no rows are prepared")?;
         let connection = self.connection.lock().await;
-        let mut insert = connection.prepare(&insert(table, &schema))?;
+        let mut insert = connection.prepare(&insert(verb, table, &schema))?;
         let clock = Clock::start();
-        let mut laps = CommitClock::start(commits);
-        for batch in prepared.iter().take(commits) {
+        let mut laps = LapClock::start(commits);
+        for batch in prepared.iter().skip(skip).take(commits) {
             let transaction = connection.unchecked_transaction()?;
             insert_rows(&mut insert, batch)?;
             transaction.commit()?;
             laps.lap();
         }
-        Ok(clock.reply(Reply { commit_ms: laps.commit_ms, ..Reply::default() }))
+        Ok(clock.reply(Reply { lap_ms: laps.lap_ms, ..Reply::default() }))
+    }
+
+    /// One key by a statement that is prepared once, several as an `IN` list of literals.
+    async fn lookup(&self, table: &str, key: &str, keys: &[Vec<i64>]) -> Result<Reply> {
+        let connection = self.connection.lock().await;
+        let select = format!("SELECT * FROM {table} WHERE {key}");
+        let mut one = connection.prepare(&format!("{select} = ?"))?;
+        let clock = Clock::start();
+        let (mut rows, mut laps) = (0, LapClock::start(keys.len()));
+        for keys in keys {
+            rows += match keys.as_slice() {
+                [key] => read_rows(&mut one, [key])?,
+                several => {
+                    let list: Vec<_> = several.iter().map(i64::to_string).collect();
+                    read_rows(&mut connection.prepare(&format!("{select} IN ({})", list.join(", ")))?, [])?
+                }
+            };
+            laps.lap();
+        }
+        Ok(clock.reply(Reply { rows, lap_ms: laps.lap_ms, ..Reply::default() }))
     }
 }
 
-fn create_table(connection: &Connection, table: &str, schema: &Schema) -> Result<()> {
-    let columns = schema.fields().iter().map(|field| format!("{} {}", field.name(), affinity(field.data_type())));
+fn create_table(connection: &Connection, table: &str, schema: &Schema, key: Option<&str>) -> Result<()> {
+    let columns = schema.fields().iter().map(|field| {
+        let constraint = if key == Some(field.name()) { " PRIMARY KEY" } else { "" };
+        format!("{} {}{constraint}", field.name(), affinity(field.data_type()))
+    });
     let columns: Vec<_> = columns.collect();
     connection.execute(&format!("CREATE TABLE {table} ({})", columns.join(", ")), [])?;
     Ok(())
 }
 
+fn is_in_order(batch: &RecordBatch, key: &str) -> bool {
+    let keys = batch.column_by_name(key).and_then(|keys| keys.as_primitive_opt::<Int64Type>());
+    keys.is_some_and(|keys| keys.values().is_sorted())
+}
+
 fn affinity(data_type: &DataType) -> &'static str {
     match data_type {
-        DataType::Utf8 => "TEXT",
+        DataType::Utf8 | DataType::Utf8View => "TEXT",
         DataType::Float64 | DataType::Decimal128(..) => "REAL",
         _ => "INTEGER",
     }
 }
 
-fn insert(table: &str, schema: &Schema) -> String {
+fn insert(verb: &str, table: &str, schema: &Schema) -> String {
     let marks = vec!["?"; schema.fields().len()].join(", ");
-    format!("INSERT INTO {table} VALUES ({marks})")
+    format!("{verb} INTO {table} VALUES ({marks})")
 }
 
 fn insert_rows(insert: &mut Statement<'_>, batch: &RecordBatch) -> Result<()> {
@@ -133,6 +175,7 @@ enum Column<'a> {
     Real(&'a Float64Array),
     Money(&'a arrow_array::Decimal128Array, f64),
     Text(&'a StringArray),
+    TextView(&'a StringViewArray),
     Flag(&'a arrow_array::BooleanArray),
 }
 
@@ -150,6 +193,7 @@ impl<'a> Column<'a> {
                 Self::Money(column.as_primitive::<Decimal128Type>(), 10_f64.powi(i32::from(*scale)))
             }
             DataType::Utf8 => Self::Text(column.as_string()),
+            DataType::Utf8View => Self::TextView(column.as_string_view()),
             DataType::Boolean => Self::Flag(column.as_boolean()),
             other => return Err(format!("a column of type {other} has no form in SQLite here").into()),
         })
@@ -166,6 +210,7 @@ impl<'a> Column<'a> {
             Self::Real(array) => array.is_null(row),
             Self::Money(array, _) => array.is_null(row),
             Self::Text(array) => array.is_null(row),
+            Self::TextView(array) => array.is_null(row),
             Self::Flag(array) => array.is_null(row),
         };
         if is_null {
@@ -179,9 +224,23 @@ impl<'a> Column<'a> {
             Self::Real(array) => to.raw_bind_parameter(parameter, array.value(row)),
             Self::Money(array, unit) => to.raw_bind_parameter(parameter, array.value(row) as f64 / unit),
             Self::Text(array) => to.raw_bind_parameter(parameter, array.value(row)),
+            Self::TextView(array) => to.raw_bind_parameter(parameter, array.value(row)),
             Self::Flag(array) => to.raw_bind_parameter(parameter, array.value(row)),
         }
     }
+}
+
+/// Reads every value of every row, and returns how many rows there are.
+fn read_rows(select: &mut Statement<'_>, parameters: impl rusqlite::Params) -> Result<u64> {
+    let (columns, mut count) = (select.column_count(), 0);
+    let mut rows = select.query(parameters)?;
+    while let Some(row) = rows.next()? {
+        for column in 0..columns {
+            std::hint::black_box(row.get::<_, Value>(column)?);
+        }
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// Runs a query to its last row. Results here are a few rows, so turning them into columns costs nothing to speak of.
@@ -229,18 +288,40 @@ fn array(values: &[Value]) -> ArrayRef {
 mod tests {
     use super::*;
     use crate::answer::{Answer, Cell};
-    use crate::events;
+    use crate::{accounts, events};
+
+    const LIMITS: Limits = Limits { threads: 1, key_index_bytes: None };
+
+    #[tokio::test]
+    async fn upserts_lookups_and_deletes_meet_the_rows_of_their_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let sources = accounts::Sizes { base: 100, batches: 2, rows_per_batch: 10 }.prepare(folder.path()).unwrap();
+        let engine = Arc::new(Sqlite::open(folder.path().to_owned(), LIMITS).await.unwrap());
+        engine.load("accounts", &sources.base, Some("id")).await.unwrap();
+        let (table, key) = ("accounts".to_owned(), "id".to_owned());
+        let tables = Vec::new();
+        let prepare = Request::Prepare { source: sources.batches, rows_per_commit: 10, tables, key: Some(key.clone()) };
+        Arc::clone(&engine).serve(prepare).await.unwrap();
+        let upsert = Request::Upsert { table: table.clone(), key: key.clone(), skip: 0, commits: 2 };
+        assert_eq!(Arc::clone(&engine).serve(upsert).await.unwrap().lap_ms.len(), 2);
+        let lookup = Request::Lookup { table, key, keys: vec![vec![3], vec![1, 103, 104]], by: LookupBy::Sql };
+        assert_eq!(Arc::clone(&engine).serve(lookup).await.unwrap().rows, 3);
+        let delete = Request::Execute { sql: "DELETE FROM accounts WHERE id BETWEEN 50 AND 59".to_owned() };
+        assert_eq!(Arc::clone(&engine).serve(delete).await.unwrap().rows, 10);
+        let answer = Answer::from_batches(&engine.query("SELECT count(*) FROM accounts").await.unwrap()).unwrap();
+        assert_eq!(answer.rows, [[Cell::Whole(94)]]);
+    }
 
     #[tokio::test]
     async fn loaded_and_appended_rows_are_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let source = events::prepare(folder.path(), 40).unwrap();
-        let engine = Arc::new(Sqlite::open(folder.path().to_owned(), 1).await.unwrap());
-        engine.load("loaded", &source).await.unwrap();
-        let prepare = Request::Prepare { source, rows_per_commit: 10, tables: vec!["appended".to_owned()] };
+        let engine = Arc::new(Sqlite::open(folder.path().to_owned(), LIMITS).await.unwrap());
+        engine.load("loaded", &source, None).await.unwrap();
+        let prepare = Request::Prepare { source, rows_per_commit: 10, tables: vec!["appended".to_owned()], key: None };
         Arc::clone(&engine).serve(prepare).await.unwrap();
         let append = Request::Append { table: "appended".to_owned(), commits: 4 };
-        assert_eq!(Arc::clone(&engine).serve(append).await.unwrap().commit_ms.len(), 4);
+        assert_eq!(Arc::clone(&engine).serve(append).await.unwrap().lap_ms.len(), 4);
         let both = "SELECT count(*) FROM (SELECT * FROM loaded UNION SELECT * FROM appended)";
         let answer = Answer::from_batches(&engine.query(both).await.unwrap()).unwrap();
         assert_eq!(answer.rows, [[Cell::Whole(40)]]);

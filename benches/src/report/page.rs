@@ -44,6 +44,7 @@ fn conditions(report: &Report) -> Vec<Value> {
         report.machine.memory_bytes.map_or_else(|| "unknown".to_owned(), |bytes| format!("{} MiB", bytes >> 20));
     let pairs = [
         ("Scale factor", options.sf.to_string()),
+        ("Rows of the workloads of keyed tables", options.sized("all", "a tenth", "a few").to_owned()),
         ("Threads per engine", options.threads.to_string()),
         ("Rounds: warm, cold, load", format!("{}, {}, {}", options.rounds, options.cold_rounds, options.load_rounds)),
         ("Processor", report.machine.processor.clone()),

@@ -102,14 +102,17 @@ impl Value {
 pub(crate) fn show(metric: Metric, value: f64) -> String {
     match metric {
         Metric::WallMs | Metric::CpuMs | Metric::SpawnToAnswerMs => show_ms(value),
-        Metric::RowsPerS | Metric::CommitsPerS => show_rate(value),
+        Metric::RowsPerS | Metric::CommitsPerS | Metric::QueriesPerS => show_rate(value),
         Metric::Flushes => format!("{value:.2}"),
+        Metric::BytesPerRow => format!("{value:.1} B"),
+        Metric::Failures => format!("{value:.0}"),
         Metric::PeakRssBytes | Metric::DiskBytes => format!("{:.1} MiB", value / f64::from(1 << 20)),
     }
 }
 
 fn show_ms(value: f64) -> String {
     match value {
+        tiny if tiny < 1.0 => format!("{tiny:.3} ms"),
         small if small < 10.0 => format!("{small:.2} ms"),
         middle if middle < 1_000.0 => format!("{middle:.0} ms"),
         large => format!("{:.2} s", large / 1e3),
@@ -118,6 +121,7 @@ fn show_ms(value: f64) -> String {
 
 fn show_rate(value: f64) -> String {
     match value {
+        tiny if tiny < 100.0 => format!("{tiny:.1}/s"),
         small if small < 1e4 => format!("{small:.0}/s"),
         middle if middle < 1e6 => format!("{:.1} k/s", middle / 1e3),
         large => format!("{:.2} M/s", large / 1e6),
@@ -156,6 +160,8 @@ mod tests {
     #[test]
     fn numbers_carry_a_fitting_unit() {
         assert_eq!(show(Metric::WallMs, 3.456), "3.46 ms");
+        assert_eq!(show(Metric::WallMs, 0.0456), "0.046 ms");
+        assert_eq!(show(Metric::QueriesPerS, 18.04), "18.0/s");
         assert_eq!(show(Metric::CpuMs, 345.6), "346 ms");
         assert_eq!(show(Metric::WallMs, 3_456.0), "3.46 s");
         assert_eq!(show(Metric::CommitsPerS, 812.3), "812/s");

@@ -17,7 +17,7 @@ pub(super) const BEFORE: &str = "before";
 
 /// Loads `tables` into all engines `rounds` times, engine by engine, and keeps the data of the last round.
 ///
-/// An engine that fails to load takes no further part in the run.
+/// An engine that fails to load takes no further part in the workload.
 pub(super) fn measure(
     engines: &mut Engines,
     tables: &[&'static str],
@@ -60,7 +60,7 @@ fn load_once(engine: &mut Engine, tables: &[&'static str], options: &Options, ou
     let mut total = Total::default();
     for table in tables {
         let source = data::file(&options.data, table);
-        let reply = process.ask(&Request::Load { table: (*table).to_owned(), source })?;
+        let reply = process.ask(&Request::Load { table: (*table).to_owned(), source, key: None })?;
         outcome.record(place(table), Metric::WallMs, reply.wall_ms);
         outcome.record(place(table), Metric::CpuMs, reply.cpu_ms);
         total.add(&reply);

@@ -1,11 +1,18 @@
 //! Workloads: what is measured. One module each; add one here and it is on the command line and in the report.
 
 mod append;
+mod base;
 mod compare;
+mod delete;
+mod flushes;
 mod load;
+mod lookup;
+mod mixed;
 mod open;
 mod queries;
+mod scan;
 mod tpch;
+mod upsert;
 
 use std::path::PathBuf;
 
@@ -28,11 +35,34 @@ pub(crate) struct Options {
     pub(crate) cold_rounds: usize,
     /// Times that all tables are loaded.
     pub(crate) load_rounds: usize,
+    /// Whether the workloads of keyed tables take a tenth of their rows.
+    pub(crate) quick: bool,
     /// Whether everything is tiny, to show that it runs.
     pub(crate) smoke: bool,
     /// Folder of the generated Parquet files; a path of one machine, so it stays out of the report.
     #[serde(skip)]
     pub(crate) data: PathBuf,
+}
+
+impl Options {
+    /// Returns the scale factor of the workloads of keyed tables.
+    fn keyed_sf(&self) -> f64 {
+        self.sized(self.sf, self.sf / 10.0, self.sf)
+    }
+
+    /// Returns the folder of the tables of that scale factor.
+    fn keyed_data(&self) -> PathBuf {
+        self.sized(self.data.clone(), self.data.join("tenth"), self.data.clone())
+    }
+
+    /// Returns the size that fits this run.
+    pub(crate) fn sized<T>(&self, full: T, quick: T, smoke: T) -> T {
+        match (self.smoke, self.quick) {
+            (true, _) => smoke,
+            (_, true) => quick,
+            _ => full,
+        }
+    }
 }
 
 /// One thing worth measuring, on every engine in turn.
@@ -61,7 +91,15 @@ const QUERY_ENGINES: &[&str] = &[CAYENNE, "parquet", "duckdb"];
 
 /// Returns all workloads in the order in which they run.
 pub(crate) fn all() -> Vec<Box<dyn Workload>> {
-    vec![Box::new(tpch::Tpch), Box::new(open::Open), Box::new(append::Append)]
+    vec![
+        Box::new(tpch::Tpch),
+        Box::new(open::Open),
+        Box::new(append::Append),
+        Box::new(upsert::Upsert),
+        Box::new(delete::Delete),
+        Box::new(lookup::Lookup),
+        Box::new(mixed::Mixed),
+    ]
 }
 
 /// Returns the workloads of these names, or all if none is named.

@@ -102,7 +102,7 @@ fn once(engine: &Engine, cold: bool, options: &Options) -> Result<First> {
     }
     let start = std::time::Instant::now();
     let mut process = engine.start()?;
-    process.send(&Request::Open { dir: engine.dir.clone(), threads: engine.threads() })?;
+    process.send(&engine.open_request(None))?;
     process.send(&Request::Query { id: Q06.id.to_owned(), sql: Q06.sql(options.sf), answer: false })?;
     let opened = process.receive()?;
     let answered = process.receive()?;

@@ -10,6 +10,7 @@
 )]
 
 mod catalog;
+mod changes;
 mod column_types;
 mod cost;
 mod damage;
@@ -17,8 +18,12 @@ mod dml_guard;
 mod dynamic_filters;
 mod explain;
 mod fixture;
+mod hidden;
 mod inline;
+mod keys;
 mod memory;
+mod merge;
+mod model;
 mod pruning;
 mod slt;
 mod statements;

@@ -53,6 +53,16 @@ pub(super) enum PageBytes {
     Memory(Bytes),
 }
 
+/// Whether whoever reads may wait for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waits {
+    Yes,
+    No,
+}
+
+/// The code of the error for what is not in memory.
+pub(super) const WOULD_WAIT: &str = "would-wait";
+
 impl FileKeys {
     /// Says whether it is read from a file.
     pub(super) fn is_stored(&self) -> bool {
@@ -101,25 +111,36 @@ impl KeyIndexCache {
     pub(super) fn insert_head(&self, file: FileId, keys: FileKeys) {
         self.0.insert(Piece::Head(file), Cached::Head(keys));
     }
+}
 
-    /// Returns a page, reading it if need be, which may wait for the disk.
-    pub(super) fn page(&self, paged: &PagedIndex, page: usize) -> Result<Arc<KeyPage>> {
+/// The way to the pages of key indexes.
+#[derive(Clone, Copy)]
+pub(super) struct Pages<'a> {
+    pub(super) cache: &'a KeyIndexCache,
+    pub(super) waits: Waits,
+}
+
+impl Pages<'_> {
+    /// Returns a page, reading it if need be. If that would wait for the disk and must not, it is an error with the code
+    /// [`WOULD_WAIT`].
+    pub(super) fn get(self, paged: &PagedIndex, page: usize) -> Result<Arc<KeyPage>> {
         let piece = Piece::Page(paged.file, page);
-        if let Some(Cached::Page(page)) = self.0.get(&piece) {
+        if let Some(Cached::Page(page)) = self.cache.0.get(&piece) {
             return Ok(page);
         }
         let range = paged.index.page_range(page).ok_or_else(|| Error::internal("a key index has no such page"))?;
-        let bytes = paged.pages.read(range)?;
+        let bytes = paged.pages.read(range, self.waits)?;
         let decoded = Arc::new(KeyPage::decode(&bytes, &paged.index, page)?);
-        self.0.insert(piece, Cached::Page(Arc::clone(&decoded)));
+        self.cache.0.insert(piece, Cached::Page(Arc::clone(&decoded)));
         Ok(decoded)
     }
 }
 
 impl PageBytes {
-    pub(super) fn read(&self, range: std::ops::Range<u64>) -> Result<Bytes> {
+    pub(super) fn read(&self, range: std::ops::Range<u64>, waits: Waits) -> Result<Bytes> {
         match self {
-            Self::File(file) => file.read(range),
+            Self::File(file) if waits == Waits::Yes => file.read(range),
+            Self::File(_) => Err(Error::unavailable("a page of a key index is not in memory").code(WOULD_WAIT)),
             Self::Memory(bytes) => {
                 let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(bytes.len());
                 Ok(bytes.slice(at(range.start)..at(range.end).max(at(range.start))))

@@ -9,7 +9,7 @@ use cayenne_format::{BlockChecksums, DataFile, Error, FileId, NewDataFile, Resul
 use futures::StreamExt as _;
 
 use super::KeyRule;
-use super::cache::{FileKeys, KeyIndexCache};
+use super::cache::{FileKeys, Pages};
 use super::find::{Indexed, Unusable, probe};
 use super::index::Fresh;
 use crate::rows::HiddenRows;
@@ -45,14 +45,14 @@ impl Table {
             indexed.push(Indexed { keys, file: Arc::clone(file), fresh: Some(fresh.clone()) });
         }
         indexed.extend(self.indexed(base).await?);
-        let count = new.len();
-        let met = self.with_indexes(base, indexed, move |cache, indexed| {
+        let (count, keys) = (new.len(), new.iter().map(|file| file.rows).sum());
+        let met = self.with_indexes(base, indexed, keys, move |pages, indexed| {
             let (new, others) = indexed.split_at(count.min(indexed.len()));
-            let left_out = new.iter().map(|of| Ok((of.file.id, superseded(cache, of)?))).collect::<Found<Vec<_>>>()?;
+            let left_out = new.iter().map(|of| Ok((of.file.id, superseded(pages, of)?))).collect::<Found<Vec<_>>>()?;
             let mut meetings = Vec::new();
             for (place, of) in new.iter().enumerate() {
                 let later = new.get(place + 1..).unwrap_or_default();
-                meetings.push(meetings_of(cache, of, later, others)?);
+                meetings.push(meetings_of(pages, of, later, others)?);
             }
             Ok((left_out, meetings))
         });
@@ -139,15 +139,15 @@ impl Table {
 type Found<T> = std::result::Result<T, Unusable>;
 
 /// Returns the rows of a new file whose key another row of it has, which its index does not name.
-fn superseded(cache: &KeyIndexCache, of: &Indexed) -> Found<DeletionVector> {
+fn superseded(pages: Pages<'_>, of: &Indexed) -> Found<DeletionVector> {
     let named: DeletionVector = match &of.keys {
         FileKeys::Small(index) if index.len() as u64 == of.file.rows => return Ok(DeletionVector::default()),
         FileKeys::Small(index) => index.entries().1.into_iter().collect(),
         FileKeys::Paged(paged) if paged.index.entries() == of.file.rows => return Ok(DeletionVector::default()),
         FileKeys::Paged(paged) => {
             let mut named = DeletionVector::default();
-            for page in 0..paged.index.pages() {
-                let page = cache.page(paged, page).map_err(|error| of.unusable(error))?;
+            for number in 0..paged.index.pages() {
+                let page = pages.get(paged, number).map_err(|error| of.unusable(error))?;
                 named.add(&page.entries().map(|(_, position)| position).collect());
             }
             named
@@ -158,7 +158,7 @@ fn superseded(cache: &KeyIndexCache, of: &Indexed) -> Found<DeletionVector> {
 
 /// Finds which rows of later new files, and of other files, have keys of a new file.
 fn meetings_of(
-    cache: &KeyIndexCache,
+    pages: Pages<'_>,
     of: &Indexed,
     later: &[Indexed],
     others: &[Indexed],
@@ -167,7 +167,7 @@ fn meetings_of(
     let mut look = |(probes, positions): (SortedKeys, Vec<u64>)| -> Found<()> {
         for other in later.iter().chain(others) {
             let mut hits = Vec::new();
-            probe(cache, other, &probes, &mut |place, position| hits.push((place, position)))?;
+            probe(pages, other, &probes, &mut |place, position| hits.push((place, position)))?;
             if hits.is_empty() {
                 continue;
             }
@@ -183,8 +183,8 @@ fn meetings_of(
             look(index.entries())?;
         }
         FileKeys::Paged(paged) => {
-            for page in 0..paged.index.pages() {
-                let page = cache.page(paged, page).map_err(|error| of.unusable(error))?;
+            for number in 0..paged.index.pages() {
+                let page = pages.get(paged, number).map_err(|error| of.unusable(error))?;
                 look(page.keys(paged.index.form()))?;
             }
         }

@@ -8,10 +8,13 @@ use cayenne_deletes::{Keys, SortedKeys};
 use cayenne_format::{DataFile, Error, Result};
 use cayenne_storage::task;
 
-use super::cache::{FileKeys, KeyIndexCache};
+use super::cache::{FileKeys, Pages, WOULD_WAIT, Waits};
 use super::index::{Fresh, is_damage};
 use crate::rows::RowPositions;
 use crate::{Table, View};
+
+/// So many keys are looked for where the caller is: that takes less than a millisecond.
+const KEYS_HERE_MAX: u64 = 4096;
 
 /// A data file with its key index.
 #[derive(Clone)]
@@ -57,10 +60,10 @@ impl Table {
         if probes.is_empty() {
             return Ok(RowPositions::default());
         }
-        let hits = self.with_indexes(view, self.indexed(view).await?, move |cache, indexed| {
+        let hits = self.with_indexes(view, self.indexed(view).await?, probes.len() as u64, move |pages, indexed| {
             let mut hits = RowPositions::default();
             for of in indexed {
-                probe(cache, of, &probes, &mut |_, position| {
+                probe(pages, of, &probes, &mut |_, position| {
                     hits.insert(of.file.id, position);
                 })?;
             }
@@ -91,18 +94,34 @@ impl Table {
         Ok(indexed)
     }
 
-    /// Does `work`, which may wait for the disk, with the key indexes of data files. One that turns out to be damaged is
+    /// Does `work`, which looks for so many keys and may wait for the disk, with the key indexes of data files. One that turns out to be damaged is
     /// made anew from its data file.
     pub(super) async fn with_indexes<T: Send + 'static>(
         &self,
         view: &View,
         mut indexed: Vec<Indexed>,
-        work: impl Fn(&KeyIndexCache, &[Indexed]) -> std::result::Result<T, Unusable> + Send + Sync + 'static,
+        keys: u64,
+        work: impl Fn(Pages<'_>, &[Indexed]) -> std::result::Result<T, Unusable> + Send + Sync + 'static,
     ) -> Result<T> {
+        // Usually all is in memory, and looking there takes less time than handing it to another thread.
+        if keys <= KEYS_HERE_MAX {
+            let here = Pages { cache: &self.shared.key_indexes, waits: Waits::No };
+            match work(here, &indexed) {
+                Ok(done) => return Ok(done),
+                Err(Unusable { error, .. }) if error.stable_code() != WOULD_WAIT && !is_damage(&error) => {
+                    return Err(error);
+                }
+                Err(_) => {}
+            }
+        }
         let work = Arc::new(work);
         loop {
             let (shared, work, given) = (Arc::clone(&self.shared), Arc::clone(&work), indexed);
-            let (done, given) = task::blocking(move || (work(&shared.key_indexes, &given), given)).await?;
+            let waiting = move || {
+                let pages = Pages { cache: &shared.key_indexes, waits: Waits::Yes };
+                (work(pages, &given), given)
+            };
+            let (done, given) = task::blocking(waiting).await?;
             indexed = given;
             let Unusable { file, error } = match done {
                 Ok(done) => return Ok(done),
@@ -120,7 +139,7 @@ impl Table {
 /// Tells `hit` the place of each probe that a data file has a row for, and the position of that row. It may wait for the
 /// disk.
 pub(super) fn probe(
-    cache: &KeyIndexCache,
+    pages: Pages<'_>,
     of: &Indexed,
     probes: &SortedKeys,
     hit: &mut impl FnMut(usize, u64),
@@ -130,7 +149,7 @@ pub(super) fn probe(
         FileKeys::Paged(paged) => {
             let candidates = paged.index.candidates(probes, 0..probes.len()).map_err(|error| of.unusable(error))?;
             for candidate in candidates {
-                let page = cache.page(paged, candidate.page).map_err(|error| of.unusable(error))?;
+                let page = pages.get(paged, candidate.page).map_err(|error| of.unusable(error))?;
                 page.find(probes, candidate.keys, hit);
             }
         }

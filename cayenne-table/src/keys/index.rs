@@ -8,7 +8,7 @@ use cayenne_format::{DataFile, Error, ErrorKind, Result, path};
 use cayenne_storage::{LoadBlocks, task};
 use futures::StreamExt as _;
 
-use super::cache::{FileKeys, PageBytes, PagedIndex};
+use super::cache::{FileKeys, PageBytes, PagedIndex, Waits};
 use crate::{Table, View};
 
 /// A data file that no snapshot has yet.
@@ -121,9 +121,11 @@ impl Table {
         let bytes: Bytes = builder.finish(keep, file.hash)?.bytes;
         let length = bytes.len() as u64;
         let pages = PageBytes::Memory(bytes);
-        let head =
-            KeyIndex::head_range(length, &pages.read(length.saturating_sub(KeyIndex::TAIL_BYTES as u64)..length)?)?;
-        let index = KeyIndex::decode(&pages.read(head)?, length)?;
+        let head = KeyIndex::head_range(
+            length,
+            &pages.read(length.saturating_sub(KeyIndex::TAIL_BYTES as u64)..length, Waits::No)?,
+        )?;
+        let index = KeyIndex::decode(&pages.read(head, Waits::No)?, length)?;
         Ok(PagedIndex { file: file.id, index, pages })
     }
 }

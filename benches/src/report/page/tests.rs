@@ -21,8 +21,16 @@ fn outcome() -> Outcome {
 }
 
 fn report(outcome: Outcome) -> Report {
-    let options =
-        Options { sf: 0.01, threads: 2, rounds: 5, cold_rounds: 1, load_rounds: 1, smoke: false, data: "data".into() };
+    let options = Options {
+        sf: 0.01,
+        threads: 2,
+        rounds: 5,
+        cold_rounds: 1,
+        load_rounds: 1,
+        quick: false,
+        smoke: false,
+        data: "data".into(),
+    };
     let goal = Goal::ratio_of("warm total vs parquet", Some(5.0), Some(10.0), 0.6);
     Report {
         format: crate::report::FORMAT,

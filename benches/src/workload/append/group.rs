@@ -50,7 +50,7 @@ impl Asked {
         let (mut process, _) = cayenne.open()?;
         let tables: Vec<_> = (0..self.writers).map(|number| format!("events_{number}")).collect();
         let (source, rows_per_commit) = (source.to_owned(), ROWS_PER_COMMIT);
-        process.ask(&Request::Prepare { source, rows_per_commit, tables: tables.clone() })?;
+        process.ask(&Request::Prepare { source, rows_per_commit, tables: tables.clone(), key: None })?;
         let reply = process.ask(&Request::AppendAtOnce { tables, commits: self.commits })?;
         process.close()?;
         let commits = f64::from(u32::try_from(self.writers * self.commits)?);

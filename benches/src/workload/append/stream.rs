@@ -6,13 +6,13 @@ use super::{Sizes, series};
 use crate::answer::Answer;
 use crate::engines::{CAYENNE, Engine, Engines};
 use crate::measure::{Metric, Outcome, Place, Results, percentile};
-use crate::process::Process;
 use crate::protocol::{Reply, Request};
 use crate::report::goal::Goal;
 use crate::report::table::{Row, Section, Unit};
 use crate::workload::Options;
 use crate::workload::compare::compare;
 use crate::workload::load::{self, ALL, BEFORE};
+use crate::workload::scan::Scan;
 use crate::{Result, events, folders};
 
 const STREAM: &str = "stream";
@@ -28,7 +28,6 @@ const WITH_CLOSE: &str = "with close";
 
 const TABLE: &str = "events";
 const WARM_UP_TABLE: &str = "warm_up";
-const SCANS: usize = 5;
 
 /// Reads three columns of all rows.
 const SCAN_SQL: &str = "SELECT country, count(*) AS visits, sum(bytes_out) AS bytes, avg(duration_ms) AS duration \
@@ -38,12 +37,8 @@ pub(super) fn run(engines: &mut Engines, sizes: &Sizes, options: &Options, outco
     let source = events::prepare(&options.data, sizes.commits * sizes.rows_per_commit)?;
     for round in 1..=options.rounds {
         println!("append: stream, round {round} of {}", options.rounds);
-        let mut in_turn: Vec<_> = engines.usable_mut().collect();
-        // Whoever comes first in one round comes last in the next, so that no engine always follows the same one.
-        let first = round % in_turn.len().max(1);
-        in_turn.rotate_left(first);
         let mut answers = Vec::new();
-        for engine in in_turn {
+        for engine in engines.in_turn(round) {
             let run = Run { source: &source, sizes };
             let told = run.of_engine(engine, outcome);
             match outcome.keep(&format!("{} append stream", engine.name), told) {
@@ -75,13 +70,14 @@ impl Run<'_> {
         let (mut process, opened) = engine.open()?;
         let place = |subject| Place { section: STREAM, subject, engine: engine.name };
         let tables = [WARM_UP_TABLE, TABLE].map(str::to_owned).to_vec();
-        let prepared = process.ask(&Request::Prepare { source: self.source.to_owned(), rows_per_commit, tables })?;
+        let source = self.source.to_owned();
+        let prepared = process.ask(&Request::Prepare { source, rows_per_commit, tables, key: None })?;
         load::record_peak(place(BEFORE), &prepared, outcome);
         process.ask(&Request::Append { table: WARM_UP_TABLE.to_owned(), commits: warm_up })?;
         let streamed = process.ask(&Request::Append { table: TABLE.to_owned(), commits })?;
         load::record_peak(place(ALL), &streamed, outcome);
         outcome.record_bytes(place(ALL), Metric::DiskBytes, folders::size_bytes(&engine.dir)?);
-        let answer = scan(&mut process, STREAM, engine.name, outcome)?;
+        let answer = scan(STREAM, engine.name).measure(&mut process, outcome)?;
         let closed = process.close()?;
         outcome.record_bytes(place(WITH_CLOSE), Metric::DiskBytes, folders::size_bytes(&engine.dir)?);
         self.record(&streamed, &closed, engine.name, outcome)?;
@@ -91,8 +87,8 @@ impl Run<'_> {
 
     fn record(&self, streamed: &Reply, closed: &Reply, engine: &str, outcome: &mut Outcome) -> Result<()> {
         let place = |subject| Place { section: STREAM, subject, engine };
-        if streamed.commit_ms.len() != self.sizes.commits {
-            return Err(format!("{} commits of {} were timed", streamed.commit_ms.len(), self.sizes.commits).into());
+        if streamed.lap_ms.len() != self.sizes.commits {
+            return Err(format!("{} commits of {} were timed", streamed.lap_ms.len(), self.sizes.commits).into());
         }
         let commits = f64::from(u32::try_from(self.sizes.commits)?);
         let rows = commits * f64::from(u32::try_from(self.sizes.rows_per_commit)?);
@@ -102,7 +98,7 @@ impl Run<'_> {
         outcome.record(place(ALL), Metric::CpuMs, streamed.cpu_ms / commits);
         outcome.record(place(WITH_CLOSE), Metric::CpuMs, (streamed.cpu_ms + closed.cpu_ms) / commits);
         for (subject, percent) in [(P50, 50), (P99, 99), (LARGEST, 100)] {
-            outcome.record(place(subject), Metric::WallMs, percentile(&streamed.commit_ms, percent));
+            outcome.record(place(subject), Metric::WallMs, percentile(&streamed.lap_ms, percent));
         }
         Ok(())
     }
@@ -111,27 +107,19 @@ impl Run<'_> {
     fn bulk(&self, engine: &Engine, outcome: &mut Outcome) -> Result<Answer> {
         engine.reset()?;
         let (mut process, _) = engine.open()?;
-        let loaded = process.ask(&Request::Load { table: TABLE.to_owned(), source: self.source.to_owned() })?;
+        let loaded =
+            process.ask(&Request::Load { table: TABLE.to_owned(), source: self.source.to_owned(), key: None })?;
         let place = Place { section: BULK, subject: ALL, engine: engine.name };
         outcome.record(place, Metric::WallMs, loaded.wall_ms);
-        let answer = scan(&mut process, BULK, engine.name, outcome)?;
+        let answer = scan(BULK, engine.name).measure(&mut process, outcome)?;
         process.close()?;
         outcome.record_bytes(place, Metric::DiskBytes, folders::size_bytes(&engine.dir)?);
         Ok(answer)
     }
 }
 
-/// Scans once to warm up, and to know the answer, and then for the clock.
-fn scan(process: &mut Process, subject: &str, engine: &str, outcome: &mut Outcome) -> Result<Answer> {
-    let request = |answer| Request::Query { id: SCAN.to_owned(), sql: SCAN_SQL.to_owned(), answer };
-    let first = process.ask(&request(true))?;
-    for _ in 0..SCANS {
-        let reply = process.ask(&request(false))?;
-        let place = Place { section: SCAN, subject, engine };
-        outcome.record(place, Metric::WallMs, reply.wall_ms);
-        outcome.record(place, Metric::CpuMs, reply.cpu_ms);
-    }
-    first.answer.ok_or_else(|| "no rows in the reply".into())
+fn scan<'a>(subject: &'a str, engine: &'a str) -> Scan<'a> {
+    Scan { place: Place { section: SCAN, subject, engine }, sql: SCAN_SQL }
 }
 
 pub(super) fn sections(results: Results<'_>) -> Vec<Section> {

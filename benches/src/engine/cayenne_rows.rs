@@ -1,0 +1,181 @@
+//! Cayenne's tables with primary keys: rows that take the place of others, statements that delete, and lookups.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow_array::RecordBatch;
+use cayenne_format::{TableName, TableOptions};
+use cayenne_table::{DatabaseSettings, Table};
+use datafusion::prelude::SessionContext;
+use futures::future::try_join_all;
+
+use super::cayenne::{Cayenne, append};
+use super::prepared::LapClock;
+use super::{Clock, Limits, refuse, session};
+use crate::Result;
+use crate::answer::{Answer, Cell};
+use crate::protocol::{LookupBy, Reply, Request};
+
+/// After so many failures side by side, more say nothing new.
+const FAILURES_MAX: usize = 100;
+
+/// The name of the statement that looks up one key.
+const LOOKUP: &str = "lookup";
+
+/// Returns the settings of a database: its own defaults, but for the limit that was asked for.
+pub(super) fn settings(limits: Limits) -> DatabaseSettings {
+    let defaults = DatabaseSettings::default();
+    let key_index_cache_bytes = limits.key_index_bytes.unwrap_or(defaults.key_index_cache_bytes);
+    DatabaseSettings { key_index_cache_bytes, ..defaults }
+}
+
+/// Returns the options of a table whose rows take the place of those with their key.
+pub(super) fn options(key: Option<&str>) -> TableOptions {
+    TableOptions { primary_key: key.into_iter().map(str::to_owned).collect(), ..TableOptions::default() }
+}
+
+impl Cayenne {
+    /// Serves the requests about keys.
+    pub(super) async fn serve_rows(&self, request: Request) -> Result<Reply> {
+        match request {
+            Request::Execute { sql } => self.execute(&sql).await,
+            Request::Upsert { table, skip, commits, .. } => self.upsert(&table, skip, commits).await,
+            Request::Mixed { table, seconds, readers, sql, .. } => {
+                let end = Duration::try_from_secs_f64(seconds)?;
+                self.mixed(&table, end, readers, &sql).await
+            }
+            Request::Lookup { table, key, keys, by: LookupBy::Sql } => self.lookup(&table, &key, &keys).await,
+            Request::Lookup { by: LookupBy::Api, .. } => {
+                Err("there are no calls yet that read rows by their keys".into())
+            }
+            Request::KeyIndex => {
+                let (key_index_bytes, _) = self.database.row_cache_bytes();
+                Ok(Reply { key_index_bytes: Some(key_index_bytes), ..Reply::default() })
+            }
+            other => refuse(&other),
+        }
+    }
+
+    pub(super) async fn load_with_key(&self, table: &str, source: &Path, key: &str) -> Result<()> {
+        let from = session::add_source(&self.ctx, table, source).await?;
+        let schema = self.ctx.table(from.as_str()).await?.schema().as_arrow().clone();
+        self.database.create_table(&TableName::try_from(table)?, &schema, options(Some(key))).await?;
+        self.run(&format!("INSERT INTO {table} SELECT * FROM {from}")).await?;
+        Ok(())
+    }
+
+    /// Runs a statement to its last row.
+    pub(super) async fn run(&self, sql: &str) -> Result<Vec<RecordBatch>> {
+        Ok(cayenne_datafusion::sql(&self.ctx, sql).await?.collect().await?)
+    }
+
+    /// A statement that changes rows answers with their number.
+    async fn execute(&self, sql: &str) -> Result<Reply> {
+        let clock = Clock::start();
+        let batches = self.run(sql).await?;
+        let reply = clock.reply(Reply::default());
+        let answer = Answer::from_batches(&batches)?;
+        match answer.rows.first().and_then(|row| row.first()) {
+            Some(Cell::Whole(rows)) => Ok(Reply { rows: u64::try_from(*rows)?, ..reply }),
+            other => Err(format!("a statement answered {other:?} instead of a number of rows").into()),
+        }
+    }
+
+    async fn upsert(&self, table: &str, skip: usize, commits: usize) -> Result<Reply> {
+        let prepared = self.prepared.commits(skip + commits)?;
+        let table = self.table(table).await?;
+        let clock = Clock::start();
+        let mut laps = LapClock::start(commits);
+        for batch in prepared.iter().skip(skip).take(commits) {
+            append(&table, batch).await?;
+            laps.lap();
+        }
+        Ok(clock.reply(Reply { lap_ms: laps.lap_ms, ..Reply::default() }))
+    }
+
+    async fn mixed(&self, table: &str, time: Duration, readers: usize, sql: &str) -> Result<Reply> {
+        let (prepared, table) = (self.prepared.commits(1)?, self.table(table).await?);
+        let clock = Clock::start();
+        let end = Instant::now() + time;
+        let writer = tokio::spawn(write_until(end, table, prepared));
+        let readers = (0..readers).map(|_| tokio::spawn(read_until(end, self.ctx.clone(), sql.to_owned())));
+        let readers: Vec<_> = readers.collect();
+        let (written, read) = (writer.await?, try_join_all(readers).await?);
+        let reply = clock.reply(Reply { lap_ms: written.lap_ms, failures: written.failures, ..Reply::default() });
+        Ok(read.into_iter().fold(reply, |mut reply, one| {
+            reply.read_ms.extend(one.lap_ms);
+            reply.failures.extend(one.failures);
+            reply
+        }))
+    }
+
+    /// One key by a prepared statement, several as an `IN` list of literals.
+    async fn lookup(&self, table: &str, key: &str, keys: &[Vec<i64>]) -> Result<Reply> {
+        let select = format!("SELECT * FROM {table} WHERE {key}");
+        self.run(&format!("PREPARE {LOOKUP} AS {select} = $1")).await?;
+        let clock = Clock::start();
+        let (mut rows, mut laps) = (0, LapClock::start(keys.len()));
+        for keys in keys {
+            let list: Vec<_> = keys.iter().map(i64::to_string).collect();
+            let sql = match list.as_slice() {
+                [key] => format!("EXECUTE {LOOKUP}({key})"),
+                several => format!("{select} IN ({})", several.join(", ")),
+            };
+            rows += self.run(&sql).await?.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+            laps.lap();
+        }
+        let reply = clock.reply(Reply { rows, lap_ms: laps.lap_ms, ..Reply::default() });
+        self.run(&format!("DEALLOCATE {LOOKUP}")).await?;
+        Ok(reply)
+    }
+}
+
+/// What one task has done, over and over, until its time was over.
+#[derive(Default)]
+struct Done {
+    lap_ms: Vec<f64>,
+    failures: Vec<String>,
+}
+
+impl Done {
+    fn is_over(&self, end: Instant) -> bool {
+        Instant::now() >= end || self.failures.len() >= FAILURES_MAX
+    }
+
+    /// A failure is told and does not end the task.
+    fn add(&mut self, begun: Instant, outcome: Result<()>) {
+        match outcome {
+            Ok(()) => self.lap_ms.push(begun.elapsed().as_secs_f64() * 1e3),
+            Err(failure) => self.failures.push(failure.to_string()),
+        }
+    }
+}
+
+async fn write_until(end: Instant, table: Arc<Table>, batches: Arc<[RecordBatch]>) -> Done {
+    let mut done = Done::default();
+    for batch in batches.iter().cycle() {
+        if done.is_over(end) {
+            break;
+        }
+        let begun = Instant::now();
+        let outcome = append(&table, batch).await;
+        done.add(begun, outcome);
+    }
+    done
+}
+
+async fn read_until(end: Instant, ctx: SessionContext, sql: String) -> Done {
+    let mut done = Done::default();
+    while !done.is_over(end) {
+        let begun = Instant::now();
+        let outcome = read(&ctx, &sql).await;
+        done.add(begun, outcome);
+    }
+    done
+}
+
+async fn read(ctx: &SessionContext, sql: &str) -> Result<()> {
+    cayenne_datafusion::sql(ctx, sql).await?.collect().await?;
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! `DELETE`, `UPDATE` and `MERGE` as queries: DataFusion would hand a table what it takes for the condition, which lacks
+//! subqueries, limits and conditions that are never true.
+//!
+//! The scan of the table gives two more columns that tell which row is which, and what they say of the rows that are left
+//! flows into the change. All else is a query like any other.
+
+use std::sync::Arc;
+
+use cayenne_format::Error;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, TableReference};
+use datafusion::datasource::{DefaultTableSource, provider_as_source};
+use datafusion::error::Result;
+use datafusion::logical_expr::logical_plan::TableScanBuilder;
+use datafusion::logical_expr::{
+    DmlStatement, Expr, LogicalPlan, LogicalPlanBuilder, Projection, TableScan, TableSource, WriteOp,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+use crate::change_plan::{Change, Statement};
+use crate::error::external;
+use crate::identity::Identity;
+use crate::identity_table::IdentityTable;
+use crate::merge;
+use crate::provider::CayenneTable;
+
+/// Rewrites statements that change rows of Cayenne tables.
+#[derive(Debug)]
+pub(crate) struct ChangesAsQueries;
+
+impl AnalyzerRule for ChangesAsQueries {
+    fn name(&self) -> &'static str {
+        "cayenne_changes_as_queries"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let rewritten = plan.transform_down(|plan| match plan {
+            LogicalPlan::Dml(statement) => rewritten(statement),
+            plan => Ok(Transformed::no(plan)),
+        })?;
+        Ok(rewritten.data)
+    }
+}
+
+/// Returns the Cayenne table behind a table of a plan, if it is one.
+pub(crate) fn cayenne_table(source: &Arc<dyn TableSource>) -> Option<&CayenneTable> {
+    source.downcast_ref::<DefaultTableSource>()?.table_provider.downcast_ref()
+}
+
+fn rewritten(statement: DmlStatement) -> Result<Transformed<LogicalPlan>> {
+    let changes = matches!(statement.op, WriteOp::Delete | WriteOp::Update | WriteOp::MergeInto(_));
+    let Some(table) = cayenne_table(&statement.target).filter(|_| changes) else {
+        return Ok(Transformed::no(LogicalPlan::Dml(statement)));
+    };
+    table.writable()?;
+    let target = Target::of(table);
+    let DmlStatement { table_name, target: source, op, input, .. } = statement;
+    let input = Arc::unwrap_or_clone(input);
+    let plan = match op {
+        // All rows go: there is nothing to find.
+        WriteOp::Delete if is_whole_table(&input) => {
+            let nothing = Arc::new(LogicalPlanBuilder::empty(false).build()?);
+            LogicalPlan::Dml(DmlStatement::new(table_name, source, WriteOp::Truncate, nothing))
+        }
+        WriteOp::Delete => {
+            let found = target.identified(input)?;
+            let columns = target.identity_of(&found)?;
+            let found = target.reading_one_view(project(columns, found)?)?;
+            target.statement.plan(table_name, found, Change::Delete)
+        }
+        WriteOp::Update => {
+            let found = target.reading_one_view(target.identified(input)?)?;
+            target.updates(&found)?;
+            target.statement.plan(table_name, found, Change::Update)
+        }
+        WriteOp::MergeInto(merge) => {
+            let (found, change) = merge::found(&target, &table_name, input, &merge)?;
+            let found = target.reading_one_view(found)?;
+            target.statement.plan(table_name, found, change)
+        }
+        op => LogicalPlan::Dml(DmlStatement::new(table_name, source, op, Arc::new(input))),
+    };
+    Ok(Transformed::yes(plan))
+}
+
+fn is_whole_table(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::TableScan(scan) if scan.filters.is_empty() && scan.fetch.is_none())
+}
+
+/// Returns a projection of a plan.
+pub(crate) fn project(columns: Vec<Expr>, input: LogicalPlan) -> Result<LogicalPlan> {
+    Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(input))?))
+}
+
+/// The table that a statement changes.
+pub(crate) struct Target {
+    pub(crate) statement: Statement,
+    pub(crate) identity: Identity,
+    source: Arc<dyn TableSource>,
+}
+
+impl Target {
+    fn of(table: &CayenneTable) -> Self {
+        let statement = Statement::about(table.table());
+        let identity = Identity::of(table.table().schema());
+        let source = provider_as_source(Arc::new(IdentityTable::new(statement.clone(), identity.clone())));
+        Self { statement, identity, source }
+    }
+
+    /// Returns what begins a scan of the table that tells which row is which.
+    pub(crate) fn scan(&self, name: TableReference) -> TableScanBuilder {
+        TableScanBuilder::new(name, Arc::clone(&self.source))
+    }
+
+    fn is_scanned_by(&self, scan: &TableScan) -> bool {
+        cayenne_table(&scan.source)
+            .is_some_and(|table| table.table().id() == self.statement.table.id() && !table.is_fixed())
+    }
+
+    /// Returns a plan that tells of each of its rows which row of the table it is.
+    fn identified(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        match plan {
+            LogicalPlan::TableScan(scan) if self.is_scanned_by(&scan) => {
+                let columns = self.statement.table.schema().fields().len();
+                let projection = scan.projection.map(|mut projection| {
+                    projection.extend([columns, columns + 1]);
+                    projection
+                });
+                let identified = self.scan(scan.table_name).with_projection(projection);
+                Ok(LogicalPlan::TableScan(identified.with_filters(scan.filters).with_fetch(scan.fetch).build()?))
+            }
+            LogicalPlan::Projection(projection) => {
+                let input = self.identified(Arc::unwrap_or_clone(projection.input))?;
+                let mut columns = projection.expr;
+                columns.extend(self.identity_of(&input)?);
+                project(columns, input)
+            }
+            LogicalPlan::Filter(_) | LogicalPlan::Limit(_) | LogicalPlan::Sort(_) | LogicalPlan::SubqueryAlias(_) => {
+                let inputs: Result<Vec<_>> =
+                    plan.inputs().into_iter().map(|input| self.identified(input.clone())).collect();
+                plan.with_new_exprs(plan.expressions(), inputs?)
+            }
+            plan => Err(external(
+                Error::unsupported(
+                    "the plan of the statement does not tell which rows it is about; nothing was changed",
+                )
+                .code("unsupported-sql")
+                .with("table", self.statement.table.name())
+                .with("node", plan.display()),
+            )),
+        }
+    }
+
+    /// Returns the columns of a plan that tell which row is which.
+    pub(crate) fn identity_of(&self, plan: &LogicalPlan) -> Result<Vec<Expr>> {
+        let column = |name: &String| {
+            let (qualifier, field) = plan.schema().qualified_field_with_unqualified_name(name)?;
+            Ok(Expr::Column(Column::from((qualifier, field))))
+        };
+        [&self.identity.position, &self.identity.file].into_iter().map(column).collect()
+    }
+
+    /// Lets all scans of the table read the view in which rows are found: a statement sees what was before it.
+    fn reading_one_view(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let Statement { table, view } = &self.statement;
+        let shared = provider_as_source(Arc::new(CayenneTable::sharing(Arc::clone(table), Arc::clone(view))));
+        let shared = plan.transform_down_with_subqueries(|plan| match plan {
+            LogicalPlan::TableScan(mut scan) if self.is_scanned_by(&scan) => {
+                scan.source = Arc::clone(&shared);
+                Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+            }
+            plan => Ok(Transformed::no(plan)),
+        })?;
+        Ok(shared.data)
+    }
+
+    /// Refuses what does not give a new row for each row.
+    fn updates(&self, plan: &LogicalPlan) -> Result<()> {
+        let expected = self.identity.schema().fields().iter().map(|field| field.name());
+        if plan.schema().fields().iter().map(|field| field.name()).eq(expected) {
+            return Ok(());
+        }
+        Err(external(Error::internal("an update does not give all columns").with("table", self.statement.table.name())))
+    }
+}

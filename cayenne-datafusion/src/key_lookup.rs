@@ -1,0 +1,164 @@
+//! Conditions that name the keys of all rows they can be true for: those rows are looked up, and no others are read.
+//!
+//! The whole condition is still applied to them: what is looked up need only be enough.
+
+use std::collections::BTreeMap;
+
+use arrow_array::ArrayRef;
+use arrow_schema::{DataType, Schema};
+use cayenne_table::Table;
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+use datafusion::scalar::ScalarValue;
+
+/// With more keys than this, rows are not looked up.
+const KEYS_MAX: usize = 65_536;
+/// With a condition nested deeper than this, rows are not looked up.
+const DEPTH_MAX: usize = 64;
+
+/// Values of some columns of the key, by their place in it.
+type Pinned = BTreeMap<usize, ScalarValue>;
+
+/// Returns the keys of all rows for which all filters can be true, one array for each column of the key; `None` if the
+/// filters do not tell.
+pub(crate) fn keys(table: &Table, filters: &[Expr]) -> Result<Option<Vec<ArrayRef>>> {
+    if !table.options().finds_conflicts() || filters.is_empty() {
+        return Ok(None);
+    }
+    let Some(key) = KeyColumns::of(table) else { return Ok(None) };
+    let Some(pinned) = key.all_of(filters.iter(), 0) else { return Ok(None) };
+    let width = key.0.len();
+    if pinned.iter().any(|pinned| pinned.len() < width) {
+        return Ok(None);
+    }
+    let column = |(place, (_, data_type)): (usize, &(&str, &DataType))| {
+        let values: Vec<ScalarValue> = pinned.iter().filter_map(|pinned| pinned.get(&place).cloned()).collect();
+        if values.is_empty() {
+            return Ok(arrow_array::new_empty_array(data_type));
+        }
+        ScalarValue::iter_to_array(values)
+    };
+    key.0.iter().enumerate().map(column).collect::<Result<Vec<_>>>().map(Some)
+}
+
+/// The columns of a primary key, with their types.
+struct KeyColumns<'a>(Vec<(&'a str, &'a DataType)>);
+
+impl<'a> KeyColumns<'a> {
+    /// Returns the columns, if equality of their values is the same for SQL and for keys.
+    fn of(table: &'a Table) -> Option<Self> {
+        let schema: &Schema = table.schema();
+        let column = |name: &'a String| {
+            let data_type = schema.field_with_name(name).ok()?.data_type();
+            let same = data_type.is_integer() || data_type.is_string() || matches!(data_type, DataType::Date32);
+            same.then_some((name.as_str(), data_type))
+        };
+        table.options().primary_key.iter().map(column).collect::<Option<_>>().map(Self)
+    }
+
+    /// Returns what rows must be like for which all conditions are true.
+    fn all_of<'e>(&self, conditions: impl Iterator<Item = &'e Expr>, depth: usize) -> Option<Vec<Pinned>> {
+        let known = conditions.filter_map(|condition| self.one_of(condition, depth));
+        known.reduce(|all, some| {
+            if all.len().saturating_mul(some.len()) > KEYS_MAX {
+                // Either of them is enough; the one that pins more columns, or else has fewer keys, is more use.
+                let pins = |list: &[Pinned]| list.iter().map(BTreeMap::len).min().unwrap_or(usize::MAX);
+                let is_better = (pins(&some), all.len()) > (pins(&all), some.len());
+                return if is_better { some } else { all };
+            }
+            let both = |(all, some)| together(all, some);
+            all.iter().flat_map(|all| some.iter().map(move |some| (all, some))).filter_map(both).collect()
+        })
+    }
+
+    /// Returns what rows must be like for which a condition is true, or `None` if it does not say.
+    fn one_of(&self, condition: &Expr, depth: usize) -> Option<Vec<Pinned>> {
+        if depth > DEPTH_MAX {
+            return None;
+        }
+        match condition {
+            Expr::BinaryExpr(BinaryExpr { op: Operator::And, .. }) => {
+                self.all_of(operands(condition, Operator::And).into_iter(), depth + 1)
+            }
+            Expr::BinaryExpr(BinaryExpr { op: Operator::Or, .. }) => {
+                let mut any = Vec::new();
+                for operand in operands(condition, Operator::Or) {
+                    any.extend(self.one_of(operand, depth + 1)?);
+                    if any.len() > KEYS_MAX {
+                        return None;
+                    }
+                }
+                Some(any)
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+                self.equals(left, right).or_else(|| self.equals(right, left))
+            }
+            Expr::InList(InList { expr, list, negated: false }) if list.len() <= KEYS_MAX => {
+                let mut any = Vec::with_capacity(list.len());
+                for value in list {
+                    any.extend(self.equals(expr, value)?);
+                }
+                Some(any)
+            }
+            _ => None,
+        }
+    }
+
+    /// Nothing equals null.
+    fn equals(&self, column: &Expr, value: &Expr) -> Option<Vec<Pinned>> {
+        let (Expr::Column(column), Expr::Literal(value, _)) = (column, value) else { return None };
+        let place = self.0.iter().position(|(name, _)| *name == column.name)?;
+        let (_, data_type) = self.0.get(place)?;
+        if value.is_null() {
+            return Some(Vec::new());
+        }
+        let found = value.data_type();
+        if found == **data_type {
+            return Some(vec![Pinned::from([(place, value.clone())])]);
+        }
+        if !(found.is_string() && data_type.is_string()) {
+            return None;
+        }
+        Some(vec![Pinned::from([(place, value.cast_to(data_type).ok()?)])])
+    }
+}
+
+/// Returns what is both, or `None` if nothing can be.
+fn together(a: &Pinned, b: &Pinned) -> Option<Pinned> {
+    let mut both = a.clone();
+    for (place, value) in b {
+        if both.get(place).is_some_and(|other| other != value) {
+            return None;
+        }
+        both.insert(*place, value.clone());
+    }
+    Some(both)
+}
+
+/// Returns the operands of nested applications of an operator: there may be thousands, one inside the other.
+fn operands(expr: &Expr, operator: Operator) -> Vec<&Expr> {
+    let mut open = vec![expr];
+    let mut found = Vec::new();
+    while let Some(expr) = open.pop() {
+        match expr {
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) if *op == operator => open.extend([&**right, &**left]),
+            operand => found.push(operand),
+        }
+    }
+    found
+}
+
+/// Returns rows to look up as they are to be read, if looking them up is less work than reading the files.
+pub(crate) fn is_worth_it(keys: &[ArrayRef], files_kept: usize, files: usize, rows: u64) -> bool {
+    /// The keys of a table are looked up in all of its files, whatever their statistics say.
+    const FILES_FOR_EACH_KEPT: usize = 8;
+    const FILES_MIN: usize = 64;
+    /// Beyond so few, a lookup is compared with reading so many rows.
+    const KEYS_MIN: usize = 1_024;
+    const ROWS_FOR_EACH_KEY: usize = 16;
+    let wanted = keys.first().map_or(0, |column| column.len());
+    let few_files = files <= files_kept.saturating_mul(FILES_FOR_EACH_KEPT).max(FILES_MIN);
+    let read = u64::try_from(wanted.saturating_mul(ROWS_FOR_EACH_KEY)).unwrap_or(u64::MAX);
+    few_files && (wanted <= KEYS_MIN || read <= rows)
+}

@@ -1,0 +1,114 @@
+//! Rows that are hidden are in no answer, and what is known of the others is still known.
+
+use crate::explain::metric;
+use crate::fixture::{Fixture, fixture, fixture_of_files};
+
+async fn fixtures() -> [Fixture; 2] {
+    let both = [fixture().await, fixture_of_files().await];
+    for f in &both {
+        f.run("CREATE TABLE t AS SELECT value AS id, CASE WHEN value % 4 = 0 THEN NULL ELSE value END AS n FROM range(0, 1000)")
+            .await;
+        f.run("INSERT INTO t SELECT value, value AS n FROM range(1000, 2000)").await;
+    }
+    both
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_are_exact_and_bounds_only_where_nothing_is_hidden() {
+    for f in fixtures().await {
+        f.run("DELETE FROM t WHERE id IN (0, 999, 500)").await;
+        for (text, folds, answer) in [
+            ("SELECT count(*) FROM t", true, "1997"),
+            ("SELECT max(id) FROM t", true, "1999"),
+            ("SELECT min(id) FROM t", false, "1"),
+            ("SELECT count(n) FROM t", false, "1749"),
+            ("SELECT count(id) FROM t", true, "1997"),
+        ] {
+            let plan = f.plan(&format!("EXPLAIN {text}")).await;
+            assert_eq!(!plan.contains("DataSourceExec"), folds, "{text}: {plan}");
+            assert_eq!(f.rows(text).await, [answer], "{text}");
+        }
+        f.run("DELETE FROM t WHERE id = 1999").await;
+        assert_eq!(f.rows("SELECT max(id), min(n), count(*) FROM t").await, ["1998,1,1996"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_counts_the_rows_that_are_left() {
+    for f in fixtures().await {
+        f.run("DELETE FROM t WHERE id % 10 <> 3").await;
+        assert_eq!(f.rows("SELECT count(*) FROM (SELECT * FROM t LIMIT 150)").await, ["150"]);
+        assert_eq!(f.rows("SELECT count(*) FROM (SELECT * FROM t LIMIT 500)").await, ["200"]);
+        assert_eq!(f.rows("SELECT count(*) FROM (SELECT id FROM t WHERE id > 500 LIMIT 500)").await, ["150"]);
+        assert_eq!(f.rows("SELECT count(*) FROM (SELECT id FROM t LIMIT 10 OFFSET 195)").await, ["5"]);
+        let left = f.rows("SELECT DISTINCT id % 10 FROM (SELECT id FROM t LIMIT 120)").await;
+        assert_eq!(left, ["3"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_tells_what_is_hidden() {
+    for f in fixtures().await {
+        f.run("DELETE FROM t WHERE id BETWEEN 10 AND 19").await;
+        let plan = f.plan("EXPLAIN ANALYZE SELECT sum(id) FROM t").await;
+        let hidden = ["files_with_deletes", "rows_masked_by_deletes"].map(|name| metric(&plan, name).to_string());
+        assert_eq!(hidden, ["1", "10"], "{plan}");
+        assert!(plan.contains("deletion_mode=position"), "{plan}");
+        // A file without a visible row is not read.
+        f.run("DELETE FROM t WHERE id < 1000").await;
+        let plan = f.plan("EXPLAIN SELECT id FROM t").await;
+        assert!(plan.contains("files=1/2"), "{plan}");
+        assert_eq!(f.rows("SELECT count(*), sum(id) FROM t").await, ["1000,1499500"]);
+    }
+}
+
+/// Later statements find rows where earlier ones have hidden some: positions are those of the file.
+#[tokio::test(flavor = "multi_thread")]
+async fn deletions_add_up() {
+    for f in fixtures().await {
+        for (text, count) in [
+            ("DELETE FROM t WHERE id % 2 = 0", "1000"),
+            ("DELETE FROM t WHERE id % 2 = 0", "0"),
+            ("DELETE FROM t WHERE id % 3 = 0", "333"),
+            ("UPDATE t SET n = 7 WHERE id % 5 = 0", "133"),
+            ("DELETE FROM t WHERE n = 7 AND id % 5 <> 0", "1"),
+            ("UPDATE t SET id = id + 10000 WHERE id > 1990", "4"),
+            ("DELETE FROM t WHERE id > 10000 LIMIT 2", "2"),
+        ] {
+            assert_eq!(f.rows(text).await, [count], "{text}");
+        }
+        assert_eq!(f.rows("SELECT count(*), count(DISTINCT id) FROM t").await, ["664,664"]);
+        // What was before is still there to be read.
+        assert_eq!(f.rows("SELECT count(*) FROM cayenne_at('t', 2)").await, ["2000"]);
+        assert_eq!(f.rows("SELECT count(*), min(id) FROM cayenne_at('t', 3)").await, ["1000,1"]);
+    }
+}
+
+/// A statement that finds rows in a file read in parts, by several partitions, finds each of them once.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_large_file_are_found_by_all_partitions() {
+    let f = fixture_of_files().await;
+    f.run("SET datafusion.execution.target_partitions = 7").await;
+    f.run("SET datafusion.optimizer.repartition_file_min_size = 1").await;
+    f.run("CREATE TABLE t AS SELECT value AS id, concat('text ', value) AS s FROM range(0, 300000)").await;
+    for (text, count) in [
+        ("DELETE FROM t WHERE id % 7 = 0", "42858"),
+        ("UPDATE t SET s = 'new' WHERE id % 11 = 0", "23376"),
+        ("DELETE FROM t WHERE s LIKE '%99'", "2337"),
+        (
+            "MERGE INTO t USING (SELECT value AS id FROM range(0, 300000)) AS s ON t.id = s.id
+          WHEN MATCHED AND t.s = 'new' THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (s.id, 'back')",
+            "0",
+        ),
+    ] {
+        let answer = f.rows(text).await;
+        assert!(count == "0" || answer == [count], "{text}: {answer:?}");
+    }
+    let sums =
+        "SELECT count(*), count(DISTINCT id), count(*) FILTER (WHERE s = 'back'), count(*) FILTER (WHERE s = 'new')
+                FROM t";
+    let [answer] = f.rows(sums).await.try_into().unwrap();
+    let numbers: Vec<u64> = answer.split(',').map(|number| number.parse().unwrap()).collect();
+    assert_eq!((numbers[0], numbers[2], numbers[3]), (numbers[1], 42_858 + 2_337, 0), "{answer}");
+    assert_eq!(numbers[0], 300_000 - 23_376);
+}
