@@ -269,6 +269,10 @@ async fn rows_at(table: &Table, view: &PinnedView, positions: &RowPositions) -> 
         let all = decode(&concat_batches(table.schema(), &batches).unwrap());
         found.extend(rows.positions().map(|position| all[usize::try_from(position).unwrap()]));
     }
+    // Read one by one they are the same.
+    let columns: Vec<usize> = (0..table.schema().fields().len()).rev().collect();
+    let single = table.rows_at(view, positions, &columns).await.unwrap();
+    assert_eq!(single.iter().flat_map(decode).collect::<Rows>(), found);
     found
 }
 
