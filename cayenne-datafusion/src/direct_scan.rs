@@ -17,6 +17,7 @@ use datafusion::error::Result;
 use datafusion::physical_expr::projection::{ProjectionExprs, Projector};
 use datafusion::physical_expr::utils::{collect_columns, conjunction_opt, reassign_expr_columns};
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
+use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, future, stream};
 
 use crate::dynamic_filter::is_dynamic;
@@ -41,9 +42,10 @@ pub(crate) struct DirectFile {
 }
 
 /// What a scan wants of rows that are read directly.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct DirectScan(Arc<Wanted>);
 
+#[derive(Debug)]
 struct Wanted {
     table: Arc<Table>,
     identity: Option<Identity>,
@@ -57,11 +59,19 @@ struct Wanted {
 impl DirectScan {
     /// Returns what `source` was told, but for filters that change while the query runs: the operators that make them
     /// drop those rows themselves, and there are few of them here.
-    pub(crate) fn new(table: Arc<Table>, identity: Option<Identity>, source: &dyn FileSource) -> Result<Self> {
+    pub(crate) fn of_source(table: Arc<Table>, identity: Option<Identity>, source: &dyn FileSource) -> Result<Self> {
         let filter = source.filter();
         let lasting = filter.iter().flat_map(split_conjunction).filter(|conjunct| !is_dynamic(conjunct)).cloned();
-        let filter = conjunction_opt(lasting);
-        let projection = source.projection();
+        Self::new(table, identity, conjunction_opt(lasting), source.projection())
+    }
+
+    /// Returns a scan of the rows that pass `filter`. Without a projection it gives all columns.
+    pub(crate) fn new(
+        table: Arc<Table>,
+        identity: Option<Identity>,
+        filter: Option<Arc<dyn PhysicalExpr>>,
+        projection: Option<&ProjectionExprs>,
+    ) -> Result<Self> {
         let columns = columns_of(&table, filter.as_ref(), projection);
         let read = Arc::new(table.schema().project(&columns)?);
         let read = identity.as_ref().map_or_else(|| Arc::clone(&read), |identity| identity.beside(&read));
@@ -74,13 +84,18 @@ impl DirectScan {
     pub(crate) fn open(&self, files: &DirectFiles, file: &PartitionedFile) -> FileOpenFuture {
         // A scan may be cut into ranges of bytes; the rows belong to the one that has the first byte.
         let is_mine = file.range.as_ref().is_none_or(|range| range.start == 0);
-        let files: Arc<[DirectFile]> = if is_mine { Arc::clone(&files.0) } else { Arc::new([]) };
-        let wanted = Arc::clone(&self.0);
+        let files = if is_mine { files.clone() } else { DirectFiles(Arc::new([])) };
+        future::ready(Ok(self.read(&files))).boxed()
+    }
+
+    /// Reads the rows of data files.
+    pub(crate) fn read(&self, files: &DirectFiles) -> BoxStream<'static, Result<RecordBatch>> {
+        let (wanted, files) = (Arc::clone(&self.0), Arc::clone(&files.0));
         let batches = stream::try_unfold(0, move |next| {
             let (wanted, files) = (Arc::clone(&wanted), Arc::clone(&files));
             async move { wanted.batch(&files, next).await }
         });
-        future::ready(Ok(batches.boxed())).boxed()
+        batches.boxed()
     }
 }
 

@@ -14,6 +14,8 @@ use datafusion::scalar::ScalarValue;
 
 /// With more keys than this, rows are not looked up.
 const KEYS_MAX: usize = 65_536;
+/// In so many files keys are looked up without choosing among them first.
+pub(crate) const FILES_MIN: usize = 64;
 /// With a condition nested deeper than this, rows are not looked up.
 const DEPTH_MAX: usize = 64;
 
@@ -153,7 +155,6 @@ fn operands(expr: &Expr, operator: Operator) -> Vec<&Expr> {
 pub(crate) fn is_worth_it(keys: &[ArrayRef], files_kept: usize, files: usize, rows: u64) -> bool {
     /// The keys of a table are looked up in all of its files, whatever their statistics say.
     const FILES_FOR_EACH_KEPT: usize = 8;
-    const FILES_MIN: usize = 64;
     /// Beyond so few, a lookup is compared with reading so many rows.
     const KEYS_MIN: usize = 1_024;
     const ROWS_FOR_EACH_KEY: usize = 16;

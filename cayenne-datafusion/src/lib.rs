@@ -16,6 +16,7 @@ mod identity;
 mod identity_table;
 mod key_lookup;
 mod keys;
+mod lookup_exec;
 mod maintenance;
 mod merge;
 mod on_conflict;

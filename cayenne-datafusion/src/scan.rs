@@ -31,6 +31,7 @@ use crate::dynamic_filter::{self, DynamicFilterCounts, Trust};
 use crate::error::external;
 use crate::identity::{Identity, PositionAdapters};
 use crate::key_lookup;
+use crate::lookup_exec::LookupExec;
 use crate::positions::WithPositions;
 use crate::prune::prune;
 use crate::reader::{FirstError, Readers, ScannedFile};
@@ -96,6 +97,10 @@ impl KeptFile {
         }
     }
 
+    fn direct(&self) -> DirectFile {
+        DirectFile { file: Arc::clone(&self.file), rows: self.rows.clone(), place: self.place }
+    }
+
     /// Says whether its rows are read without a scan.
     fn is_direct(&self) -> bool {
         self.file.is_inline() || matches!(&self.rows, GivenRows::Only(found) if found.len() <= DIRECT_ROWS_MAX)
@@ -128,11 +133,13 @@ impl Scan<'_> {
             return Err(external(error.with("table", self.table.name())));
         }
         let filters = self.filters_of_table(args);
-        let pruned = prune(&self.view, self.table.schema(), &filters, self.state)?;
-        let kept = match self.looked_up(&pruned, &filters).await? {
+        let kept = match self.found_in_few_files(&filters).await? {
             Some(found) => found,
-            None => self.without_hidden(pruned).await?,
+            None => self.kept(&filters).await?,
         };
+        if kept.iter().all(|kept| matches!(kept.rows, GivenRows::Only(_)) && kept.is_direct()) && !filters.is_empty() {
+            return self.lookup(args, &kept);
+        }
         let mut columns = needed_columns(self.schema(), args);
         columns.retain(|column| *column < self.table.schema().fields().len());
         let statistics = statistics::of_files(&kept, self.schema(), &columns)?;
@@ -152,7 +159,33 @@ impl Scan<'_> {
         Ok(DataSourceExec::from_data_source(config))
     }
 
-    fn schema(&self) -> &SchemaRef {
+    /// Returns the plan that reads a few rows and nothing else.
+    fn lookup(&self, args: &ScanArgs<'_>, kept: &[KeptFile]) -> Result<Arc<dyn ExecutionPlan>> {
+        let lookup =
+            LookupExec::new(self, args.projection(), DirectFiles(kept.iter().map(KeptFile::direct).collect()))?;
+        show_counts(lookup.counters(), self.view.files().len(), self.view.snapshot().stored_rows(), kept);
+        Ok(Arc::new(lookup))
+    }
+
+    /// Returns the rows whose keys the filters name, where looking into all files is less work than choosing among them.
+    async fn found_in_few_files(&self, filters: &[Expr]) -> Result<Option<Vec<KeptFile>>> {
+        if self.view.files().len() > key_lookup::FILES_MIN {
+            return Ok(None);
+        }
+        let all: Vec<_> = self.view.files().cloned().collect();
+        self.looked_up(&all, filters).await
+    }
+
+    /// Returns the files that statistics do not rule out, and which of their rows are given.
+    async fn kept(&self, filters: &[Expr]) -> Result<Vec<KeptFile>> {
+        let pruned = prune(&self.view, self.table.schema(), filters, self.state)?;
+        match self.looked_up(&pruned, filters).await? {
+            Some(found) => Ok(found),
+            None => self.without_hidden(pruned).await,
+        }
+    }
+
+    pub(crate) fn schema(&self) -> &SchemaRef {
         self.identity.map_or(self.table.schema(), Identity::schema)
     }
 
@@ -259,11 +292,9 @@ impl Scan<'_> {
         let first = together.first().map(|kept| kept.file.id.to_string()).unwrap_or_default();
         let bytes = together.iter().map(|kept| kept.file.bytes).sum();
         let statistics = statistics::of_files(together, self.schema(), columns)?;
-        let direct =
-            |kept: &KeptFile| DirectFile { file: Arc::clone(&kept.file), rows: kept.rows.clone(), place: kept.place };
         // Each of them has a place of its own, which its rows are given when they are read.
         Ok(PartitionedFile::new(format!("{}/direct-{first}", self.table.record().location), bytes)
-            .with_extension(DirectFiles(together.iter().map(direct).collect()))
+            .with_extension(DirectFiles(together.iter().map(KeptFile::direct).collect()))
             .with_statistics(Arc::new(statistics))
             .with_partition_values(self.partition_values(0)))
     }

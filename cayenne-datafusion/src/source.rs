@@ -86,7 +86,7 @@ impl FileSource for CayenneSource {
         let inner = self.inner.create_file_opener(object_store, base_config, partition)?;
         let columns = Arc::new(self.decoded_columns()?);
         let direct =
-            DirectScan::new(Arc::clone(&self.scanned.table), self.scanned.identity.clone(), self.inner.as_ref())?;
+            DirectScan::of_source(Arc::clone(&self.scanned.table), self.scanned.identity.clone(), self.inner.as_ref())?;
         Ok(Arc::new(CayenneOpener { inner, scanned: Arc::clone(&self.scanned), columns, direct }))
     }
 

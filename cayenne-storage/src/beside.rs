@@ -133,7 +133,9 @@ fn write(fs: &dyn Fs, environment: &Environment, table: &Path, path: &Path, byte
     environment.steps.before(Step::SyncDataFile)?;
     file.sync().map_err(failed)?;
     environment.steps.before(Step::SyncFolder)?;
-    path.parent().map_or(Ok(()), |folder| fs.sync_dir(folder)).map_err(failed)
+    path.parent().map_or(Ok(()), |folder| fs.sync_dir(folder)).map_err(failed)?;
+    // Whoever has made that folder may have been cut off before its own name was on the disk.
+    fs.sync_dir(table).map_err(failed)
 }
 
 /// Creates a file, and the folders of the table that it lies in.

@@ -165,7 +165,8 @@ impl OpenFile {
 
     fn projection(&self, fields: &Fields) -> VortexResult<BoundExpression> {
         let names = fields.iter().map(|field| field.name().as_str()).collect::<Vec<_>>();
-        let all = if fields.len() == self.fields.len() { root() } else { select(names, root()) };
+        // All of them, but in another order, are not what the file has.
+        let all = if *fields == self.fields { root() } else { select(names, root()) };
         all.bind(self.columns.dtype())
     }
 }

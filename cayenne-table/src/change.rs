@@ -29,9 +29,13 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// As [`append`](Self::append). Nothing is changed then.
+    /// `Invalid` (code `invalid-write`) for a view of another table; else as [`append`](Self::append). Nothing is changed then.
     pub async fn change(self: &Arc<Self>, change: RowChange) -> Result<Written> {
         let RowChange { view, hidden, rows } = change;
+        if view.snapshot().table() != self.id() {
+            let error = Error::invalid("rows were found in a view of another table").code("invalid-write");
+            return Err(error.with("table", self.name()));
+        }
         let operation = if rows.is_empty() { Operation::Delete } else { Operation::Upsert };
         let write = TableWrite::new(self, operation, rows).hiding(&view, hidden);
         let written = write_together(&self.shared, vec![write]).await?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, UInt64Array};
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow_select::take::take_record_batch;
 use cayenne_deletes::DeletionVector;
 use cayenne_format::{DataFile, Error, Result};
@@ -85,6 +85,10 @@ impl Table {
         }
         let cannot = |error| Error::internal("rows cannot be taken out of an inline data file").because(error);
         let rows = self.inline_rows(file)?.project(columns).map_err(cannot)?;
+        if columns.is_empty() {
+            let options = RecordBatchOptions::new().with_row_count(Some(positions.len()));
+            return RecordBatch::try_new_with_options(rows.schema(), Vec::new(), &options).map_err(cannot);
+        }
         take_record_batch(&rows, &UInt64Array::from(positions)).map_err(cannot)
     }
 }

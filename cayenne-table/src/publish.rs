@@ -15,6 +15,7 @@ use crate::keys::KeyRule;
 use crate::rewrite::Rewrite;
 use crate::rows::HiddenRows;
 use crate::shared::Shared;
+use crate::together::names_of;
 use crate::writer::{WriterGuard, WriterState};
 use crate::{Table, View};
 
@@ -75,8 +76,18 @@ pub(crate) struct Published {
     pub(crate) rows_removed: u64,
     /// The number of rows in its files that are hidden from the beginning.
     pub(crate) rows_left_out: u64,
+    /// Its files of which every row was, by their names, and of which none became part of the table.
+    pub(crate) files_left_out: LeftOut,
     /// The rows were taken in before, and the files are nobody's.
     pub(crate) is_repeated: bool,
+}
+
+/// Files of a write that became no part of the table: others have the keys of all of their rows.
+#[derive(Default)]
+pub(crate) struct LeftOut {
+    pub(crate) files: usize,
+    pub(crate) rows: u64,
+    pub(crate) names: Vec<String>,
 }
 
 /// A table whose turn it is to commit, and what it will be afterwards; `None` if it stays as it is.
@@ -86,6 +97,7 @@ struct Turn<'a> {
     next: Option<(TableCommit, Snapshot)>,
     operation: Operation,
     hidden: HiddenRows,
+    left_out: LeftOut,
     is_repeated: bool,
     writer: WriterGuard<'a>,
 }
@@ -157,16 +169,18 @@ impl Shared {
 
 impl<'a> Publication<'a> {
     /// Waits until the table may commit, and composes what it commits.
-    async fn take_turn(self) -> Result<(Turn<'a>, Option<TableCommit>)> {
+    async fn take_turn(mut self) -> Result<(Turn<'a>, Option<TableCommit>)> {
         let (table, operation) = (self.table, self.operation);
         let writer = table.writer().await?;
         let base = table.view.load_full();
         let is_repeated = self.source.as_ref().is_some_and(|source| writer.has_taken(source));
-        let mut turn = Turn { table, base, next: None, operation, hidden: HiddenRows::default(), is_repeated, writer };
+        let (hidden, left_out) = (HiddenRows::default(), LeftOut::default());
+        let mut turn = Turn { table, base, next: None, operation, hidden, left_out, is_repeated, writer };
         if is_repeated {
             return Ok((turn, None));
         }
         turn.hidden = self.hidden_rows(&turn.writer, &turn.base).await?;
+        turn.left_out = self.leave_out(&mut turn.hidden);
         let commit = self.compose(&turn.writer, &turn.base, &turn.hidden).await?;
         if let Some(commit) = &commit {
             let next = commit.apply(turn.base.snapshot()).map_err(|error| error.with("table", table.name()))?;
@@ -198,6 +212,23 @@ impl<'a> Publication<'a> {
             Replaced::Lost(_) => {}
         }
         Ok(hidden)
+    }
+
+    /// Takes the files out of which every row is hidden from the beginning. Those of a rewrite stay, whose rows were found
+    /// where they were before; and those that were staged, as somebody else may publish them.
+    fn leave_out(&mut self, hidden: &mut HiddenRows) -> LeftOut {
+        let mut left_out = LeftOut::default();
+        if hidden.moved.is_some() || self.id.is_some() {
+            return left_out;
+        }
+        let (gone, files): (Vec<_>, Vec<_>) = std::mem::take(&mut self.files)
+            .into_iter()
+            .partition(|new| hidden.of_new.take_all(new.file.id, new.file.rows));
+        self.files = files;
+        left_out.files = gone.len();
+        left_out.rows = gone.iter().map(|new| new.file.rows).sum();
+        left_out.names = names_of(&gone);
+        left_out
     }
 
     /// Returns the commit, unless there is nothing to commit.
@@ -241,7 +272,8 @@ impl Turn<'_> {
     async fn finish(mut self, sequences: &mut impl Iterator<Item = Sequence>) -> Result<Published> {
         let Some((commit, next)) = self.next else {
             let (sequence, is_repeated) = (self.base.sequence(), self.is_repeated);
-            return Ok(Published { sequence, rows_removed: 0, rows_left_out: 0, is_repeated });
+            let (rows_left_out, files_left_out) = (self.left_out.rows, self.left_out);
+            return Ok(Published { sequence, rows_removed: 0, rows_left_out, files_left_out, is_repeated });
         };
         self.writer.note(&commit);
         self.table.has_changed.store(true, Ordering::Release);
@@ -263,7 +295,7 @@ impl Turn<'_> {
             Operation::Overwrite | Operation::Truncate => self.base.snapshot().visible_rows().unwrap_or_default(),
             _ => self.hidden.of_others.len(),
         };
-        let rows_left_out = self.hidden.of_new.len();
-        Ok(Published { sequence, rows_removed, rows_left_out, is_repeated: false })
+        let rows_left_out = self.hidden.of_new.len() + self.left_out.rows;
+        Ok(Published { sequence, rows_removed, rows_left_out, files_left_out: self.left_out, is_repeated: false })
     }
 }

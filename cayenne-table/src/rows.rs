@@ -51,6 +51,12 @@ impl RowPositions {
         self.0.get(&file)
     }
 
+    /// Takes out the rows of a data file if they are so many.
+    pub(crate) fn take_all(&mut self, file: FileId, rows: u64) -> bool {
+        let is_all = self.of(file).is_some_and(|found| found.len() == rows);
+        is_all && self.0.remove(&file).is_some()
+    }
+
     /// Says whether a row is among them.
     #[must_use]
     pub fn has(&self, file: FileId, position: u64) -> bool {

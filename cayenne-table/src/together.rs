@@ -232,8 +232,13 @@ impl Unnamed {
 
 impl Counts {
     pub(crate) fn with(self, published: &Published) -> (usize, Written) {
-        let Published { sequence, rows_removed, rows_left_out, is_repeated } = *published;
-        let (rows, files) = if is_repeated { (0, 0) } else { (self.rows.saturating_sub(rows_left_out), self.files) };
+        let Published { sequence, rows_removed, rows_left_out, is_repeated, .. } = *published;
+        let (rows, files) = if is_repeated {
+            (0, 0)
+        } else {
+            let files_left_out = published.files_left_out.files;
+            (self.rows.saturating_sub(rows_left_out), self.files.saturating_sub(files_left_out))
+        };
         (self.place, Written { rows, rows_removed, files, sequence, is_repeated })
     }
 }
@@ -260,9 +265,10 @@ pub(crate) async fn publish_files(
     };
     match task::to_the_end(commit).await {
         Ok(published) => {
-            let repeated = published.iter().map(|published| published.is_repeated);
-            remove(tables.iter().zip(names).zip(repeated).filter_map(|(files, repeated)| repeated.then_some(files)))
-                .await;
+            let left = names.into_iter().zip(&published).map(|(names, published)| {
+                if published.is_repeated { names } else { published.files_left_out.names.clone() }
+            });
+            remove(tables.iter().zip(left).filter(|(_, names)| !names.is_empty())).await;
             let mut written: Vec<_> =
                 counts.into_iter().zip(published).map(|(counts, done)| counts.with(&done)).collect();
             written.sort_by_key(|(place, _)| *place);

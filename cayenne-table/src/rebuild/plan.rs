@@ -85,13 +85,21 @@ impl Rebuild {
         }
     }
 
-    /// Notes the data files that are not there, or not as long as they were.
+    /// Notes the data files that are not there, or not as long as they were, and the deletion files that are not there.
     pub(super) fn look_for_files(&self, plans: &mut [Plan]) {
         for plan in plans {
             for new in plan.manifest.iter().flat_map(|manifest| &manifest.state.files) {
                 if let Location::Path(name) = &new.file.location {
                     let checked = self.storage.check_length(&plan.location, name, new.file.bytes);
                     plan.problems.extend(checked.err());
+                }
+            }
+            for deletion in plan.manifest.iter().flat_map(|manifest| &manifest.state.deletions) {
+                if let Location::Path(name) = &deletion.location
+                    && let Err(error) = self.fs.open_file(&self.storage.path_of(&plan.location, name))
+                {
+                    let missing = Error::not_found("a deletion file is missing").code("missing-deletion");
+                    plan.problems.push(missing.with("file", name).because(error));
                 }
             }
         }

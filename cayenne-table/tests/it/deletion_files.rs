@@ -99,6 +99,9 @@ async fn a_deletion_file_that_is_missing_or_damaged_fails_whoever_reads_and_is_t
         std::fs::write(&path, &whole).unwrap();
     }
     std::fs::remove_file(&path).unwrap();
+    let dry = Database::builder(folder.path()).recover_from_manifests(true).await.unwrap();
+    let codes: Vec<_> = dry.tables[0].problems.iter().map(cayenne_format::Error::stable_code).collect();
+    assert_eq!(codes, ["missing-deletion"]);
     std::fs::create_dir(&path).unwrap();
     refuses_to_read(&folder, "damaged-deletion", 100).await;
     std::fs::remove_dir(&path).unwrap();
@@ -122,7 +125,7 @@ async fn refuses_to_read(folder: &tempfile::TempDir, code: &str, at: usize) {
     assert_eq!(damaged.count(), 1, "{at}: {problems:?}");
     // It cannot be mended, and nothing is taken out for it.
     database.repair(CheckDepth::Deep, true).await.unwrap();
-    try_content(&t, &*t.view().await.unwrap()).await.unwrap_err();
+    try_content(&t, &t.view().await.unwrap()).await.unwrap_err();
     database.close().await.unwrap();
 }
 

@@ -213,3 +213,35 @@ async fn duplicates_within_a_statement_are_settled_wherever_they_are() {
         }
     }
 }
+
+/// A source that sends again what is there adds nothing: no file, no snapshot.
+// pitfall 117
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_all_left_out_leave_no_file_and_no_snapshot() {
+    for options in [inline(), files()] {
+        let (folder, database) = database().await;
+        let t = keyed(&database, TableOptions { on_conflict: OnConflict::Drop, ..options }).await;
+        t.append(pairs((0..100).map(|id| (id, 0)))).await.unwrap();
+        let (sequence, files) = (t.view().await.unwrap().sequence(), t.view().await.unwrap().files().len());
+        for _ in 0..3 {
+            let written = t.append(pairs((0..100).map(|id| (id, 1)))).await.unwrap();
+            assert_eq!((written.rows, written.rows_removed, written.files, written.sequence), (0, 0, 0, sequence));
+        }
+        assert_eq!(t.view().await.unwrap().files().len(), files);
+        let stored = crate::keyed::expected_beside(&t.view().await.unwrap()).0;
+        assert_eq!(crate::fixture::files_on_disk(folder.path()).len(), stored);
+        assert_eq!(beside(folder.path(), &t, "_keys").len(), stored);
+        // Of two files of a statement, one of which has something new, that one stays.
+        let both = vec![pairs((0..10).map(|id| (id, 2))).remove(0), pairs([(5, 2), (200, 2)]).remove(0)];
+        let written = t.append(both).await.unwrap();
+        assert_eq!((written.rows, written.files), (1, 1));
+        assert_eq!(content(&t).await.len(), 101);
+        // The position of a stream is taken in all the same.
+        let source = || cayenne_format::SourcePosition { stream: "s".into(), position: 4 };
+        assert!(!t.append_from(source(), pairs([(1, 9)])).await.unwrap().is_repeated);
+        assert!(t.append_from(source(), pairs([(1_000, 9)])).await.unwrap().is_repeated);
+        assert_eq!(content(&t).await.len(), 101);
+        t.flush().await.unwrap();
+        assert!(database.check(CheckDepth::Deep).await.unwrap().problems.is_empty());
+    }
+}

@@ -95,3 +95,68 @@ async fn rows_found_in_a_view_of_the_past_are_not_taken_for_hidden() {
     assert_eq!(error.stable_code(), "row-changed", "{error:?}");
     assert_eq!(content(&t).await.len(), 9);
 }
+
+/// Keys change places in one statement; one that somebody else keeps is an error.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_come_for_others_may_exchange_keys_and_take_none_that_stays() {
+    for options in [inline(), files()] {
+        let (_folder, database) = database().await;
+        let t = keyed(&database, options).await;
+        t.append(pairs([(1, 10), (2, 20), (3, 30)])).await.unwrap();
+        let with = async |ids: &[i64], new: Vec<(i64, i64)>| {
+            let view = t.view().await.unwrap();
+            let hidden = seen(&find(&t, &view, ids.iter().copied()).await.unwrap());
+            t.change(RowChange { view: Arc::new(view), hidden, rows: pairs(new) }).await
+        };
+        let written = with(&[1, 2], vec![(2, 10), (1, 20)]).await.unwrap();
+        assert_eq!((written.rows, written.rows_removed), (2, 2));
+        assert_eq!(content(&t).await, [(1, 20), (2, 10), (3, 30)].into());
+        for new in [vec![(3, 20)], vec![(7, 1), (7, 2)], vec![(1, 20), (3, 21)]] {
+            let error = with(&[1], new.clone()).await.unwrap_err();
+            assert_eq!(error.stable_code(), "duplicate-key", "{new:?}: {error:?}");
+            assert_eq!(content(&t).await, [(1, 20), (2, 10), (3, 30)].into());
+        }
+        with(&[1, 3], vec![(3, 20)]).await.unwrap();
+        assert_eq!(content(&t).await, [(2, 10), (3, 20)].into());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_another_table_are_refused() {
+    let (_folder, database) = database().await;
+    let t = keyed(&database, files()).await;
+    t.append(pairs([(1, 1)])).await.unwrap();
+    let other = database.create_table(&crate::fixture::name("other"), &crate::keyed::schema(), files()).await.unwrap();
+    other.append(pairs([(1, 1)])).await.unwrap();
+    let error = t.change(change_of(&other, &[1], None).await).await.unwrap_err();
+    assert_eq!(error.stable_code(), "invalid-write", "{error:?}");
+    assert_eq!((content(&t).await.len(), content(&other).await.len()), (1, 1));
+}
+
+/// A file that is taken out goes with its index and with what hides its rows; its keys may come again.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_a_damaged_file_that_was_taken_out_may_come_again() {
+    let (folder, first) = database().await;
+    let t = keyed(&first, files()).await;
+    t.append(pairs((0..100).map(|id| (id, 0)))).await.unwrap();
+    t.append(pairs((100..200).map(|id| (id, 0)))).await.unwrap();
+    delete(&t, [1, 101]).await.unwrap();
+    let file = t.view().await.unwrap().files().next().unwrap().clone();
+    let location = crate::keyed::folder_of(folder.path(), &t);
+    drop(t);
+    first.close().await.unwrap();
+    std::fs::write(location.join(format!("{}.vortex", file.id)), b"damaged").unwrap();
+
+    let second = open(folder.path()).await;
+    let repaired = second.repair(cayenne_table::CheckDepth::Deep, true).await.unwrap();
+    assert_eq!(repaired.len(), 1);
+    let t = existing(&second, "t").await;
+    t.append(pairs([(1, 5), (2, 5), (102, 5)])).await.unwrap();
+    let found = content(&t).await;
+    assert_eq!((found.len(), found[&1], found[&2], found[&102]), (101, 5, 5, 5));
+    t.expire(t.options().retention).await.unwrap();
+    second.collect(true).await.unwrap();
+    let (indexes, deletions) = crate::keyed::expected_beside(&t.view().await.unwrap());
+    assert_eq!((crate::keyed::beside(folder.path(), &t, "_keys").len(), indexes, deletions), (2, 2, 0));
+    assert!(second.check(cayenne_table::CheckDepth::Deep).await.unwrap().problems.is_empty());
+}

@@ -9,6 +9,7 @@
     reason = "tests reach files directly, and a panic is how a test fails"
 )]
 
+mod apply;
 mod backend;
 mod cancel;
 mod collect;
@@ -23,14 +24,20 @@ mod hooked_fs;
 mod hostile_slice;
 mod inline;
 mod key_index;
+mod key_types;
 mod keyed;
 mod keyed_concurrent;
+mod keyed_cost;
+mod keyed_failure;
 mod keyed_moves;
 mod keyed_stage;
 mod life;
+mod lookup;
 mod manifest;
 mod marker;
 mod model;
+mod model_operations;
+mod model_rows;
 mod processes;
 mod readers;
 mod rebuild;

@@ -1,187 +1,34 @@
 //! Random operations on a table with a primary key, and on a map: after each they contain the same.
 //!
-//! The operations come in any order with flushes, folds of deletion files, reopening, collecting and failures at every
-//! step of a commit. What is acknowledged is there, what failed is not, and every way of asking gives the same answer.
+//! The operations come in any order with flushes, folds of deletion files, reopening, collecting, losing the metastore and
+//! failures at every step of a commit. What is acknowledged is there, what failed is not, and every way of asking gives the
+//! same answer. `CAYENNE_MODEL_CASES` is how many series each test tries.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Int64Type, UInt32Type};
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt32Array};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use cayenne_deletes::hide_positions;
-use cayenne_format::{InlineOptions, OnConflict, TableOptions};
+use cayenne_format::{InlineOptions, OnConflict, RetentionOptions, Sequence, SourcePosition, TableOptions};
 use cayenne_table::{
-    ChangeKind, CheckDepth, Database, PinnedView, RowChange, RowChanges, RowPositions, SeenRows, Table,
+    ChangeKind, CheckDepth, Database, DatabaseSettings, ImportOptions, PinnedView, RowChange, RowChanges, RowPositions,
+    SeenRows, StagedWrite, Table,
 };
 use cayenne_testkit::{LastSteps, stream_of};
 use futures::TryStreamExt;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::fixture::{existing, name, open, open_with_steps};
+use crate::fixture::{existing, name, open_with_steps, settings};
+use crate::model_operations::{Choices, Content, KEYS, Operation, choices, on_model, operation};
+use crate::model_rows::{KeyType, Rows, batch, decode, lookup, schema};
 
-/// Few keys, so that they meet often.
-const KEYS: u32 = 40;
-
-/// What kind of key a table has.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum KeyType {
-    Integer,
-    Text,
-    Both,
-}
-
-impl KeyType {
-    fn columns(self) -> &'static [&'static str] {
-        match self {
-            Self::Integer => &["number"],
-            Self::Text => &["text"],
-            Self::Both => &["text", "number"],
-        }
-    }
-}
-
-fn schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new("number", DataType::Int64, false),
-        Field::new("value", DataType::UInt32, true),
-        Field::new("text", DataType::Utf8, false),
-    ]))
-}
-
-/// A key is one number in the model, and all of its columns are made of that.
-fn numbers_of(key: u32) -> (i64, String) {
-    (i64::from(key) * 1_000_003 - 20_000_000, format!("key\0{key}"))
-}
-
-type Rows = Vec<(u32, u32)>;
-
-fn batch(rows: &[(u32, u32)]) -> RecordBatch {
-    let numbers: Int64Array = rows.iter().map(|(key, _)| Some(numbers_of(*key).0)).collect();
-    let values: UInt32Array = rows.iter().map(|(_, value)| value.is_multiple_of(5).then_some(*value)).collect();
-    let texts: StringArray = rows.iter().map(|(key, _)| Some(numbers_of(*key).1)).collect();
-    RecordBatch::try_new(schema(), vec![Arc::new(numbers), Arc::new(values), Arc::new(texts)]).unwrap()
-}
-
-/// Values that are null in the table are 1 in the model.
-fn stored(value: u32) -> u32 {
-    if value.is_multiple_of(5) { value } else { 1 }
-}
-
-#[derive(Clone, Debug)]
-enum Operation {
-    /// What `on_conflict` says, in one or two streams.
-    Append(Rows, Rows),
-    Upsert(Rows),
-    Overwrite(Rows),
-    Apply(Vec<(bool, u32, u32)>),
-    /// Takes rows away by where they are.
-    Delete(Vec<u32>),
-    /// Takes rows away by where they are, and adds them with another value.
-    Update(Vec<u32>, u32),
-    Truncate,
-    Flush,
-    Reopen,
-    Collect,
-    Stage(Rows, bool),
-    /// The process ends after some steps of the operation.
-    Crash(u8, Box<Operation>),
-}
-
-fn rows(max: usize) -> impl Strategy<Value = Rows> {
-    prop::collection::vec((0..KEYS, 0_u32..100), 0..max)
-}
-
-fn operation() -> impl Strategy<Value = Operation> {
-    let keys = || prop::collection::vec(0..KEYS, 0..12);
-    let changes = prop::collection::vec((any::<bool>(), 0..KEYS, 0_u32..100), 0..20);
-    let simple = prop_oneof![
-        5 => (rows(20), rows(6)).prop_map(|(first, second)| Operation::Append(first, second)),
-        3 => rows(20).prop_map(Operation::Upsert),
-        1 => rows(20).prop_map(Operation::Overwrite),
-        4 => changes.prop_map(Operation::Apply),
-        4 => keys().prop_map(Operation::Delete),
-        3 => (keys(), 0_u32..100).prop_map(|(keys, value)| Operation::Update(keys, value)),
-        3 => Just(Operation::Flush),
-        1 => Just(Operation::Truncate),
-        1 => Just(Operation::Collect),
-        1 => (rows(10), any::<bool>()).prop_map(|(rows, publishes)| Operation::Stage(rows, publishes)),
-    ];
-    prop_oneof![
-        10 => simple.clone(),
-        2 => Just(Operation::Reopen),
-        2 => (0_u8..20, simple).prop_map(|(step, operation)| Operation::Crash(step, Box::new(operation))),
-    ]
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Choices {
-    key: KeyType,
-    on_conflict: OnConflict,
-    /// A write with more rows becomes a file.
-    inline_rows: u64,
-}
-
-fn choices() -> impl Strategy<Value = Choices> {
-    let key = prop_oneof![Just(KeyType::Integer), Just(KeyType::Text), Just(KeyType::Both)];
-    let rule = prop_oneof![2 => Just(OnConflict::Upsert), 1 => Just(OnConflict::Drop), 1 => Just(OnConflict::Error)];
-    (key, rule, prop_oneof![Just(0_u64), Just(8), Just(1_000)]).prop_map(|(key, on_conflict, inline_rows)| Choices {
-        key,
-        on_conflict,
-        inline_rows,
-    })
-}
-
-type Content = BTreeMap<u32, u32>;
-
-/// What an operation makes of the content; `None` if it has to fail.
-fn on_model(operation: &Operation, on_conflict: OnConflict, before: &Content) -> Option<Content> {
-    let mut after = before.clone();
-    let mut take_in = |rows: &mut dyn Iterator<Item = &(u32, u32)>, rule: OnConflict| {
-        let mut seen = BTreeMap::new();
-        for (key, value) in rows {
-            match rule {
-                OnConflict::Upsert => drop(after.insert(*key, stored(*value))),
-                OnConflict::Drop => drop(after.entry(*key).or_insert(stored(*value))),
-                OnConflict::Error => {
-                    if after.insert(*key, stored(*value)).is_some() || seen.insert(*key, ()).is_some() {
-                        return None;
-                    }
-                }
-            }
-        }
-        Some(())
-    };
-    match operation {
-        Operation::Append(first, second) => take_in(&mut first.iter().chain(second), on_conflict)?,
-        Operation::Upsert(rows) => take_in(&mut rows.iter(), OnConflict::Upsert)?,
-        Operation::Stage(rows, true) => take_in(&mut rows.iter(), on_conflict)?,
-        Operation::Overwrite(rows) => {
-            after.clear();
-            let empty = Operation::Append(rows.clone(), Vec::new());
-            return on_model(&empty, on_conflict, &after);
-        }
-        Operation::Apply(changes) => {
-            for (is_upsert, key, value) in changes {
-                if *is_upsert {
-                    after.insert(*key, stored(*value))
-                } else {
-                    after.remove(key)
-                };
-            }
-        }
-        Operation::Delete(keys) => after.retain(|key, _| !keys.contains(key)),
-        Operation::Update(keys, new) => {
-            after.iter_mut().filter(|(key, _)| keys.contains(key)).for_each(|(_, value)| *value = stored(*new));
-        }
-        Operation::Truncate => after.clear(),
-        Operation::Flush | Operation::Reopen | Operation::Collect | Operation::Stage(_, false) => {}
-        Operation::Crash(_, inner) => return on_model(inner, on_conflict, before),
-    }
-    Some(after)
+/// Rows that were found in a view.
+struct Remembered {
+    view: PinnedView,
+    positions: RowPositions,
+    rows: Rows,
 }
 
 struct Run {
@@ -192,43 +39,154 @@ struct Run {
     content: Content,
     /// A view of an earlier moment, with what it has to show.
     earlier: Option<(PinnedView, Content)>,
+    remembered: Option<Remembered>,
+    staged: Option<(StagedWrite, Rows)>,
+    /// What the table was at each sequence.
+    history: BTreeMap<u64, Content>,
+}
+
+async fn open(folder: &TempDir, choices: Choices) -> Arc<Database> {
+    let bytes = choices.cache_bytes;
+    let settings = DatabaseSettings { key_index_cache_bytes: bytes, deletion_cache_bytes: bytes, ..settings() };
+    Database::builder(folder.path()).settings(settings).open().await.unwrap()
 }
 
 impl Run {
     async fn begin(choices: Choices) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let database = open(folder.path()).await;
+        let database = open(&folder, choices).await;
         let options = TableOptions {
-            primary_key: choices.key.columns().iter().map(|column| (*column).to_owned()).collect(),
+            primary_key: choices.key.columns(),
             on_conflict: choices.on_conflict,
             inline: InlineOptions { max_rows: choices.inline_rows, ..InlineOptions::default() },
+            retention: RetentionOptions { count: choices.kept_snapshots, seconds: 0 },
             ..TableOptions::default()
         };
         let table = database.create_table(&name("t"), &schema(), options).await.unwrap();
-        Self { folder, database, table, choices, content: Content::new(), earlier: None }
+        Self {
+            folder,
+            database,
+            table,
+            choices,
+            content: Content::new(),
+            earlier: None,
+            remembered: None,
+            staged: None,
+            history: BTreeMap::new(),
+        }
+    }
+
+    /// Lets go of what belongs to this process.
+    fn forget(&mut self) {
+        (self.earlier, self.remembered) = (None, None);
     }
 
     async fn reopen(&mut self) {
-        self.earlier = None;
+        self.forget();
+        let staged = self.staged.take().map(|(_, rows)| rows);
         self.database.close().await.unwrap();
-        self.database = open(self.folder.path()).await;
+        self.database = open(&self.folder, self.choices).await;
+        self.table = existing(&self.database, "t").await;
+        // Becoming the writer publishes what was staged, unless a key of it exists.
+        self.table.append(vec![]).await.unwrap();
+        if let Some(rows) = staged {
+            let published = on_model(&Operation::Stage(rows, true), self.choices.on_conflict, &self.content);
+            assert_eq!(self.table.recovery().rejected.len(), usize::from(published.is_none()));
+            self.content = published.unwrap_or_else(|| self.content.clone());
+        }
+    }
+
+    async fn recover(&mut self) {
+        self.discard().await;
+        self.forget();
+        self.history.clear();
+        // A process that was cut off has written no manifest: this one changes something, so that it does.
+        let taken =
+            SourcePosition { stream: "stream".into(), position: self.table.view().await.unwrap().sequence().number() };
+        self.table.apply(vec![], Some(taken)).await.unwrap();
+        self.database.close().await.unwrap();
+        std::fs::remove_dir_all(self.folder.path().join("metadata")).unwrap();
+        crate::rebuild::recover(self.folder.path()).await;
+        self.database = open(&self.folder, self.choices).await;
         self.table = existing(&self.database, "t").await;
     }
 
+    async fn slice(&mut self) {
+        self.discard().await;
+        self.forget();
+        self.history.clear();
+        let slice = tempfile::tempdir().unwrap();
+        self.table.export(slice.path()).await.unwrap();
+        let import = ImportOptions { name: None, replace: true };
+        self.table = self.database.import(slice.path(), import).await.unwrap().0;
+    }
+
+    async fn discard(&mut self) {
+        if let Some((staged, _)) = self.staged.take() {
+            staged.discard().await.unwrap();
+        }
+    }
+
+    async fn stage(&mut self, rows: &Rows) {
+        self.discard().await;
+        if !rows.is_empty() {
+            self.staged =
+                Some((self.table.stage(vec![stream_of(vec![batch(rows)])], None).await.unwrap(), rows.clone()));
+        }
+    }
+
+    async fn publish(&mut self) {
+        let Some((staged, rows)) = self.staged.take() else { return };
+        let expected = on_model(&Operation::Stage(rows, true), self.choices.on_conflict, &self.content);
+        let published = staged.publish().await;
+        assert_eq!(published.is_ok(), expected.is_some(), "{published:?}");
+        self.content = expected.unwrap_or_else(|| self.content.clone());
+    }
+
+    async fn remember(&mut self, keys: &[u32]) {
+        let view = self.table.view().await.unwrap();
+        let positions = positions(&self.table, &view, keys, self.choices.key).await;
+        let rows = rows_at(&self.table, &view, &positions).await;
+        self.remembered = Some(Remembered { view, positions, rows });
+    }
+
+    async fn change_remembered(&mut self, new: Option<u32>) {
+        let Some(Remembered { view, positions, rows }) = self.remembered.take() else { return };
+        let still: Rows = rows.iter().copied().filter(|(key, value)| self.content.get(key) == Some(value)).collect();
+        let changed = change(&self.table, view, &positions, &rows, new).await;
+        if new.is_some() && !rows.is_empty() && still.len() < rows.len() {
+            assert_eq!(changed.unwrap_err().stable_code(), "row-changed");
+            return;
+        }
+        changed.unwrap();
+        for (key, _) in still {
+            match new {
+                Some(value) => self.content.insert(key, value),
+                None => self.content.remove(&key),
+            };
+        }
+    }
+
     async fn step(&mut self, operation: &Operation) {
-        let expected = on_model(operation, self.choices.on_conflict, &self.content);
         match operation {
             Operation::Reopen => self.reopen().await,
-            Operation::Crash(step, inner) => return self.crash(*step, inner, expected).await,
+            Operation::Recover => self.recover().await,
+            Operation::Slice => self.slice().await,
+            Operation::Remember(keys) => self.remember(keys).await,
+            Operation::ChangeRemembered(new) => self.change_remembered(*new).await,
+            Operation::StageForLater(rows) => self.stage(rows).await,
+            Operation::Publish => self.publish().await,
+            Operation::Crash(step, inner) => self.crash(*step, inner).await,
             operation => {
+                let expected = on_model(operation, self.choices.on_conflict, &self.content);
                 let done = perform(&self.database, &self.table, operation, self.choices.key).await;
                 assert_eq!(done.is_ok(), expected.is_some(), "{operation:?}: {done:?}");
                 if let Err(error) = done {
                     assert_eq!(error.stable_code(), "duplicate-key", "{operation:?}");
                 }
+                self.content = expected.unwrap_or_else(|| self.content.clone());
             }
         }
-        self.content = expected.unwrap_or_else(|| self.content.clone());
         self.compare().await;
         let view = self.table.view().await.unwrap();
         if let Some((view, content)) = self.earlier.replace((view, self.content.clone())) {
@@ -237,36 +195,47 @@ impl Run {
     }
 
     /// Performs an operation in a process that ends after some steps; afterwards it was done wholly or not at all.
-    async fn crash(&mut self, at: u8, operation: &Operation, expected: Option<Content>) {
-        self.earlier = None;
+    async fn crash(&mut self, at: u8, operation: &Operation) {
+        let expected = on_model(operation, self.choices.on_conflict, &self.content);
+        self.discard().await;
+        self.forget();
         self.database.close().await.unwrap();
         let database = open_with_steps(self.folder.path(), Arc::new(LastSteps::after(usize::from(at)))).await;
         let table = existing(&database, "t").await;
         let done = perform(&database, &table, operation, self.choices.key).await;
         drop((table, database));
-        self.database = open(self.folder.path()).await;
+        self.database = open(&self.folder, self.choices).await;
         self.table = existing(&self.database, "t").await;
         // Becoming the writer publishes what was staged.
         self.table.append(vec![]).await.unwrap();
         let found = read(&self.table, &self.table.view().await.unwrap()).await;
-        match expected {
-            Some(expected) if found == expected => self.content = expected,
-            _ => assert_eq!(found, self.content, "{operation:?} ended after {at} steps: {done:?}"),
-        }
-        if let (Ok(()), Operation::Stage(_, false)) = (&done, operation) {
-            return;
-        }
-        self.compare().await;
+        let staged = match operation {
+            Operation::Stage(rows, false) => {
+                on_model(&Operation::Stage(rows.clone(), true), self.choices.on_conflict, &self.content)
+            }
+            _ => None,
+        };
+        let may_be = [expected, staged].into_iter().flatten().find(|may_be| *may_be == found);
+        assert!(may_be.is_some() || found == self.content, "{operation:?} ended after {at} steps: {done:?}");
+        self.content = found;
     }
 
-    async fn compare(&self) {
+    async fn compare(&mut self) {
         let view = self.table.view().await.unwrap();
         assert_eq!(read(&self.table, &view).await, self.content);
         assert_eq!(view.snapshot().visible_rows(), Some(self.content.len() as u64), "the exact count equals a scan");
         let asked: Vec<u32> = (0..KEYS + 3).collect();
-        let found = find(&self.table, &view, &asked, self.choices.key).await;
-        let expected: Vec<u32> = self.content.keys().copied().collect();
-        assert_eq!(found, expected, "every key is found, and no other");
+        let found = positions(&self.table, &view, &asked, self.choices.key).await;
+        let found: Content = rows_at(&self.table, &view, &found).await.into_iter().collect();
+        assert_eq!(found, self.content, "every key is found, and no other");
+        let sequence = view.sequence().number();
+        self.history.insert(sequence, self.content.clone());
+        let earlier = sequence.saturating_sub(2 + u64::from(self.content.len().is_multiple_of(2)));
+        if let (Some(then), true) = (self.history.get(&earlier), earlier > 0)
+            && let Ok(view) = self.table.view_at(Sequence::new(earlier).unwrap()).await
+        {
+            assert_eq!(read(&self.table, &view).await, *then, "the past has changed");
+        }
     }
 }
 
@@ -275,7 +244,7 @@ async fn read(table: &Table, view: &PinnedView) -> Content {
     let mut content = Content::new();
     for file in view.files() {
         let batches: Vec<RecordBatch> = table.read(file).await.unwrap().try_collect().await.unwrap();
-        let rows = concat_batches(&schema(), &batches).unwrap();
+        let rows = concat_batches(table.schema(), &batches).unwrap();
         let rows = match table.hidden(view, file).await.unwrap() {
             None => rows,
             Some(hidden) => hide_positions(&rows, 0, &hidden).unwrap(),
@@ -287,29 +256,23 @@ async fn read(table: &Table, view: &PinnedView) -> Content {
     content
 }
 
-fn decode(rows: &RecordBatch) -> Vec<(u32, u32)> {
-    let numbers = rows.column(0).as_primitive::<Int64Type>().values().iter();
-    let values = rows.column(1).as_primitive::<UInt32Type>().iter();
-    let key = |number: i64| u32::try_from((number + 20_000_000) / 1_000_003).unwrap();
-    numbers.zip(values).map(|(number, value)| (key(*number), value.unwrap_or(1))).collect()
-}
-
 async fn positions(table: &Table, view: &PinnedView, keys: &[u32], key: KeyType) -> RowPositions {
-    let rows: Rows = keys.iter().map(|key| (*key, 0)).collect();
-    let rows = batch(&rows);
-    let columns: Vec<ArrayRef> = key.columns().iter().map(|name| rows.column_by_name(name).unwrap().clone()).collect();
-    table.find(view, &columns).await.unwrap()
+    let spelling = u32::try_from(view.sequence().number()).unwrap();
+    table.find(view, &lookup(keys, key, spelling)).await.unwrap()
 }
 
-async fn find(table: &Table, view: &PinnedView, keys: &[u32], key: KeyType) -> Vec<u32> {
+async fn rows_at(table: &Table, view: &PinnedView, positions: &RowPositions) -> Rows {
     let mut found = Vec::new();
-    for (file, rows) in positions(table, view, keys, key).await.files() {
+    for (file, rows) in positions.files() {
         let file = view.snapshot().file(file).unwrap();
         let batches: Vec<RecordBatch> = table.read(file).await.unwrap().try_collect().await.unwrap();
-        let all = decode(&concat_batches(&schema(), &batches).unwrap());
-        found.extend(rows.positions().map(|position| all[usize::try_from(position).unwrap()].0));
+        let all = decode(&concat_batches(table.schema(), &batches).unwrap());
+        found.extend(rows.positions().map(|position| all[usize::try_from(position).unwrap()]));
     }
-    found.sort_unstable();
+    // Read one by one they are the same.
+    let columns: Vec<usize> = (0..table.schema().fields().len()).rev().collect();
+    let single = table.rows_at(view, positions, &columns).await.unwrap();
+    assert_eq!(single.iter().flat_map(decode).collect::<Rows>(), found);
     found
 }
 
@@ -333,8 +296,8 @@ async fn perform(
             });
             table.apply(batches.into(), None).await.map(drop)
         }
-        Operation::Delete(keys) => change(table, keys, None, key).await,
-        Operation::Update(keys, value) => change(table, keys, Some(*value), key).await,
+        Operation::Delete(keys) => find_and_change(table, keys, None, key).await,
+        Operation::Update(keys, value) => find_and_change(table, keys, Some(*value), key).await,
         Operation::Truncate => table.truncate().await.map(drop),
         Operation::Flush => table.flush().await.map(drop),
         Operation::Collect => {
@@ -347,22 +310,33 @@ async fn perform(
             let staged = table.stage(vec![stream(rows)], None).await?;
             if *publishes { staged.publish().await.map(drop) } else { staged.discard().await }
         }
-        Operation::Stage(..) | Operation::Reopen | Operation::Crash(..) => Ok(()),
+        _ => Ok(()),
     }
 }
 
 /// What a statement does that has found rows by a scan.
-async fn change(table: &Arc<Table>, keys: &[u32], value: Option<u32>, key: KeyType) -> cayenne_format::Result<()> {
+async fn find_and_change(
+    table: &Arc<Table>,
+    keys: &[u32],
+    value: Option<u32>,
+    key: KeyType,
+) -> cayenne_format::Result<()> {
     let view = table.view().await?;
     let found = positions(table, &view, keys, key).await;
+    let old = rows_at(table, &view, &found).await;
+    change(table, view, &found, &old, value).await
+}
+
+async fn change(
+    table: &Arc<Table>,
+    view: PinnedView,
+    found: &RowPositions,
+    old: &Rows,
+    value: Option<u32>,
+) -> cayenne_format::Result<()> {
     let hidden = SeenRows::default();
-    let mut old: Rows = Vec::new();
     for (file, rows) in found.files() {
         hidden.add(file, rows.positions());
-        let file = view.snapshot().file(file).unwrap();
-        let batches: Vec<RecordBatch> = table.read(file).await?.try_collect().await?;
-        let all = decode(&concat_batches(&schema(), &batches).unwrap());
-        old.extend(rows.positions().map(|position| all[usize::try_from(position).unwrap()]));
     }
     let rows = value.map(|value| {
         let new: Rows = old.iter().map(|(key, _)| (*key, value)).collect();
@@ -371,19 +345,39 @@ async fn change(table: &Arc<Table>, keys: &[u32], value: Option<u32>, key: KeyTy
     table.change(RowChange { view: Arc::new(view), hidden, rows: rows.into_iter().collect() }).await.map(drop)
 }
 
+/// A part of the series of each run, so that several tests share the time.
+fn config() -> ProptestConfig {
+    let cases = std::env::var("CAYENNE_MODEL_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig::with_cases(cases.unwrap_or(if cfg!(debug_assertions) { 30 } else { 128 }))
+}
+
+fn run(choices: Choices, operations: Vec<Operation>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut run = Run::begin(choices).await;
+        for (operation, stamp) in operations.into_iter().zip(1..) {
+            run.step(&operation.stamped(stamp)).await;
+        }
+        run.reopen().await;
+        run.compare().await;
+    });
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 96 } else { 512 }))]
+    #![proptest_config(config())]
 
     #[test]
     fn random_operations_equal_a_map(choices in choices(), operations in prop::collection::vec(operation(), 1..40)) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(async {
-            let mut run = Run::begin(choices).await;
-            for operation in &operations {
-                run.step(operation).await;
-            }
-            run.reopen().await;
-            run.compare().await;
-        });
+        run(choices, operations);
+    }
+
+    #[test]
+    fn random_operations_on_inline_rows_equal_a_map(choices in choices(), operations in prop::collection::vec(operation(), 1..40)) {
+        run(Choices { inline_rows: 1_000, ..choices }, operations);
+    }
+
+    #[test]
+    fn random_upserts_of_files_and_inline_rows_equal_a_map(choices in choices(), operations in prop::collection::vec(operation(), 1..40)) {
+        run(Choices { inline_rows: 8, on_conflict: OnConflict::Upsert, ..choices }, operations);
     }
 }
