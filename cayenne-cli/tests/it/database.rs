@@ -1,7 +1,7 @@
 //! A database in a folder of its own, and the command that works on it.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 
@@ -119,6 +119,15 @@ impl Database {
         self.data_files().iter().map(|path| name_of(path)).collect()
     }
 
+    /// The deletion files, as they are named in the folder of their table.
+    pub(crate) fn deletion_files_on_disk(&self) -> BTreeSet<String> {
+        let mut found = Vec::new();
+        walk(&self.root().join("data"), &mut found);
+        let folder = Some("_deletes".as_ref());
+        found.retain(|path| path.parent().and_then(Path::file_name) == folder);
+        found.iter().map(|path| format!("_deletes/{}", name_of(path))).collect()
+    }
+
     #[track_caller]
     pub(crate) fn named_files(&self, table: &str) -> BTreeSet<String> {
         let described = self.describe(table);
@@ -188,6 +197,16 @@ impl Conversation {
                 return answer;
             }
         }
+    }
+
+    /// Ends the process by SIGKILL and returns what it has answered and nobody has read.
+    pub(crate) fn kill(mut self) -> String {
+        self.child.kill().unwrap();
+        let mut answers = String::new();
+        self.stdout.read_to_string(&mut answers).unwrap();
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.code(), None, "it ended by itself: {status}: {answers}");
+        answers
     }
 
     /// Ends the input and returns the exit code.

@@ -10,6 +10,8 @@ mod errors;
 mod fencing;
 mod formats;
 mod keyed;
+mod keyed_acts;
+mod keyed_kills;
 mod kills;
 mod load;
 mod looking_after;

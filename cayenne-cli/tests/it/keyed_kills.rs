@@ -1,0 +1,190 @@
+//! Processes that die while they change tables with primary keys: what they acknowledged is there whole, what was under way
+//! wholly or not at all, and each key has one row.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::database::{Conversation, Database};
+use crate::keyed_acts::{Act, Content, KeyedTable, keys};
+use crate::random::Random;
+
+/// One process writes each of these tables. Small limits, others for each, let every way of keeping rows come up.
+const TABLES: [KeyedTable; 3] = [
+    KeyedTable { name: "x", key: &["a"], options: "'inline_flush_max_segments' '4'" },
+    KeyedTable { name: "y", key: &["b"], options: "'inline_max_rows' '0', 'compression_strategy' 'zstd'" },
+    KeyedTable { name: "z", key: &["b", "a"], options: "'inline_max_rows' '50', 'inline_flush_max_rows' '150'" },
+];
+/// The latest moment of death, in milliseconds after the start.
+const DEATH_MS_MAX: u64 = 900;
+/// More statements than a process lives for.
+const ACTS: usize = 60;
+
+/// What became of the processes.
+#[derive(Debug, Default)]
+struct Outcomes {
+    kills: u64,
+    acknowledged: u64,
+    /// Of the statements under way: how often they had been done, although nobody was told.
+    done: u64,
+    refused: u64,
+}
+
+struct Torture {
+    database: Database,
+    random: Random,
+    contents: [Content; TABLES.len()],
+    outcomes: Outcomes,
+}
+
+impl Torture {
+    fn new() -> Self {
+        let database = Database::new();
+        let root = database.root();
+        for KeyedTable { name, key, options } in TABLES {
+            let columns = format!("(a BIGINT, b VARCHAR, v BIGINT, PRIMARY KEY ({}))", key.join(", "));
+            let place = format!("STORED AS CAYENNE LOCATION '{}' OPTIONS ({options})", root.display());
+            database.ok(&["sql", "-c", &format!("CREATE EXTERNAL TABLE {name} {columns} {place}")]);
+        }
+        let random = Random::from_environment();
+        Self { database, random, contents: Default::default(), outcomes: Outcomes::default() }
+    }
+
+    /// Starts a process with options of its own, and tells it more than it will do.
+    fn start(&mut self, table: &KeyedTable) -> (Vec<Act>, Conversation) {
+        let threads = (1 + self.random.below(4)).to_string();
+        let durability = ["full", "relaxed"][usize::from(self.random.below(2) == 0)];
+        let mut options = vec!["--durability", durability, "--threads", &threads];
+        if self.random.below(3) == 0 {
+            options.extend(["--memory-limit", "256MiB"]);
+        }
+        let mut process = self.database.converse(&options);
+        let acts: Vec<_> = (0..ACTS).map(|_| Act::draw(&mut self.random)).collect();
+        for act in &acts {
+            process.tell(&act.text(table));
+        }
+        (acts, process)
+    }
+
+    fn round(&mut self) {
+        let started = TABLES.map(|table| self.start(&table));
+        std::thread::sleep(Duration::from_micros(self.random.below(DEATH_MS_MAX * 1_000)));
+        let found = started.map(|(acts, process)| (acts, process.kill()));
+        let mut queries = self.database.converse(&["--read-only"]);
+        for (place, (acts, answers)) in found.iter().enumerate() {
+            let found = content_of(&TABLES[place], &mut queries);
+            self.judge(place, acts, answers, &found);
+            self.look_up(place, &mut queries);
+        }
+        assert_eq!(queries.end(), Some(0));
+        let check = self.database.run(&["check", "--deep"]);
+        assert_eq!(check.code, Some(0), "{check:?}");
+        if self.random.below(4) == 0 {
+            self.look_after();
+        }
+    }
+
+    /// Compares the answers, and what is there, with what the acts that were acknowledged make, and at most the next.
+    fn judge(&mut self, place: usize, acts: &[Act], answers: &str, found: &Content) {
+        let content = &mut self.contents[place];
+        let is_answer = |line: &&str| line.starts_with("OK ") || line.starts_with("ERR ");
+        let mut answered = 0;
+        for (act, answer) in acts.iter().zip(answers.split_inclusive('\n').filter(is_answer)) {
+            let is_refused = !act.apply(content);
+            assert!(answer.ends_with('\n') && answer.starts_with(expected(is_refused)), "{act:?}: {answer}");
+            self.outcomes.refused += u64::from(is_refused);
+            answered += 1;
+        }
+        self.outcomes.kills += 1;
+        self.outcomes.acknowledged += answered as u64;
+        if found == content {
+            return;
+        }
+        let next = acts.get(answered);
+        let before = content.clone();
+        next.map(|act| act.apply(content));
+        self.outcomes.done += 1;
+        let name = TABLES[place].name;
+        assert!(
+            found == content,
+            "table {name}: after {answered} acts, then {next:?}:\nfound, not before: {:?}\nfound, not after: {:?}\nafter, not found: {:?}",
+            difference(found, &before),
+            difference(found, content),
+            difference(content, found),
+        );
+    }
+
+    /// Rows are found by their keys, without a scan, as a scan finds them.
+    fn look_up(&mut self, place: usize, queries: &mut Conversation) {
+        let keys = keys(&mut self.random);
+        let KeyedTable { name, .. } = TABLES[place];
+        let found =
+            rows_of(&queries.say(&format!("SELECT a, v FROM {name} WHERE {}", TABLES[place].has_one_of(&keys))));
+        let keys: BTreeSet<_> = keys.into_iter().collect();
+        let content = &self.contents[place];
+        let there = keys.iter().filter_map(|key| Some((*key, *content.get(key)?)));
+        assert_eq!(found, there.collect::<Vec<_>>(), "table {name}: {keys:?}");
+    }
+
+    /// Looks after all tables, after which nothing is there that nobody needs, and the content is as it was.
+    fn look_after(&mut self) {
+        if self.random.below(2) == 0 {
+            self.database.ok(&["--quiet", "flush"]);
+        }
+        self.database.ok(&["--quiet", "expire"]);
+        self.database.ok(&["--quiet", "collect"]);
+        let named = self.database.query("SELECT location FROM system.files WHERE location <> 'inline'");
+        assert_eq!(self.database.files_on_disk(), named.lines().map(str::to_owned).collect());
+        let deletions = self.database.query("SELECT path FROM system.deletes WHERE path IS NOT NULL");
+        assert_eq!(self.database.deletion_files_on_disk(), deletions.lines().map(str::to_owned).collect());
+        let mut queries = self.database.converse(&["--read-only"]);
+        for (table, content) in TABLES.iter().zip(&self.contents) {
+            assert!(content_of(table, &mut queries) == *content, "table {}: rows have changed", table.name);
+        }
+    }
+}
+
+fn expected(is_refused: bool) -> &'static str {
+    if is_refused { "ERR duplicate-key " } else { "OK " }
+}
+
+/// Reads a table by a scan. Each key must be there once, and the number of rows be as it is known without a scan.
+fn content_of(table: &KeyedTable, queries: &mut Conversation) -> Content {
+    let name = table.name;
+    let rows = rows_of(&queries.say(&format!("SELECT a, v FROM {name}")));
+    let content: Content = rows.iter().copied().collect();
+    assert_eq!(content.len(), rows.len(), "table {name}: keys have several rows");
+    let counted =
+        format!("SELECT count(*), count(b), count(DISTINCT b), count(*) FILTER (WHERE b <> 'key ' || a) FROM {name}");
+    let counts = queries.say(&counted);
+    let count = rows.len();
+    assert_eq!(counts.lines().nth(1), Some(format!("{count},{count},{count},0").as_str()), "table {name}");
+    let known = queries.say(&format!("SELECT count(*) AS n FROM {name}"));
+    assert_eq!(known, format!("n\n{count}\nOK 1\n"), "table {name}");
+    content
+}
+
+/// Reads pairs of numbers, in their order, from an answer in CSV.
+fn rows_of(answer: &str) -> Vec<(i64, i64)> {
+    let pair = |line: &str| line.split_once(',').map(|(key, value)| (key.parse().unwrap(), value.parse().unwrap()));
+    let lines = answer.lines().skip(1).take_while(|line| !line.starts_with("OK "));
+    let mut rows: Vec<_> = lines.map(|line| pair(line).unwrap_or_else(|| panic!("{line}"))).collect();
+    rows.sort_unstable();
+    rows
+}
+
+/// The first pairs that only one of two contents has.
+fn difference(one: &Content, other: &Content) -> Vec<(i64, i64)> {
+    let only = one.iter().filter(|(key, value)| other.get(key) != Some(value));
+    only.map(|(key, value)| (*key, *value)).take(5).collect()
+}
+
+#[test]
+fn a_killed_process_keeps_every_change_that_it_acknowledged_and_one_row_for_each_key() {
+    let kills: u64 = std::env::var("CAYENNE_KEYED_KILLS").map_or(30, |kills| kills.parse().unwrap());
+    let mut torture = Torture::new();
+    while torture.outcomes.kills < kills {
+        torture.round();
+    }
+    torture.look_after();
+    println!("{:?}", torture.outcomes);
+}
