@@ -110,6 +110,11 @@ impl Act {
         }
     }
 
+    /// Says whether the statement writes whatever the table contains.
+    pub(crate) fn adds_rows(&self) -> bool {
+        matches!(self, Self::Insert(_) | Self::Replace(_) | Self::Values(_))
+    }
+
     pub(crate) fn text(&self, table: &KeyedTable) -> String {
         let name = table.name;
         match self {
