@@ -6,7 +6,7 @@ use std::time::Duration;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
 use cayenne_datafusion::{NewColumns, WriteTarget, write_plan};
-use cayenne_format::{Error, Result, Sequence, TableName};
+use cayenne_format::{Error, Result, Sequence, TableName, TableOptions};
 use cayenne_table::Table;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
@@ -62,6 +62,9 @@ fn target(engine: &Engine, args: &LoadArgs, name: &TableName, existing: Option<&
         if let Some(columns) = &args.primary_key {
             options.set("primary_key", columns)?;
         }
+        if args.existing.upsert {
+            refuse_without_key(&options, name, "give the columns of its key with --primary-key")?;
+        }
         return Ok(WriteTarget::Create {
             database: Arc::clone(&engine.database),
             name: name.clone(),
@@ -77,15 +80,10 @@ fn target(engine: &Engine, args: &LoadArgs, name: &TableName, existing: Option<&
             .help("leave --option out, or DROP TABLE it first"));
     }
     if let Some(columns) = &args.primary_key {
-        let mut declared = table.options().clone();
-        declared.set("primary_key", columns)?;
-        if declared.primary_key != table.options().primary_key {
-            return Err(Error::invalid("the table has another primary key")
-                .code("table-exists")
-                .with("table", name)
-                .with("primary_key", table.options().primary_key.join(", "))
-                .help("leave --primary-key out, or DROP TABLE it first"));
-        }
+        refuse_other_key(table, columns)?;
+    }
+    if args.existing.upsert {
+        refuse_without_key(table.options(), name, "use --append, or load into a new table with --primary-key")?;
     }
     match args.existing {
         Existing { append: true, .. } => Ok(WriteTarget::Append(Arc::clone(table))),
@@ -96,6 +94,35 @@ fn target(engine: &Engine, args: &LoadArgs, name: &TableName, existing: Option<&
             .with("table", name)
             .help("add --append to keep its rows, --upsert to replace those with the same keys, or --replace to replace all")),
     }
+}
+
+/// Says that rows cannot take the place of others in a table that does not know which are the same.
+fn refuse_without_key(options: &TableOptions, name: &TableName, help: &'static str) -> Result<()> {
+    if options.finds_conflicts() {
+        return Ok(());
+    }
+    let problem = if options.has_key() {
+        "the table has cayenne_pk_conflict_detection 'none' and does not look at keys"
+    } else {
+        "the table has no primary key"
+    };
+    Err(Error::invalid(problem).code("no-primary-key").with("table", name).help(help))
+}
+
+fn refuse_other_key(table: &Table, columns: &str) -> Result<()> {
+    let mut declared = table.options().clone();
+    declared.set("primary_key", columns)?;
+    let found = &table.options().primary_key;
+    if declared.primary_key == *found {
+        return Ok(());
+    }
+    let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
+    Err(Error::invalid("the table exists with another primary key")
+        .code("other-key")
+        .with("table", table.name())
+        .with("declared", declared.primary_key.join(", "))
+        .with("found", found)
+        .help("leave --primary-key out to use the table as it is, or choose another name"))
 }
 
 /// Runs the plan to its end and returns the number of rows it wrote.

@@ -1,10 +1,10 @@
-//! Tables that tell of tables: files, snapshots, caches.
+//! Tables that tell of tables: files, deletions, snapshots, caches.
 
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
 use arrow_schema::{Field, Schema};
-use cayenne_format::{CommitRecord, DataFile, Location};
+use cayenne_format::{CommitRecord, DataFile, DeletionFile, Location};
 use cayenne_metastore::TableRecord;
 use cayenne_table::{Database, Table};
 use datafusion::catalog::TableProvider;
@@ -14,13 +14,14 @@ use datafusion::error::Result;
 use crate::error::external;
 
 /// The names of the tables of the schema `system`.
-pub(crate) const NAMES: [&str; 4] = ["tables", "files", "snapshots", "caches"];
+pub(crate) const NAMES: [&str; 5] = ["tables", "files", "deletes", "snapshots", "caches"];
 
 /// Returns a table of the schema `system`.
 pub(crate) async fn table(database: &Arc<Database>, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
     let batch = match name {
         "tables" => tables(database).await?,
         "files" => files(&every_table(database).await?).await?,
+        "deletes" => deletes(&every_table(database).await?).await?,
         "snapshots" => snapshots(&every_table(database).await?).await?,
         "caches" => caches(database)?,
         _ => return Ok(None),
@@ -28,11 +29,12 @@ pub(crate) async fn table(database: &Arc<Database>, name: &str) -> Result<Option
     Ok(Some(in_memory(batch)?))
 }
 
-/// Returns `t$files` or `t$snapshots` of a table.
+/// Returns `t$files`, `t$deletes` or `t$snapshots` of a table.
 pub(crate) async fn aspect_of(table: &Arc<Table>, aspect: &str) -> Result<Option<Arc<dyn TableProvider>>> {
     let one = std::slice::from_ref(table);
     let batch = match aspect {
         "files" => files(one).await?,
+        "deletes" => deletes(one).await?,
         "snapshots" => snapshots(one).await?,
         _ => return Ok(None),
     };
@@ -67,7 +69,11 @@ impl Columns {
     }
 
     fn text<T: ToString>(self, name: &str, values: impl IntoIterator<Item = T>) -> Self {
-        let values = values.into_iter().map(|value| Some(value.to_string()));
+        self.text_or_null(name, values.into_iter().map(Some))
+    }
+
+    fn text_or_null<T: ToString>(self, name: &str, values: impl IntoIterator<Item = Option<T>>) -> Self {
+        let values = values.into_iter().map(|value| value.map(|value| value.to_string()));
         self.add(name, Arc::new(values.collect::<StringArray>()))
     }
 
@@ -108,14 +114,15 @@ async fn tables(database: &Arc<Database>) -> Result<RecordBatch> {
 }
 
 async fn files(tables: &[Arc<Table>]) -> Result<RecordBatch> {
-    let mut rows: Vec<(String, Arc<DataFile>)> = Vec::new();
+    let mut rows: Vec<(String, Arc<DataFile>, u64)> = Vec::new();
     for table in tables {
         let view = table.view().await.map_err(external)?;
-        rows.extend(view.files().map(|file| (table.name().to_string(), Arc::clone(file))));
+        let hidden = |file: &DataFile| view.snapshot().hidden_rows_of(file.id);
+        rows.extend(view.files().map(|file| (table.name().to_string(), Arc::clone(file), hidden(file))));
     }
-    let files = || rows.iter().map(|(_, file)| file);
+    let files = || rows.iter().map(|(_, file, _)| file);
     Columns::default()
-        .text("table_name", rows.iter().map(|(table, _)| table))
+        .text("table_name", rows.iter().map(|(table, _, _)| table))
         .text("file_id", files().map(|file| file.id))
         .text(
             "location",
@@ -125,9 +132,37 @@ async fn files(tables: &[Arc<Table>]) -> Result<RecordBatch> {
             }),
         )
         .count("rows", files().map(|file| Some(file.rows)))
+        .count("hidden_rows", rows.iter().map(|(_, _, hidden)| Some(*hidden)))
         .count("bytes", files().map(|file| Some(file.bytes)))
         .count("added_at", files().map(|file| Some(file.added_at.number())))
         .text("hash", files().map(|file| file.hash))
+        .finish()
+}
+
+async fn deletes(tables: &[Arc<Table>]) -> Result<RecordBatch> {
+    let mut rows: Vec<(String, Arc<DeletionFile>)> = Vec::new();
+    for table in tables {
+        let view = table.view().await.map_err(external)?;
+        rows.extend(view.snapshot().deletions().map(|deletion| (table.name().to_string(), Arc::clone(deletion))));
+    }
+    let deletions = || rows.iter().map(|(_, deletion)| deletion);
+    let path = |deletion: &Arc<DeletionFile>| match &deletion.location {
+        Location::Path(path) => Some(path.clone()),
+        Location::Inline(_) => None,
+    };
+    // How long a file is, only the disk knows.
+    let bytes = |deletion: &Arc<DeletionFile>| match &deletion.location {
+        Location::Path(_) => None,
+        Location::Inline(bytes) => Some(bytes.len() as u64),
+    };
+    Columns::default()
+        .text("table_name", rows.iter().map(|(table, _)| table))
+        .text("file_id", deletions().map(|deletion| deletion.data_file))
+        .text("deletion_id", deletions().map(|deletion| deletion.id))
+        .count("sequence", deletions().map(|deletion| Some(deletion.sequence.number())))
+        .count("rows_hidden", deletions().map(|deletion| Some(deletion.rows)))
+        .count("bytes", deletions().map(bytes))
+        .text_or_null("path", deletions().map(path))
         .finish()
 }
 

@@ -104,7 +104,7 @@ impl Storage {
     ) -> Result<RecordBatch> {
         let of = Origin { table: request.table, file: request.file.id };
         let wanted = schema.project(columns).map_err(|error| Error::internal("no such column").because(error))?;
-        let (Some(first), Some(last)) = (positions.first().copied(), positions.last().copied()) else {
+        let Some(last) = positions.last().copied() else {
             return Ok(RecordBatch::new_empty(Arc::new(wanted)));
         };
         if columns.is_empty() {
@@ -116,7 +116,7 @@ impl Storage {
         if last >= open.rows || !positions.is_sorted_by(|before, after| before < after) {
             return Err(of.facts(Error::internal("rows are asked for that a data file does not have")));
         }
-        let rows = open.rows_at(self.session(), first..last + 1, positions, columns, &Arc::new(wanted)).await;
+        let rows = open.rows_at(self.session(), positions, columns, &Arc::new(wanted)).await;
         rows.map_err(|error| of.undecodable(error))
     }
 
@@ -146,12 +146,12 @@ impl OpenFile {
     async fn rows_at(
         &self,
         session: &VortexSession,
-        range: std::ops::Range<u64>,
         positions: &[u64],
         columns: &[usize],
         wanted: &SchemaRef,
     ) -> VortexResult<RecordBatch> {
         let fields: Fields = columns.iter().filter_map(|column| self.fields.get(*column).cloned()).collect();
+        let range = positions.first().map_or(0, |first| *first)..positions.last().map_or(0, |last| last + 1);
         let mask = mask_of(&range, positions)?;
         let projected = self.projection(&fields)?;
         let rows = self.columns.projection_evaluation(&range, &projected, mask)?.await?;

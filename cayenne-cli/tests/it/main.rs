@@ -9,6 +9,7 @@ mod database;
 mod errors;
 mod fencing;
 mod formats;
+mod keyed;
 mod kills;
 mod load;
 mod looking_after;

@@ -112,3 +112,38 @@ async fn rows_of_a_large_file_are_found_by_all_partitions() {
     assert_eq!((numbers[0], numbers[2], numbers[3]), (numbers[1], 42_858 + 2_337, 0), "{answer}");
     assert_eq!(numbers[0], 300_000 - 23_376);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletion_files_are_listed_with_the_data_files_they_belong_to() {
+    for f in fixtures().await {
+        let listed = "SELECT f.rows, d.sequence, d.rows_hidden, d.bytes > 0, d.path IS NULL
+                      FROM t$deletes AS d JOIN t$files AS f ON d.file_id = f.file_id ORDER BY d.sequence, f.added_at";
+        assert!(f.rows(listed).await.is_empty());
+        f.run("DELETE FROM t WHERE id IN (1, 2, 1000)").await;
+        f.run("DELETE FROM t WHERE id = 3").await;
+        assert_eq!(f.rows(listed).await, ["1000,3,2,true,true", "1000,3,1,true,true", "1000,4,1,true,true"]);
+        let hidden = "SELECT rows, hidden_rows FROM t$files ORDER BY added_at";
+        assert_eq!(f.rows(hidden).await, ["1000,3", "1000,1"]);
+        f.run("CREATE TABLE u AS SELECT * FROM t").await;
+        f.run("DELETE FROM u WHERE id > 5").await;
+        let all = "SELECT table_name, count(DISTINCT deletion_id) = count(*), sum(rows_hidden) FROM system.deletes GROUP BY 1 ORDER BY 1";
+        assert_eq!(f.rows(all).await, ["t,true,4", "u,true,1993"]);
+        let all = "SELECT table_name, sum(rows), sum(hidden_rows) FROM system.files GROUP BY 1 ORDER BY 1";
+        assert_eq!(f.rows(all).await, ["t,2000,4", "u,1996,1993"]);
+        f.run("TRUNCATE TABLE t").await;
+        assert!(f.rows(listed).await.is_empty(), "they go with their data files");
+    }
+}
+
+/// A vector that is too large for the metastore is a file, whose name is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_deletion_vector_is_listed_by_its_path() {
+    let f = fixture_of_files().await;
+    f.run("CREATE TABLE t AS SELECT value AS id FROM range(0, 700000)").await;
+    f.run("DELETE FROM t WHERE id % 3 = 0").await;
+    let listed = "SELECT rows_hidden, bytes IS NULL, path FROM t$deletes";
+    let [row] = f.rows(listed).await.try_into().unwrap();
+    let path = row.strip_prefix("233334,true,").unwrap_or_else(|| panic!("{row}"));
+    let folder = f.rows("SELECT location FROM system.tables").await.remove(0);
+    assert!(f.folder.path().join("data").join(&folder).join(path).is_file(), "{folder} {row}");
+}

@@ -362,8 +362,8 @@ fn change(samples: &Samples, base: &Snapshot, file: FileId) -> Change {
             Change::RemoveDeletion(samples.one_of(&deletions).copied().unwrap_or(file))
         }
         16 if !deletions.is_empty() && samples.percent(60) => {
-            let some = |_| samples.one_of(&deletions).copied().unwrap_or(file);
-            let of: Vec<_> = (0..samples.below(3)).map(some).collect();
+            let drawn = |_| samples.one_of(&deletions).copied().unwrap_or(file);
+            let of: Vec<_> = (0..samples.below(3)).map(drawn).collect();
             // Mostly of the file that they hide rows of, as a writer folds them.
             let same = of.first().and_then(|id| base.deletion(*id)).map(|deletion| deletion.data_file);
             let file = if samples.percent(90) { same.unwrap_or(file) } else { file };
