@@ -44,6 +44,25 @@ pub(crate) fn keys(table: &Table, filters: &[Expr]) -> Result<Option<Vec<ArrayRe
     key.0.iter().enumerate().map(column).collect::<Result<Vec<_>>>().map(Some)
 }
 
+/// So many keys are read one by one without asking what else could be done.
+const EXACT_KEYS_MAX: usize = 512;
+
+/// Returns the keys of the rows for which a condition is true, and for which it is true of all; `None` if it says anything
+/// else too.
+pub(crate) fn exactly(table: &Table, condition: &Expr) -> Result<Option<Vec<ArrayRef>>> {
+    let width = table.options().primary_key.len();
+    let says_only = match condition {
+        Expr::InList(list) => width == 1 && list.list.len() <= EXACT_KEYS_MAX,
+        // As many conditions as columns, which together pin every column, say nothing else.
+        condition => {
+            let parts = operands(condition, Operator::And);
+            parts.len() == width
+                && parts.iter().all(|part| matches!(part, Expr::BinaryExpr(pair) if pair.op == Operator::Eq))
+        }
+    };
+    if says_only { keys(table, std::slice::from_ref(condition)) } else { Ok(None) }
+}
+
 /// The columns of a primary key, with their types.
 struct KeyColumns<'a>(Vec<(&'a str, &'a DataType)>);
 

@@ -15,6 +15,7 @@ mod guard;
 mod identity;
 mod identity_table;
 mod key_lookup;
+mod key_select;
 mod keys;
 mod lookup_exec;
 mod maintenance;

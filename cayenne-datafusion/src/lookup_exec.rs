@@ -6,6 +6,8 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use cayenne_format::{Sequence, TableName};
 use cayenne_table::PinnedView;
+use datafusion::common::Statistics;
+use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -14,7 +16,7 @@ use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExp
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, StatisticsArgs};
 use futures::StreamExt;
 
 use crate::direct_scan::{DirectFiles, DirectScan};
@@ -72,7 +74,8 @@ impl LookupExec {
 
 impl DisplayAs for LookupExec {
     fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (table, sequence, files) = (&self.table, self.sequence(), self.files.0.len());
+        let (table, sequence) = (&self.table, self.sequence());
+        let files = format!("{}/{}", self.files.0.len(), self.view.files().len());
         match t {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
                 let columns: Vec<_> = self.columns().fields().iter().map(|field| field.name().as_str()).collect();
@@ -108,6 +111,14 @@ impl ExecutionPlan for LookupExec {
     // Deprecated, and still a required method of the trait.
     fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(self)
+    }
+
+    fn statistics_from_inputs(&self, _: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        let rows = self.files.0.iter().map(|file| file.rows.count(&file.file)).sum::<u64>();
+        let mut statistics = Statistics::new_unknown(self.columns());
+        // So few that nobody deals them out to several threads.
+        statistics.num_rows = Precision::Exact(usize::try_from(rows).unwrap_or(usize::MAX));
+        Ok(Arc::new(statistics))
     }
 
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

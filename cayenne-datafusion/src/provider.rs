@@ -56,6 +56,10 @@ impl CayenneTable {
         Self { table, reads, constraints }
     }
 
+    pub(crate) fn reads(&self) -> &Reads {
+        &self.reads
+    }
+
     /// Returns the table.
     #[must_use]
     pub fn table(&self) -> &Arc<Table> {

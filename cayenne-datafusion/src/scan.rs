@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use arrow_array::ArrayRef;
 use arrow_schema::SchemaRef;
 use cayenne_deletes::DeletionVector;
 use cayenne_format::{DataFile, Error, FileId};
@@ -65,6 +66,15 @@ pub(crate) enum GivenRows {
 }
 
 impl GivenRows {
+    /// Returns how many rows of a data file are given.
+    pub(crate) fn count(&self, file: &DataFile) -> u64 {
+        match self {
+            Self::All => file.rows,
+            Self::AllBut(hidden) => file.rows.saturating_sub(hidden.len()),
+            Self::Only(found) => found.len(),
+        }
+    }
+
     /// Returns the positions of the rows that are given, of so many.
     pub(crate) fn positions(&self, rows: u64) -> impl Iterator<Item = u64> {
         let all = |has: fn(&Self, u64) -> bool| (0..rows).filter(move |position| has(self, *position));
@@ -90,11 +100,7 @@ impl GivenRows {
 impl KeptFile {
     /// Returns how many of its rows are given.
     pub(crate) fn given_rows(&self) -> u64 {
-        match &self.rows {
-            GivenRows::All => self.file.rows,
-            GivenRows::AllBut(hidden) => self.file.rows.saturating_sub(hidden.len()),
-            GivenRows::Only(found) => found.len(),
-        }
+        self.rows.count(&self.file)
     }
 
     fn direct(&self) -> DirectFile {
@@ -127,11 +133,7 @@ pub(crate) struct Scan<'a> {
 impl Scan<'_> {
     /// Returns the plan.
     pub(crate) async fn plan(self, args: &ScanArgs<'_>) -> Result<Arc<dyn ExecutionPlan>> {
-        if self.view.snapshot().tombstones().len() > 0 {
-            // They would be visible again.
-            let error = Error::unsupported("rows hidden by key cannot be left out yet").code("hidden-by-key");
-            return Err(external(error.with("table", self.table.name())));
-        }
+        self.refuse_tombstones()?;
         let filters = self.filters_of_table(args);
         let kept = match self.found_in_few_files(&filters).await? {
             Some(found) => found,
@@ -159,10 +161,35 @@ impl Scan<'_> {
         Ok(DataSourceExec::from_data_source(config))
     }
 
+    fn refuse_tombstones(&self) -> Result<()> {
+        if self.view.snapshot().tombstones().len() == 0 {
+            return Ok(());
+        }
+        // They would be visible again.
+        let error = Error::unsupported("rows hidden by key cannot be left out yet").code("hidden-by-key");
+        Err(external(error.with("table", self.table.name())))
+    }
+
     /// Returns the plan that reads a few rows and nothing else.
     fn lookup(&self, args: &ScanArgs<'_>, kept: &[KeptFile]) -> Result<Arc<dyn ExecutionPlan>> {
-        let lookup =
-            LookupExec::new(self, args.projection(), DirectFiles(kept.iter().map(KeptFile::direct).collect()))?;
+        self.lookup_of(args.projection(), kept)
+    }
+
+    /// Returns the plan that reads the rows with these keys, which are few.
+    pub(crate) async fn of_keys(
+        self,
+        keys: &[ArrayRef],
+        projection: Option<&[usize]>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.refuse_tombstones()?;
+        let all: Vec<_> = self.view.files().cloned().collect();
+        let kept = self.found(&all, keys).await?;
+        self.lookup_of(projection, &kept)
+    }
+
+    fn lookup_of(&self, projection: Option<&[usize]>, kept: &[KeptFile]) -> Result<Arc<dyn ExecutionPlan>> {
+        let files = DirectFiles(kept.iter().map(KeptFile::direct).collect());
+        let lookup = LookupExec::new(self, projection, files)?;
         show_counts(lookup.counters(), self.view.files().len(), self.view.snapshot().stored_rows(), kept);
         Ok(Arc::new(lookup))
     }
@@ -208,13 +235,18 @@ impl Scan<'_> {
         if !key_lookup::is_worth_it(&keys, files.len(), self.view.files().len(), rows) {
             return Ok(None);
         }
-        let found = self.table.find(&self.view, &keys).await.map_err(external)?;
+        self.found(files, &keys).await.map(Some)
+    }
+
+    /// Returns the rows of data files that have these keys.
+    async fn found(&self, files: &[Arc<DataFile>], keys: &[ArrayRef]) -> Result<Vec<KeptFile>> {
+        let found = self.table.find(&self.view, keys).await.map_err(external)?;
         let places = self.places();
         let kept = files.iter().filter_map(|file| {
             let rows = GivenRows::Only(Arc::new(found.of(file.id)?.clone()));
             Some(KeptFile { place: place(&places, file), file: Arc::clone(file), rows })
         });
-        Ok(Some(kept.collect()))
+        Ok(kept.collect())
     }
 
     /// Returns the place of each file in the view, if the scan tells which row is which.

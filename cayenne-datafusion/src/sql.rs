@@ -14,6 +14,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 
 use crate::catalog::CayenneCatalog;
 use crate::error::external;
+use crate::key_select;
 use crate::keys::{declared_key, same_key, set_key};
 use crate::on_conflict;
 use crate::write_plan::{NewColumns, WriteTarget, logical_write};
@@ -48,7 +49,7 @@ pub async fn sql(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
 ///
 /// Differs from `SessionContext::execute_logical_plan` for tables of a Cayenne catalog: `CREATE TABLE … AS` streams its
 /// rows to the disk and makes table and rows visible together, and `DROP TABLE` waits without blocking. `INSERT …
-/// ON CONFLICT` is planned here only.
+/// ON CONFLICT` is planned here only. Queries for rows by their keys, prepared ones too, are planned in a fraction of the time.
 ///
 /// # Errors
 ///
@@ -67,7 +68,7 @@ pub async fn execute(ctx: &SessionContext, mut statement: Statement) -> Result<D
             Some(database) => drop_table(ctx, &database, &command).await,
             None => ctx.execute_logical_plan(LogicalPlan::Ddl(DdlStatement::DropTable(command))).await,
         },
-        plan => ctx.execute_logical_plan(plan).await,
+        plan => key_select::shortened(ctx.execute_logical_plan(plan).await?),
     }
 }
 

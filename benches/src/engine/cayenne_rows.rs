@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow_array::RecordBatch;
+use arrow_array::{Int64Array, RecordBatch};
 use cayenne_format::{TableName, TableOptions};
 use cayenne_table::{DatabaseSettings, Table};
 use datafusion::prelude::SessionContext;
@@ -46,9 +46,7 @@ impl Cayenne {
                 self.mixed(&table, end, readers, &sql).await
             }
             Request::Lookup { table, key, keys, by: LookupBy::Sql } => self.lookup(&table, &key, &keys).await,
-            Request::Lookup { by: LookupBy::Api, .. } => {
-                Err("there are no calls yet that read rows by their keys".into())
-            }
+            Request::Lookup { table, keys, by: LookupBy::Api, .. } => self.lookup_by_api(&table, &keys).await,
             Request::KeyIndex => {
                 let (key_index_bytes, _) = self.database.row_cache_bytes();
                 Ok(Reply { key_index_bytes: Some(key_index_bytes), ..Reply::default() })
@@ -111,6 +109,21 @@ impl Cayenne {
     }
 
     /// One key by a prepared statement, several as an `IN` list of literals.
+    /// Looks rows up without SQL: a view for each, as a program that serves requests takes it.
+    async fn lookup_by_api(&self, table: &str, keys: &[Vec<i64>]) -> Result<Reply> {
+        let table = self.database.table(&TableName::try_from(table)?).await?.ok_or("there is no such table")?;
+        let columns: Vec<usize> = (0..table.schema().fields().len()).collect();
+        let clock = Clock::start();
+        let (mut rows, mut laps) = (0, LapClock::start(keys.len()));
+        for keys in keys {
+            let view = table.view().await?;
+            let found = table.lookup(&view, &[Arc::new(Int64Array::from(keys.clone()))], &columns).await?;
+            rows += found.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+            laps.lap();
+        }
+        Ok(clock.reply(Reply { rows, lap_ms: laps.lap_ms, ..Reply::default() }))
+    }
+
     async fn lookup(&self, table: &str, key: &str, keys: &[Vec<i64>]) -> Result<Reply> {
         let select = format!("SELECT * FROM {table} WHERE {key}");
         self.run(&format!("PREPARE {LOOKUP} AS {select} = $1")).await?;
