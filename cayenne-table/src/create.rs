@@ -198,9 +198,9 @@ impl Database {
 
 /// Says that columns of the primary key are never null, whatever rows declare.
 fn without_null_keys(schema: &SchemaRef, options: &TableOptions) -> SchemaRef {
-    let fields = schema.fields().iter().map(|field| match options.primary_key.contains(field.name()) {
-        true => Arc::new(field.as_ref().clone().with_nullable(false)),
-        false => Arc::clone(field),
+    let fields = schema.fields().iter().map(|field| {
+        let is_key = options.primary_key.contains(field.name());
+        if is_key { Arc::new(field.as_ref().clone().with_nullable(false)) } else { Arc::clone(field) }
     });
     Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
 }

@@ -66,18 +66,18 @@ pub(super) const WOULD_WAIT: &str = "would-wait";
 impl FileKeys {
     /// Says whether it is read from a file.
     pub(super) fn is_stored(&self) -> bool {
-        matches!(self, Self::Paged(paged) if matches!(paged.pages, PageBytes::File(_)))
+        matches!(self, Self::Paged(stored) if matches!(stored.pages, PageBytes::File(_)))
     }
 
     fn memory_bytes(&self) -> usize {
         match self {
             Self::Small(index) => index.memory_bytes(),
-            Self::Paged(paged) => {
-                let pages = match &paged.pages {
+            Self::Paged(stored) => {
+                let pages = match &stored.pages {
                     PageBytes::File(_) => 0,
                     PageBytes::Memory(bytes) => bytes.len(),
                 };
-                paged.index.memory_bytes() + pages
+                stored.index.memory_bytes() + pages
             }
         }
     }
@@ -123,14 +123,14 @@ pub(super) struct Pages<'a> {
 impl Pages<'_> {
     /// Returns a page, reading it if need be. If that would wait for the disk and must not, it is an error with the code
     /// [`WOULD_WAIT`].
-    pub(super) fn get(self, paged: &PagedIndex, page: usize) -> Result<Arc<KeyPage>> {
-        let piece = Piece::Page(paged.file, page);
+    pub(super) fn get(self, stored: &PagedIndex, page: usize) -> Result<Arc<KeyPage>> {
+        let piece = Piece::Page(stored.file, page);
         if let Some(Cached::Page(page)) = self.cache.0.get(&piece) {
             return Ok(page);
         }
-        let range = paged.index.page_range(page).ok_or_else(|| Error::internal("a key index has no such page"))?;
-        let bytes = paged.pages.read(range, self.waits)?;
-        let decoded = Arc::new(KeyPage::decode(&bytes, &paged.index, page)?);
+        let range = stored.index.page_range(page).ok_or_else(|| Error::internal("a key index has no such page"))?;
+        let bytes = stored.pages.read(range, self.waits)?;
+        let decoded = Arc::new(KeyPage::decode(&bytes, &stored.index, page)?);
         self.cache.0.insert(piece, Cached::Page(Arc::clone(&decoded)));
         Ok(decoded)
     }

@@ -22,6 +22,13 @@ struct Meeting {
     other: u64,
 }
 
+/// What is the same for all rows of a commit.
+struct Settling<'a> {
+    base: &'a View,
+    new: &'a [Arc<DataFile>],
+    rule: KeyRule,
+}
+
 impl Table {
     /// Finds the rows that a commit hides because new ones have their keys, and the new ones that others hide.
     ///
@@ -66,7 +73,7 @@ impl Table {
             hidden.of_new.add(*file, rows);
         }
         for (file, meetings) in meetings.into_iter().flatten() {
-            self.settle(base, &new, file, &meetings, rule, hidden).await?;
+            self.settle(&Settling { base, new: &new, rule }, file, &meetings, hidden).await?;
         }
         Ok(())
     }
@@ -74,13 +81,12 @@ impl Table {
     /// Decides about the rows of `new` that meet those of one other file.
     async fn settle(
         &self,
-        base: &View,
-        new: &[Arc<DataFile>],
+        settling: &Settling<'_>,
         other: FileId,
         meetings: &[Meeting],
-        rule: KeyRule,
         hidden: &mut HiddenRows,
     ) -> Result<()> {
+        let Settling { base, new, rule } = *settling;
         let is_new = new.iter().any(|file| file.id == other);
         let before = match base.snapshot().file(other) {
             Some(file) if !is_new => self.hidden(base, file).await?,
@@ -143,11 +149,11 @@ fn superseded(pages: Pages<'_>, of: &Indexed) -> Found<DeletionVector> {
     let named: DeletionVector = match &of.keys {
         FileKeys::Small(index) if index.len() as u64 == of.file.rows => return Ok(DeletionVector::default()),
         FileKeys::Small(index) => index.entries().1.into_iter().collect(),
-        FileKeys::Paged(paged) if paged.index.entries() == of.file.rows => return Ok(DeletionVector::default()),
-        FileKeys::Paged(paged) => {
+        FileKeys::Paged(stored) if stored.index.entries() == of.file.rows => return Ok(DeletionVector::default()),
+        FileKeys::Paged(stored) => {
             let mut named = DeletionVector::default();
-            for number in 0..paged.index.pages() {
-                let page = pages.get(paged, number).map_err(|error| of.unusable(error))?;
+            for number in 0..stored.index.pages() {
+                let page = pages.get(stored, number).map_err(|error| of.unusable(error))?;
                 named.add(&page.entries().map(|(_, position)| position).collect());
             }
             named
@@ -182,10 +188,10 @@ fn meetings_of(
         FileKeys::Small(index) => {
             look(index.entries())?;
         }
-        FileKeys::Paged(paged) => {
-            for number in 0..paged.index.pages() {
-                let page = pages.get(paged, number).map_err(|error| of.unusable(error))?;
-                look(page.keys(paged.index.form()))?;
+        FileKeys::Paged(stored) => {
+            for number in 0..stored.index.pages() {
+                let page = pages.get(stored, number).map_err(|error| of.unusable(error))?;
+                look(page.keys(stored.index.form()))?;
             }
         }
     }

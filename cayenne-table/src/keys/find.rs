@@ -146,10 +146,10 @@ pub(super) fn probe(
 ) -> std::result::Result<(), Unusable> {
     match &of.keys {
         FileKeys::Small(index) => index.find(probes, 0..probes.len(), hit),
-        FileKeys::Paged(paged) => {
-            let candidates = paged.index.candidates(probes, 0..probes.len()).map_err(|error| of.unusable(error))?;
+        FileKeys::Paged(stored) => {
+            let candidates = stored.index.candidates(probes, 0..probes.len()).map_err(|error| of.unusable(error))?;
             for candidate in candidates {
-                let page = pages.get(paged, candidate.page).map_err(|error| of.unusable(error))?;
+                let page = pages.get(stored, candidate.page).map_err(|error| of.unusable(error))?;
                 page.find(probes, candidate.keys, hit);
             }
         }

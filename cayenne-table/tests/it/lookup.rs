@@ -24,7 +24,7 @@ async fn found(t: &Table, view: &View, ids: &[i64], columns: &[usize]) -> Vec<Ve
         let names: Vec<_> = columns.iter().map(|column| ["id", "value"][*column]).collect();
         let schema = batch.schema();
         assert_eq!(schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>(), names);
-        let columns: Vec<_> = batch.columns().iter().map(|column| column.as_primitive::<Int64Type>()).collect();
+        let columns: Vec<_> = batch.columns().iter().map(AsArray::as_primitive::<Int64Type>).collect();
         rows.extend((0..batch.num_rows()).map(|row| columns.iter().map(|column| column.value(row)).collect()));
     }
     rows
