@@ -345,10 +345,10 @@ async fn change(
     table.change(RowChange { view: Arc::new(view), hidden, rows: rows.into_iter().collect() }).await.map(drop)
 }
 
-/// A part of the series of each run, so that several tests share the time.
+/// The series of one test: with those of the others, and some thirty operations in each, ten thousand operations.
 fn config() -> ProptestConfig {
     let cases = std::env::var("CAYENNE_MODEL_CASES").ok().and_then(|cases| cases.parse().ok());
-    ProptestConfig::with_cases(cases.unwrap_or(if cfg!(debug_assertions) { 30 } else { 128 }))
+    ProptestConfig::with_cases(cases.unwrap_or(56))
 }
 
 fn run(choices: Choices, operations: Vec<Operation>) {
@@ -363,21 +363,40 @@ fn run(choices: Choices, operations: Vec<Operation>) {
     });
 }
 
+fn operations() -> impl Strategy<Value = Vec<Operation>> {
+    prop::collection::vec(operation(), 1..60)
+}
+
 proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn random_operations_equal_a_map(choices in choices(), operations in prop::collection::vec(operation(), 1..40)) {
+    fn random_operations_equal_a_map(choices in choices(), operations in operations()) {
         run(choices, operations);
     }
 
     #[test]
-    fn random_operations_on_inline_rows_equal_a_map(choices in choices(), operations in prop::collection::vec(operation(), 1..40)) {
+    fn random_operations_on_inline_rows_equal_a_map(choices in choices(), operations in operations()) {
         run(Choices { inline_rows: 1_000, ..choices }, operations);
     }
 
     #[test]
-    fn random_upserts_of_files_and_inline_rows_equal_a_map(choices in choices(), operations in prop::collection::vec(operation(), 1..40)) {
+    fn random_operations_on_files_equal_a_map(choices in choices(), operations in operations()) {
+        run(Choices { inline_rows: 0, ..choices }, operations);
+    }
+
+    #[test]
+    fn random_upserts_of_files_and_inline_rows_equal_a_map(choices in choices(), operations in operations()) {
         run(Choices { inline_rows: 8, on_conflict: OnConflict::Upsert, ..choices }, operations);
+    }
+
+    #[test]
+    fn random_writes_that_leave_known_keys_out_equal_a_map(choices in choices(), operations in operations()) {
+        run(Choices { on_conflict: OnConflict::Drop, ..choices }, operations);
+    }
+
+    #[test]
+    fn random_writes_that_refuse_known_keys_equal_a_map(choices in choices(), operations in operations()) {
+        run(Choices { on_conflict: OnConflict::Error, ..choices }, operations);
     }
 }
