@@ -189,7 +189,7 @@ fn difference(one: &Content, other: &Content) -> Vec<(i64, i64)> {
 
 #[test]
 fn a_killed_process_keeps_every_change_that_it_acknowledged_and_one_row_for_each_key() {
-    let kills: u64 = std::env::var("CAYENNE_KEYED_KILLS").map_or(30, |kills| kills.parse().unwrap());
+    let kills: u64 = std::env::var("CAYENNE_KEYED_KILLS").map_or(150, |kills| kills.parse().unwrap());
     let mut torture = Torture::new();
     while torture.outcomes.kills < kills {
         torture.round();
