@@ -76,10 +76,15 @@ async fn change(
     mut rows: Vec<RowStream>,
     writes: bool,
 ) -> CayenneResult<u64> {
+    let is_by_key = *found.change() == Change::DeleteKeys;
     if !writes {
         // Without rows that come, those that go are all found first: the change may then leave some of them out.
         for stream in &mut rows {
-            while stream.try_next().await?.is_some() {}
+            while let Some(batch) = stream.try_next().await? {
+                if is_by_key {
+                    found.look_up(&table, &view, &batch).await?;
+                }
+            }
         }
         rows.clear();
         if found.changed() == 0 {

@@ -22,6 +22,8 @@ use crate::pinned::StatementView;
 pub(crate) enum Change {
     /// The position and the place of the file: rows that go.
     Delete,
+    /// The column of the primary key: the rows that have these keys go.
+    DeleteKeys,
     /// The columns of the table, the position and the place of the file: rows that come in place of others.
     Update,
     /// The columns of the table if it `writes` any, the position, the place of the file, and the clause that applies, or
@@ -47,7 +49,7 @@ impl Change {
     pub(crate) fn writes(&self) -> bool {
         match self {
             Self::Update => true,
-            Self::Delete => false,
+            Self::Delete | Self::DeleteKeys => false,
             Self::Merge { writes, .. } => *writes,
         }
     }
@@ -57,6 +59,7 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Delete => "delete from",
+            Self::DeleteKeys => "delete by key from",
             Self::Update => "update",
             Self::Merge { .. } => "merge into",
         })

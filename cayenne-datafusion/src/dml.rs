@@ -12,9 +12,10 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, TableReference};
 use datafusion::datasource::{DefaultTableSource, provider_as_source};
 use datafusion::error::Result;
+use datafusion::logical_expr::expr::InSubquery;
 use datafusion::logical_expr::logical_plan::TableScanBuilder;
 use datafusion::logical_expr::{
-    DmlStatement, Expr, LogicalPlan, LogicalPlanBuilder, Projection, TableScan, TableSource, WriteOp,
+    DmlStatement, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, TableScan, TableSource, WriteOp,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -22,6 +23,7 @@ use crate::change_plan::{Change, Statement};
 use crate::error::external;
 use crate::identity::Identity;
 use crate::identity_table::IdentityTable;
+use crate::key_lookup;
 use crate::merge;
 use crate::provider::CayenneTable;
 
@@ -62,6 +64,9 @@ fn rewritten(statement: DmlStatement) -> Result<Transformed<LogicalPlan>> {
         WriteOp::Delete if is_whole_table(&input) => {
             let nothing = Arc::new(LogicalPlanBuilder::empty(false).build()?);
             LogicalPlan::Dml(DmlStatement::new(table_name, source, WriteOp::Truncate, nothing))
+        }
+        WriteOp::Delete if let Some(keys) = target.deleted_keys(&input) => {
+            target.statement.plan(table_name, target.reading_one_view(keys)?, Change::DeleteKeys)
         }
         WriteOp::Delete => {
             let found = target.identified(input)?;
@@ -150,6 +155,19 @@ impl Target {
                 .with("node", plan.display()),
             )),
         }
+    }
+
+    /// Returns the query for the keys of the rows that go, if a condition says nothing but that.
+    fn deleted_keys(&self, plan: &LogicalPlan) -> Option<LogicalPlan> {
+        let LogicalPlan::Filter(Filter { predicate, input, .. }) = plan else { return None };
+        let LogicalPlan::TableScan(scan) = input.as_ref() else { return None };
+        let is_whole = self.is_scanned_by(scan) && is_whole_table(input) && scan.projection.is_none();
+        let Expr::InSubquery(InSubquery { expr, subquery, negated: false }) = predicate else { return None };
+        let Expr::Column(column) = expr.as_ref() else { return None };
+        let data_type = key_lookup::only_key(&self.statement.table).filter(|(name, _)| *name == column.name)?.1;
+        let keys = subquery.subquery.schema().fields();
+        let is_key = keys.len() == 1 && keys.iter().all(|field| field.data_type() == data_type);
+        (is_whole && is_key && subquery.outer_ref_columns.is_empty()).then(|| subquery.subquery.as_ref().clone())
     }
 
     /// Returns the columns of a plan that tell which row is which.

@@ -7,7 +7,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, BooleanArray, PrimitiveArray, RecordBatch};
 use cayenne_format::{Error, FileId, Result, TableName};
-use cayenne_table::SeenRows;
+use cayenne_table::{SeenRows, Table, View};
 use datafusion::arrow::compute::filter_record_batch;
 
 use crate::change_plan::{Change, Verb};
@@ -32,6 +32,11 @@ impl FoundRows {
         Self { table: table.clone(), change, columns, files, hidden, changed }
     }
 
+    /// Returns what becomes of them.
+    pub(crate) fn change(&self) -> &Change {
+        &self.change
+    }
+
     /// Returns the rows that go, as far as they have been found.
     pub(crate) fn hidden(&self) -> &SeenRows {
         &self.hidden
@@ -45,6 +50,8 @@ impl FoundRows {
     /// Notes which rows go, and returns those that come.
     pub(crate) fn take(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let comes = match &self.change {
+            // Where the rows are is found out once the keys are there.
+            Change::DeleteKeys => return Ok(batch.clone()),
             Change::Delete => self.deleted(&Places::of(batch, 0)?)?,
             Change::Update => self.updated(&Places::of(batch, self.columns)?)?,
             Change::Merge { verbs, writes } => {
@@ -55,6 +62,15 @@ impl FoundRows {
         let columns = if self.change.writes() { self.columns } else { 0 };
         let rows = batch.project(&(0..columns).collect::<Vec<_>>()).map_err(|error| error_of(error.into()))?;
         filter_record_batch(&rows, &BooleanArray::from(comes)).map_err(|error| error_of(error.into()))
+    }
+
+    /// Notes that the rows with these keys go.
+    pub(crate) async fn look_up(&self, table: &Table, view: &View, keys: &RecordBatch) -> Result<()> {
+        for (file, rows) in table.find(view, keys.columns()).await?.files() {
+            let before = self.hidden.add(file, rows.positions());
+            self.changed.fetch_add(rows.len().saturating_sub(before), Ordering::AcqRel);
+        }
+        Ok(())
     }
 
     fn deleted(&self, places: &Places<'_>) -> Result<Vec<bool>> {

@@ -63,6 +63,15 @@ pub(crate) fn exactly(table: &Table, condition: &Expr) -> Result<Option<Vec<Arra
     if says_only { keys(table, std::slice::from_ref(condition)) } else { Ok(None) }
 }
 
+/// Returns the column of a primary key that has no other, if its values can be looked up.
+pub(crate) fn only_key(table: &Table) -> Option<(&str, &DataType)> {
+    let key = KeyColumns::of(table).filter(|_| table.options().finds_conflicts())?;
+    match key.0.as_slice() {
+        [only] => Some(*only),
+        _ => None,
+    }
+}
+
 /// The columns of a primary key, with their types.
 struct KeyColumns<'a>(Vec<(&'a str, &'a DataType)>);
 

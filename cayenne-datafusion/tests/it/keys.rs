@@ -197,3 +197,68 @@ async fn rows_are_looked_up_by_their_keys() {
         let _deep = f.try_run(&format!("SELECT count(*) FROM t WHERE {}", many[..200].join(" OR "))).await.unwrap();
     }
 }
+
+/// The keys of rows that go may come from a query: then nothing of the table is scanned.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_whose_keys_a_query_gives_are_deleted_by_key() {
+    for f in [fixture().await, crate::fixture::fixture_of_files().await] {
+        f.run("CREATE TABLE t (id BIGINT PRIMARY KEY, name VARCHAR)").await;
+        f.run("INSERT INTO t SELECT value, concat('n', value % 10) FROM range(0, 1000)").await;
+        f.run("CREATE TABLE gone (id BIGINT, small INT, note VARCHAR)").await;
+        f.run("INSERT INTO gone VALUES (5, 5, 'n5'), (5, 6, 'n6'), (7, 7, NULL), (NULL, 8, 'x'), (4000, 9, 'n9')")
+            .await;
+        let by_key = "DELETE FROM t WHERE id IN (SELECT id FROM gone)";
+        assert!(f.plan(&format!("EXPLAIN {by_key}")).await.contains("delete by key from t"));
+        assert_eq!(f.rows("SELECT count(*) FROM t").await, ["1000"], "explaining deletes nothing");
+        assert_eq!(f.rows(by_key).await, ["2"], "keys that come twice, are null or in no row do not count");
+        assert_eq!(f.rows(by_key).await, ["0"]);
+        // A condition that says more, or keys of another type, are not looked up alone, and mean the same.
+        for (condition, count) in [
+            ("id IN (SELECT small FROM gone)", "3"),
+            ("id NOT IN (SELECT id FROM gone WHERE id IS NOT NULL) AND id < 3", "3"),
+            ("id IN (SELECT id + 10 FROM gone) AND name = 'n5'", "1"),
+            ("id IN (SELECT t.id + 1 FROM t WHERE t.id > 996)", "2"),
+            ("id IN (SELECT max(id) FROM t)", "1"),
+            ("id NOT IN (SELECT id FROM gone)", "0"),
+        ] {
+            assert_eq!(f.rows(&format!("DELETE FROM t WHERE {condition}")).await, [count], "{condition}");
+        }
+        assert_eq!(f.rows("SELECT count(*), min(id), max(id) FROM t").await, ["988,3,996"]);
+    }
+}
+
+/// A query for rows by their keys means the same, however it is planned.
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_by_key_answer_as_all_others_do() {
+    for f in [fixture().await, crate::fixture::fixture_of_files().await] {
+        f.run("CREATE TABLE t (id BIGINT PRIMARY KEY, name VARCHAR, n INT)").await;
+        f.run("INSERT INTO t SELECT value, concat('n', value), value * 2 FROM range(0, 500)").await;
+        f.run("UPDATE t SET n = -1 WHERE id = 7").await;
+        f.run("DELETE FROM t WHERE id = 8").await;
+        for (query, answer) in [
+            ("SELECT * FROM t WHERE id = 7", vec!["7,n7,-1"]),
+            ("SELECT * FROM t WHERE 7 = id", vec!["7,n7,-1"]),
+            ("SELECT * FROM t WHERE id = 8", vec![]),
+            ("SELECT * FROM t WHERE id = 5000", vec![]),
+            ("SELECT * FROM t WHERE id = NULL", vec![]),
+            ("SELECT n, id AS key, n + 1, name || '!' FROM t AS a WHERE id = 3", vec!["6,3,7,n3!"]),
+            ("SELECT a.n FROM t AS a WHERE a.id = 3", vec!["6"]),
+            ("SELECT 1 FROM t WHERE id = 3", vec!["1"]),
+            ("SELECT name FROM t WHERE id IN (499, 0, 8, NULL, 0)", vec!["n0", "n499"]),
+            ("SELECT name FROM t WHERE id = 3 AND n = 5", vec![]),
+            ("SELECT name FROM t WHERE id = CAST(3 AS INT)", vec!["n3"]),
+            ("SELECT name FROM t WHERE id = 3.0", vec!["n3"]),
+            ("SELECT count(*) FROM t WHERE id = 3", vec!["1"]),
+            ("SELECT name FROM t WHERE id IN (1, 2) LIMIT 1 OFFSET 1", vec!["n2"]),
+        ] {
+            let mut found = f.rows(query).await;
+            found.sort();
+            assert_eq!(found, answer, "{query}");
+        }
+        f.run("PREPARE p AS SELECT n, name FROM t WHERE id = $1").await;
+        assert_eq!(f.rows("EXECUTE p(9)").await, ["18,n9"]);
+        f.run("UPDATE t SET n = 1 WHERE id = 9").await;
+        assert_eq!(f.rows("EXECUTE p(9)").await, ["1,n9"], "a prepared query reads the rows of the moment");
+        assert_eq!(f.rows("EXECUTE p(8)").await, Vec::<String>::new());
+    }
+}
