@@ -135,12 +135,12 @@ impl Scan<'_> {
     pub(crate) async fn plan(self, args: &ScanArgs<'_>) -> Result<Arc<dyn ExecutionPlan>> {
         self.refuse_tombstones()?;
         let filters = self.filters_of_table(args);
-        let kept = match self.found_in_few_files(&filters).await? {
-            Some(found) => found,
+        let (kept, were_looked_up) = match self.found_in_few_files(&filters).await? {
+            Some(found) => (found, true),
             None => self.kept(&filters).await?,
         };
-        if kept.iter().all(|kept| matches!(kept.rows, GivenRows::Only(_)) && kept.is_direct()) && !filters.is_empty() {
-            return self.lookup(args, &kept);
+        if were_looked_up && kept.iter().all(KeptFile::is_direct) {
+            return self.lookup_of(args.projection(), &kept);
         }
         let mut columns = needed_columns(self.schema(), args);
         columns.retain(|column| *column < self.table.schema().fields().len());
@@ -170,11 +170,6 @@ impl Scan<'_> {
         Err(external(error.with("table", self.table.name())))
     }
 
-    /// Returns the plan that reads a few rows and nothing else.
-    fn lookup(&self, args: &ScanArgs<'_>, kept: &[KeptFile]) -> Result<Arc<dyn ExecutionPlan>> {
-        self.lookup_of(args.projection(), kept)
-    }
-
     /// Returns the plan that reads the rows with these keys, which are few.
     pub(crate) async fn of_keys(
         self,
@@ -187,6 +182,7 @@ impl Scan<'_> {
         self.lookup_of(projection, &kept)
     }
 
+    /// Returns the plan that reads a few rows and nothing else.
     fn lookup_of(&self, projection: Option<&[usize]>, kept: &[KeptFile]) -> Result<Arc<dyn ExecutionPlan>> {
         let files = DirectFiles(kept.iter().map(KeptFile::direct).collect());
         let lookup = LookupExec::new(self, projection, files)?;
@@ -203,12 +199,12 @@ impl Scan<'_> {
         self.looked_up(&all, filters).await
     }
 
-    /// Returns the files that statistics do not rule out, and which of their rows are given.
-    async fn kept(&self, filters: &[Expr]) -> Result<Vec<KeptFile>> {
+    /// Returns the files that statistics do not rule out, which of their rows are given, and whether those were looked up.
+    async fn kept(&self, filters: &[Expr]) -> Result<(Vec<KeptFile>, bool)> {
         let pruned = prune(&self.view, self.table.schema(), filters, self.state)?;
         match self.looked_up(&pruned, filters).await? {
-            Some(found) => Ok(found),
-            None => self.without_hidden(pruned).await,
+            Some(found) => Ok((found, true)),
+            None => Ok((self.without_hidden(pruned).await?, false)),
         }
     }
 
