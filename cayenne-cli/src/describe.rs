@@ -18,11 +18,12 @@ use crate::terminal::Terminal;
 pub(crate) async fn run(database: &Database, args: &DescribeArgs, terminal: &mut Terminal) -> Result<u8, Failure> {
     let table = find(database, &args.table).await?;
     let view = table.view().await?;
+    let known = Known::of(&table, &view, args.files).await;
     if args.json || matches!(terminal.format, Format::Json | Format::Ndjson) {
-        terminal.write(format!("{}\n", object(&table, &view, args.files)).as_bytes())?;
+        terminal.write(format!("{}\n", object(&table, &view, &known)).as_bytes())?;
         return Ok(exit::OK);
     }
-    for section in [properties(&table, &view), columns(&table), files(&view, args.files)] {
+    for section in [properties(&table, &view, &known), columns(&table), files(&known)] {
         output::print_batch(section.map_err(shapeless)?, terminal)?;
     }
     let omitted = view.files().len().saturating_sub(args.files);
@@ -30,6 +31,27 @@ pub(crate) async fn run(database: &Database, args: &DescribeArgs, terminal: &mut
         terminal.note(&format!("{} more data files; --files N lists them", grouped(omitted as u64)));
     }
     Ok(exit::OK)
+}
+
+/// What there is to say of rows; nothing where a deletion file cannot be read.
+struct Known {
+    rows: Option<u64>,
+    /// The first data files, and how many rows of each are hidden.
+    files: Vec<(Arc<DataFile>, Option<u64>)>,
+}
+
+impl Known {
+    async fn of(table: &Table, view: &PinnedView, files: usize) -> Self {
+        let mut known = Self { rows: table.visible_rows(view).await.ok(), files: Vec::new() };
+        for file in view.files().take(files) {
+            known.files.push((Arc::clone(file), table.hidden_rows_of(view, file).await.ok()));
+        }
+        known
+    }
+
+    fn hidden_rows(&self, view: &PinnedView) -> Option<u64> {
+        Some(view.snapshot().stored_rows().saturating_sub(self.rows?))
+    }
 }
 
 /// Returns the table of this name.
@@ -49,7 +71,7 @@ fn shapeless(error: arrow_schema::ArrowError) -> Error {
 }
 
 /// The keys of this object are promised in the README; new ones may be added.
-fn object(table: &Table, view: &PinnedView, files: usize) -> Value {
+fn object(table: &Table, view: &PinnedView, known: &Known) -> Value {
     let record = table.record();
     let fields = table.schema().fields().iter().map(
         |field| json!({ "name": field.name(), "type": field.data_type().to_string(), "nullable": field.is_nullable() }),
@@ -62,23 +84,23 @@ fn object(table: &Table, view: &PinnedView, files: usize) -> Value {
         "location": record.location,
         "made_at": time_text(record.made_at),
         "sequence": view.sequence().number(),
-        "rows": view.snapshot().visible_rows(),
-        "hidden_rows": view.snapshot().hidden_rows(),
+        "rows": known.rows,
+        "hidden_rows": known.hidden_rows(view),
         "files": view.files().len(),
         "bytes": view.snapshot().stored_bytes(),
         "columns": fields.collect::<Vec<_>>(),
         "options": options,
-        "data_files": view.files().take(files).map(|file| file_object(view, file)).collect::<Vec<_>>(),
-        "data_files_omitted": view.files().len().saturating_sub(files),
+        "data_files": known.files.iter().map(|(file, hidden)| file_object(file, *hidden)).collect::<Vec<_>>(),
+        "data_files_omitted": view.files().len().saturating_sub(known.files.len()),
     })
 }
 
-fn file_object(view: &PinnedView, file: &DataFile) -> Value {
+fn file_object(file: &DataFile, hidden: Option<u64>) -> Value {
     json!({
         "id": file.id.to_string(),
         "path": path_of(file),
         "rows": file.rows,
-        "hidden_rows": view.snapshot().hidden_rows_of(file.id),
+        "hidden_rows": hidden,
         "bytes": file.bytes,
         "added_at": file.added_at.number(),
     })
@@ -98,17 +120,17 @@ fn time_text(time: Timestamp) -> String {
     ArrayFormatter::try_new(&array, &FormatOptions::new()).map(|text| text.value(0).to_string()).unwrap_or_default()
 }
 
-fn properties(table: &Table, view: &PinnedView) -> Result<RecordBatch, arrow_schema::ArrowError> {
+fn properties(table: &Table, view: &PinnedView, known: &Known) -> Result<RecordBatch, arrow_schema::ArrowError> {
     let record = table.record();
-    let rows = view.snapshot().visible_rows().map_or_else(|| "unknown".to_owned(), |rows| rows.to_string());
+    let text = |rows: Option<u64>| rows.map_or_else(|| "unknown".to_owned(), |rows| rows.to_string());
     let mut pairs = vec![
         ("table", record.name.to_string()),
         ("id", record.id.to_string()),
         ("location", record.location.clone()),
         ("made at", time_text(record.made_at)),
         ("sequence", view.sequence().to_string()),
-        ("rows", rows),
-        ("hidden rows", view.snapshot().hidden_rows().to_string()),
+        ("rows", text(known.rows)),
+        ("hidden rows", text(known.hidden_rows(view))),
         ("files", view.files().len().to_string()),
         ("bytes", view.snapshot().stored_bytes().to_string()),
     ];
@@ -133,14 +155,13 @@ fn columns(table: &Table) -> Result<RecordBatch, arrow_schema::ArrowError> {
     RecordBatch::try_from_iter(columns)
 }
 
-fn files(view: &PinnedView, limit: usize) -> Result<RecordBatch, arrow_schema::ArrowError> {
-    let listed: Vec<_> = view.files().take(limit).collect();
+fn files(known: &Known) -> Result<RecordBatch, arrow_schema::ArrowError> {
+    let listed = &known.files;
     let number = |number: fn(&DataFile) -> u64| -> ArrayRef {
-        Arc::new(UInt64Array::from_iter_values(listed.iter().map(|file| number(file))))
+        Arc::new(UInt64Array::from_iter_values(listed.iter().map(|(file, _)| number(file))))
     };
-    let hidden = listed.iter().map(|file| view.snapshot().hidden_rows_of(file.id));
-    let hidden = Arc::new(UInt64Array::from_iter_values(hidden)) as ArrayRef;
-    let ids = listed.iter().map(|file| file.id.to_string());
+    let hidden = Arc::new(listed.iter().map(|(_, hidden)| *hidden).collect::<UInt64Array>()) as ArrayRef;
+    let ids = listed.iter().map(|(file, _)| file.id.to_string());
     let columns = [
         ("data file", Arc::new(StringArray::from_iter_values(ids)) as ArrayRef),
         ("rows", number(|file| file.rows)),

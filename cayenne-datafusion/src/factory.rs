@@ -82,6 +82,7 @@ impl CayenneTableFactory {
             Some(table) => {
                 same_schema(&table, declared)?;
                 same_key(&table, &key)?;
+                same_options(&table, command)?;
                 Ok(table)
             }
             None if declared.fields().is_empty() => Err(Error::invalid("a new table needs columns")
@@ -116,6 +117,25 @@ fn refuse_clauses(name: &TableName, command: &CreateExternalTable) -> CayenneRes
             .with("clause", clause)
             .with("table", name)
             .help("leave the clause out")),
+    }
+}
+
+/// Says that the options of a statement are those of a table that exists: it keeps what it was made with.
+fn same_options(table: &Table, command: &CreateExternalTable) -> CayenneResult<()> {
+    let mut declared = table.options().clone();
+    command.options.iter().try_for_each(|(key, value)| declared.set(bare_key(key), value))?;
+    let pairs = declared.to_pairs().into_iter().zip(table.options().to_pairs());
+    match pairs.into_iter().find(|((_, declared), (_, found))| declared != found) {
+        None => declared.validate(),
+        Some(((option, declared), (_, found))) => {
+            Err(Error::invalid("the table exists with another value of an option")
+                .code("other-options")
+                .with("table", table.name())
+                .with("option", option)
+                .with("declared", declared)
+                .with("found", found)
+                .help("leave the option out to use the table as it is, or choose another name"))
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use cayenne_format::{Sequence, TableName};
+use cayenne_format::{DeletionMode, Sequence, TableName};
 use cayenne_table::PinnedView;
 use datafusion::common::Statistics;
 use datafusion::common::stats::Precision;
@@ -26,6 +26,7 @@ use crate::scan::Scan;
 #[derive(Debug)]
 pub(crate) struct LookupExec {
     table: TableName,
+    deletion_mode: DeletionMode,
     files: DirectFiles,
     rows: DirectScan,
     properties: Arc<PlanProperties>,
@@ -50,6 +51,7 @@ impl LookupExec {
         );
         Ok(Self {
             table: scan.table.name().clone(),
+            deletion_mode: scan.table.options().deletion_mode.in_force(),
             files,
             rows,
             properties: Arc::new(properties),
@@ -81,7 +83,7 @@ impl DisplayAs for LookupExec {
                 let columns: Vec<_> = self.columns().fields().iter().map(|field| field.name().as_str()).collect();
                 let columns = columns.join(", ");
                 write!(f, "CayenneLookup: table={table}, sequence={sequence}, files={files}, projection=[{columns}]")?;
-                write!(f, ", deletion_mode=position")
+                write!(f, ", deletion_mode={}", self.deletion_mode)
             }
             DisplayFormatType::TreeRender => write!(f, "table={table}\nsequence={sequence}\nfiles={files}"),
         }

@@ -1,12 +1,12 @@
 //! The plan that reads a table: which files are kept, which of their rows are hidden, and how they are dealt out.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::ArrayRef;
 use arrow_schema::SchemaRef;
 use cayenne_deletes::DeletionVector;
-use cayenne_format::{DataFile, Error, FileId};
+use cayenne_format::{DataFile, FileId};
 use cayenne_storage::SPLITS_AHEAD;
 use cayenne_table::{PinnedView, Table};
 use datafusion::catalog::{ScanArgs, Session};
@@ -133,7 +133,6 @@ pub(crate) struct Scan<'a> {
 impl Scan<'_> {
     /// Returns the plan.
     pub(crate) async fn plan(self, args: &ScanArgs<'_>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.refuse_tombstones()?;
         let filters = self.filters_of_table(args);
         let (kept, were_looked_up) = match self.found_in_few_files(&filters).await? {
             Some(found) => (found, true),
@@ -161,22 +160,12 @@ impl Scan<'_> {
         Ok(DataSourceExec::from_data_source(config))
     }
 
-    fn refuse_tombstones(&self) -> Result<()> {
-        if self.view.snapshot().tombstones().len() == 0 {
-            return Ok(());
-        }
-        // They would be visible again.
-        let error = Error::unsupported("rows hidden by key cannot be left out yet").code("hidden-by-key");
-        Err(external(error.with("table", self.table.name())))
-    }
-
     /// Returns the plan that reads the rows with these keys, which are few.
     pub(crate) async fn of_keys(
         self,
         keys: &[ArrayRef],
         projection: Option<&[usize]>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.refuse_tombstones()?;
         let all: Vec<_> = self.view.files().cloned().collect();
         let kept = self.found(&all, keys).await?;
         self.lookup_of(projection, &kept)
@@ -259,16 +248,15 @@ impl Scan<'_> {
         let kept = |file: Arc<DataFile>| KeptFile { place: place(&places, &file), file, rows: GivenRows::All };
         let mut kept: Vec<KeptFile> = files.into_iter().map(kept).collect();
         let (table, view) = (self.table, &self.view);
-        let touched: HashSet<FileId> = view.snapshot().files_with_deletions().collect();
-        if touched.is_empty() {
-            return Ok(kept);
-        }
         let with_hidden: Vec<(usize, Arc<DataFile>)> = kept
             .iter()
             .enumerate()
-            .filter(|(_, kept)| touched.contains(&kept.file.id))
+            .filter(|(_, kept)| view.may_hide(&kept.file))
             .map(|(at, kept)| (at, Arc::clone(&kept.file)))
             .collect();
+        if with_hidden.is_empty() {
+            return Ok(kept);
+        }
         let read = with_hidden.into_iter().map(|(at, file)| async move {
             Ok::<_, DataFusionError>((at, table.hidden(view, &file).await.map_err(external)?))
         });

@@ -116,17 +116,18 @@ impl FileSource for CayenneSource {
 
     fn fmt_extra(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Scanned { table, sequence, files_kept, files_total, .. } = self.scanned.as_ref();
+        let deletion_mode = table.options().deletion_mode.in_force();
         let table = table.name();
         match t {
             DisplayFormatType::TreeRender => {
                 writeln!(f, "table={table}")?;
                 writeln!(f, "sequence={sequence}")?;
                 writeln!(f, "files={files_kept}/{files_total}")?;
-                writeln!(f, "deletion_mode=position")?;
+                writeln!(f, "deletion_mode={deletion_mode}")?;
             }
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
                 write!(f, ", table={table}, sequence={sequence}, files={files_kept}/{files_total}")?;
-                write!(f, ", deletion_mode=position")?;
+                write!(f, ", deletion_mode={deletion_mode}")?;
             }
         }
         self.inner.fmt_extra(t, f)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
 use arrow_schema::{Field, Schema};
-use cayenne_format::{CommitRecord, DataFile, DeletionFile, Location};
+use cayenne_format::{CommitRecord, DataFile, DeletionFile, FileId, Location, Sequence, TombstoneFile};
 use cayenne_metastore::TableRecord;
 use cayenne_table::{Database, Table};
 use datafusion::catalog::TableProvider;
@@ -96,15 +96,18 @@ async fn tables(database: &Arc<Database>) -> Result<RecordBatch> {
     let mut records: Vec<TableRecord> = Vec::new();
     let mut views = Vec::new();
     for table in every_table(database).await? {
-        views.push(table.view().await.map_err(external)?);
+        let view = table.view().await.map_err(external)?;
+        // A table of which a deletion file is damaged is listed all the same.
+        let rows = table.visible_rows(&view).await.ok();
+        views.push((view, rows));
         records.push(table.record().clone());
     }
-    let snapshots = || views.iter().map(|view| view.snapshot());
+    let snapshots = || views.iter().map(|(view, _)| view.snapshot());
     Columns::default()
         .text("name", records.iter().map(|record| &record.name))
         .text("id", records.iter().map(|record| record.id))
         .count("sequence", snapshots().map(|snapshot| Some(snapshot.sequence().number())))
-        .count("rows", snapshots().map(cayenne_format::Snapshot::visible_rows))
+        .count("rows", views.iter().map(|(_, rows)| *rows))
         .count("files", snapshots().map(|snapshot| Some(snapshot.files().len() as u64)))
         .count("bytes", snapshots().map(|snapshot| Some(snapshot.stored_bytes())))
         .text("location", records.iter().map(|record| &record.location))
@@ -114,11 +117,14 @@ async fn tables(database: &Arc<Database>) -> Result<RecordBatch> {
 }
 
 async fn files(tables: &[Arc<Table>]) -> Result<RecordBatch> {
-    let mut rows: Vec<(String, Arc<DataFile>, u64)> = Vec::new();
+    let mut rows: Vec<(String, Arc<DataFile>, Option<u64>)> = Vec::new();
     for table in tables {
         let view = table.view().await.map_err(external)?;
-        let hidden = |file: &DataFile| view.snapshot().hidden_rows_of(file.id);
-        rows.extend(view.files().map(|file| (table.name().to_string(), Arc::clone(file), hidden(file))));
+        for file in view.files() {
+            // One whose deletion file is damaged is listed all the same.
+            let hidden = table.hidden_rows_of(&view, file).await.ok();
+            rows.push((table.name().to_string(), Arc::clone(file), hidden));
+        }
     }
     let files = || rows.iter().map(|(_, file, _)| file);
     Columns::default()
@@ -132,37 +138,61 @@ async fn files(tables: &[Arc<Table>]) -> Result<RecordBatch> {
             }),
         )
         .count("rows", files().map(|file| Some(file.rows)))
-        .count("hidden_rows", rows.iter().map(|(_, _, hidden)| Some(*hidden)))
+        .count("hidden_rows", rows.iter().map(|(_, _, hidden)| *hidden))
         .count("bytes", files().map(|file| Some(file.bytes)))
         .count("added_at", files().map(|file| Some(file.added_at.number())))
         .text("hash", files().map(|file| file.hash))
         .finish()
 }
 
+/// What hides rows: of one data file by their positions, or of all earlier ones by their keys.
+struct Hiding {
+    id: FileId,
+    data_file: Option<FileId>,
+    sequence: Sequence,
+    rows: u64,
+    location: Location,
+}
+
+impl Hiding {
+    fn of_deletion(deletion: &DeletionFile) -> Self {
+        let DeletionFile { id, data_file, location, rows, sequence } = deletion.clone();
+        Self { id, data_file: Some(data_file), sequence, rows, location }
+    }
+
+    fn of_tombstones(tombstones: &TombstoneFile) -> Self {
+        let TombstoneFile { id, location, keys, sequence } = tombstones.clone();
+        Self { id, data_file: None, sequence, rows: keys, location }
+    }
+}
+
 async fn deletes(tables: &[Arc<Table>]) -> Result<RecordBatch> {
-    let mut rows: Vec<(String, Arc<DeletionFile>)> = Vec::new();
+    let mut rows: Vec<(String, Hiding)> = Vec::new();
     for table in tables {
         let view = table.view().await.map_err(external)?;
-        rows.extend(view.snapshot().deletions().map(|deletion| (table.name().to_string(), Arc::clone(deletion))));
+        let snapshot = view.snapshot();
+        let hiding = snapshot.deletions().map(|deletion| Hiding::of_deletion(deletion));
+        let hiding = hiding.chain(snapshot.tombstones().map(|tombstones| Hiding::of_tombstones(tombstones)));
+        rows.extend(hiding.map(|hiding| (table.name().to_string(), hiding)));
     }
-    let deletions = || rows.iter().map(|(_, deletion)| deletion);
-    let path = |deletion: &Arc<DeletionFile>| match &deletion.location {
+    let hiding = || rows.iter().map(|(_, hiding)| hiding);
+    let path = |hiding: &Hiding| match &hiding.location {
         Location::Path(path) => Some(path.clone()),
         Location::Inline(_) => None,
     };
     // How long a file is, only the disk knows.
-    let bytes = |deletion: &Arc<DeletionFile>| match &deletion.location {
+    let bytes = |hiding: &Hiding| match &hiding.location {
         Location::Path(_) => None,
         Location::Inline(bytes) => Some(bytes.len() as u64),
     };
     Columns::default()
         .text("table_name", rows.iter().map(|(table, _)| table))
-        .text("file_id", deletions().map(|deletion| deletion.data_file))
-        .text("deletion_id", deletions().map(|deletion| deletion.id))
-        .count("sequence", deletions().map(|deletion| Some(deletion.sequence.number())))
-        .count("rows_hidden", deletions().map(|deletion| Some(deletion.rows)))
-        .count("bytes", deletions().map(bytes))
-        .text_or_null("path", deletions().map(path))
+        .text_or_null("file_id", hiding().map(|hiding| hiding.data_file))
+        .text("deletion_id", hiding().map(|hiding| hiding.id))
+        .count("sequence", hiding().map(|hiding| Some(hiding.sequence.number())))
+        .count("rows_hidden", hiding().map(|hiding| Some(hiding.rows)))
+        .count("bytes", hiding().map(bytes))
+        .text_or_null("path", hiding().map(path))
         .finish()
 }
 

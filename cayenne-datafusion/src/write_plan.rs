@@ -120,7 +120,7 @@ impl WriteTarget {
                 let schema = schema.ok_or_else(|| Error::internal("a new table has no input"))?;
                 let table = database.create_table_with(&name, &columns.of(&schema), options, rows).await?;
                 let view = table.view().await?;
-                Ok(view.snapshot().visible_rows().unwrap_or(view.snapshot().stored_rows()))
+                table.visible_rows(&view).await
             }
         }
     }

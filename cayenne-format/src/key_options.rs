@@ -76,7 +76,7 @@ impl fmt::Display for ConflictDetection {
     }
 }
 
-/// How hidden rows are recorded.
+/// How the rows that a commit hides are recorded. Those that it brings and hides at once are recorded by position always.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeletionMode {
@@ -87,6 +87,17 @@ pub enum DeletionMode {
     Position,
     /// Keys of rows, which needs a primary key.
     Key,
+}
+
+impl DeletionMode {
+    /// Returns the mode that it comes to: by position or by key.
+    #[must_use]
+    pub fn in_force(self) -> Self {
+        match self {
+            Self::Auto | Self::Position => Self::Position,
+            Self::Key => Self::Key,
+        }
+    }
 }
 
 impl FromStr for DeletionMode {
@@ -129,7 +140,50 @@ impl TableOptions {
         self.has_key() && self.conflict_detection == ConflictDetection::Auto
     }
 
+    /// Reads `upsert`, or `{ (a, b): upsert }` with the columns of the primary key.
+    pub(crate) fn set_on_conflict(&mut self, name: &str, value: &str) -> Result<()> {
+        let text = value.trim();
+        let Some(map) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) else {
+            (self.on_conflict, self.conflict_columns) = (text.parse()?, Vec::new());
+            return Ok(());
+        };
+        let Some((columns, action)) = map.rsplit_once(':') else {
+            return Err(Error::invalid("option needs columns and what becomes of their conflicts")
+                .with("option", name)
+                .with("found", value)
+                .help("write { (a, b): upsert }, or the action alone"));
+        };
+        (self.on_conflict, self.conflict_columns) = (action.parse()?, parse_columns(name, columns)?);
+        Ok(())
+    }
+
+    /// Says what of these options has no effect, in words for whoever has chosen them.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<&'static str> {
+        let is_idle = self.conflict_detection == ConflictDetection::None && self.on_conflict != OnConflict::default();
+        is_idle
+            .then_some("on_conflict has no effect while cayenne_pk_conflict_detection is 'none'")
+            .into_iter()
+            .collect()
+    }
+
+    /// Says that the columns named with `on_conflict` are those of the primary key, in any order.
+    fn validate_conflict_columns(&self) -> Result<()> {
+        let named = &self.conflict_columns;
+        let is_key = named.len() == self.primary_key.len() && self.primary_key.iter().all(|name| named.contains(name));
+        if named.is_empty() || is_key {
+            return Ok(());
+        }
+        Err(Error::invalid("on_conflict names other columns than the primary key has")
+            .code("invalid-option")
+            .with("option", "on_conflict")
+            .with("found", show_columns(named))
+            .with("primary_key", show_columns(&self.primary_key))
+            .help("name the columns of the primary key, or the action alone"))
+    }
+
     pub(crate) fn validate_key(&self) -> Result<()> {
+        self.validate_conflict_columns()?;
         let twice = self
             .primary_key
             .iter()
@@ -148,6 +202,16 @@ impl TableOptions {
                 .help("declare a primary key, or leave the option out"))
         };
         match self {
+            Self { deletion_mode: DeletionMode::Key, conflict_detection: ConflictDetection::None, .. }
+                if self.has_key() =>
+            {
+                // A key that several rows have would hide all of them.
+                Err(Error::invalid("rows cannot be hidden by keys that nobody compares")
+                    .code("invalid-option")
+                    .with("option", "cayenne_deletion_mode")
+                    .with("found", &self.deletion_mode)
+                    .help("leave out cayenne_pk_conflict_detection 'none', or hide rows by position"))
+            }
             _ if self.has_key() => Ok(()),
             Self { deletion_mode: DeletionMode::Key, .. } => refused("cayenne_deletion_mode", &self.deletion_mode),
             Self { on_conflict: OnConflict::Drop | OnConflict::Error, .. } => refused("on_conflict", &self.on_conflict),
@@ -239,6 +303,38 @@ mod tests {
         fn shown_columns_are_read_back(columns in prop::collection::vec("[a-c \",()é]{1,4}", 0..4)) {
             prop_assert_eq!(parse_columns("primary_key", &show_columns(&columns)).unwrap(), columns);
         }
+    }
+
+    #[test]
+    fn conflicts_are_said_for_the_key_or_for_no_columns() {
+        let of = |key: &str, on_conflict: &str| {
+            let mut options = TableOptions::default();
+            options.set("primary_key", key)?;
+            options.set("on_conflict", on_conflict)?;
+            options.validate()?;
+            Ok::<_, Error>(options.on_conflict)
+        };
+        for (key, text) in
+            [("a", "{a: drop}"), ("a, b", "{ (b, a) : DROP }"), ("a", " drop "), ("\"x:y\"", "{\"x:y\": drop}")]
+        {
+            assert_eq!(of(key, text).unwrap(), OnConflict::Drop, "{text}");
+        }
+        for text in ["{a: drop}", "{(a, b, c): drop}", "{(a, a): drop}", "{a, c: drop}"] {
+            assert_eq!(of("a, b", text).unwrap_err().stable_code(), "invalid-option", "{text}");
+        }
+        for text in ["{a}", "{a: keep}", "{:", "{a,: drop}", "a: drop"] {
+            of("a", text).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn what_has_no_effect_is_told() {
+        let mut options = TableOptions::default();
+        options.set("primary_key", "id").unwrap();
+        options.set("on_conflict", "drop").unwrap();
+        assert_eq!(options.warnings(), [""; 0]);
+        options.set("pk_conflict_detection", "none").unwrap();
+        assert_eq!(options.warnings().len(), 1);
     }
 
     #[test]

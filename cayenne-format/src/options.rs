@@ -61,6 +61,9 @@ pub struct TableOptions {
     pub primary_key: Vec<String>,
     /// What becomes of rows whose key exists already. Default: they take its place.
     pub on_conflict: OnConflict,
+    /// The columns that `on_conflict` was said for, if any were named: they must be those of the primary key. Not stored.
+    #[serde(skip)]
+    pub conflict_columns: Vec<String>,
     /// Whether incoming keys are compared with those that exist. Default `auto`: they are.
     pub conflict_detection: ConflictDetection,
     /// How hidden rows are recorded. Default `auto`: by position.
@@ -157,6 +160,7 @@ impl Default for TableOptions {
             primary_key: Vec::new(),
             on_conflict: OnConflict::default(),
             conflict_detection: ConflictDetection::default(),
+            conflict_columns: Vec::new(),
             deletion_mode: DeletionMode::default(),
         }
     }
@@ -192,7 +196,7 @@ impl TableOptions {
             "snapshot_retention_count" => self.retention.count = parse_count(name, value)?,
             "snapshot_retention" => self.retention.seconds = parse_seconds(name, value)?,
             "primary_key" => self.primary_key = parse_columns(name, value)?,
-            "on_conflict" => self.on_conflict = parse_word(name, value)?,
+            "on_conflict" => self.set_on_conflict(name, value)?,
             "pk_conflict_detection" => self.conflict_detection = parse_word(name, value)?,
             "deletion_mode" => self.deletion_mode = parse_word(name, value)?,
             _ => return Err(unknown(name, bare)),

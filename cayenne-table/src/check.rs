@@ -213,6 +213,11 @@ impl Table {
                 report.note(self.name(), Subject::DeletionFile(deletion.id), error.with("file", deletion.id));
             }
         }
+        for tombstones in view.snapshot().tombstones() {
+            if let Err(error) = self.read_tombstones(tombstones).await {
+                report.note(self.name(), Subject::DeletionFile(tombstones.id), error.with("file", tombstones.id));
+            }
+        }
     }
 
     async fn check_deletion(&self, view: &PinnedView, deletion: &DeletionFile) -> Result<()> {

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 
 use arrow_schema::{Schema, SchemaRef};
 use cayenne_format::{
-    Change, CommitId, DeletionMode, Error, ErrorKind, NewDataFile, Operation, Result, Sequence, Snapshot, Step,
-    TableCommit, TableId, TableName, TableOptions, WriterEpoch, path, stored_schema,
+    Change, CommitId, Error, ErrorKind, NewDataFile, Operation, Result, Sequence, Snapshot, Step, TableCommit, TableId,
+    TableName, TableOptions, WriterEpoch, path, stored_schema,
 };
 use cayenne_metastore::{Beginning, History, NewTable, TableRecord};
 use cayenne_storage::{FileLock, RowStream, WriteRequest};
@@ -43,11 +43,8 @@ impl Database {
     ) -> Result<Arc<Table>> {
         self.shared.writable()?;
         options.validate()?;
-        if options.deletion_mode == DeletionMode::Key {
-            return Err(Error::unsupported("rows cannot be hidden by key yet")
-                .code("unsupported-option")
-                .with("option", "cayenne_deletion_mode")
-                .help("leave the option out: rows are hidden by position"));
+        for warning in options.warnings() {
+            tracing::warn!(table = %name, "{warning}");
         }
         if self.find_record(name).await?.is_some() {
             return Err(name_taken(name));
@@ -146,7 +143,7 @@ impl Database {
         let table = Table::new(record, Arc::clone(&self.shared), nothing.clone())?;
         let mut hidden = HiddenRows::default();
         table.meet(&nothing, files, rule, &mut hidden).await?;
-        table.hide(&hidden.of_new).await
+        table.hide_by_position(&hidden.of_new).await
     }
 
     fn first_commit(&self, table: TableId, files: Vec<NewDataFile>, hidden: Vec<Change>) -> TableCommit {

@@ -14,7 +14,7 @@ use datafusion_execution::memory_pool::{MemoryPool, UnboundedMemoryPool};
 use parking_lot::Mutex;
 
 use crate::backend::{self, Backend};
-use crate::deletions::VectorCache;
+use crate::hidden::HiddenCache;
 use crate::keys::KeyIndexCache;
 use crate::readers::ReaderRegistry;
 use crate::shared::Shared;
@@ -158,7 +158,7 @@ impl DatabaseBuilder {
             storage,
             fs: self.fs,
             environment: self.environment,
-            vectors: VectorCache::new(self.settings.deletion_cache_bytes),
+            hidden: HiddenCache::new(self.settings.deletion_cache_bytes),
             key_indexes: KeyIndexCache::new(self.settings.key_index_cache_bytes),
             settings: self.settings,
         };
@@ -318,7 +318,7 @@ impl Database {
     /// Returns how many bytes the pieces of key indexes in memory take, and how many the deletion vectors.
     #[must_use]
     pub fn row_cache_bytes(&self) -> (u64, u64) {
-        (self.shared.key_indexes.bytes(), self.shared.vectors.bytes())
+        (self.shared.key_indexes.bytes(), self.shared.hidden.bytes())
     }
 
     /// Returns the records of all tables, ordered by name.

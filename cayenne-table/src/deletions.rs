@@ -1,99 +1,20 @@
-//! Which rows of a data file are hidden, read from deletion files; and the deletion files that a commit adds.
-
-use std::sync::Arc;
+//! Deletion files: reading them, and those that a commit adds.
 
 use bytes::Bytes;
 use cayenne_deletes::DeletionVector;
-use cayenne_format::{
-    Change, ContentHash, DataFile, DeletionFile, Error, ErrorKind, FileId, Location, Result, Sequence, path,
-};
-use moka::sync::Cache;
+use cayenne_format::{Change, DataFile, DeletionFile, Error, ErrorKind, FileId, Location, Result, Sequence, path};
 
+use crate::Table;
 use crate::rows::RowPositions;
-use crate::{Table, View};
 
 /// A deletion vector of more bytes becomes a file, so that opening a table does not load it. A file takes two more flushes
 /// than a row of the metastore, which is why small ones are not.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
 
-/// What a deletion vector is cached by: the data file, and a hash of the ids of its deletion files. The order of ids tells
-/// nothing here: it follows the clock, which may have been set back.
-type VectorKey = (FileId, ContentHash);
-
-/// Deletion vectors that were needed lately.
-#[derive(Debug)]
-pub(crate) struct VectorCache(Cache<VectorKey, Arc<DeletionVector>>);
-
-impl VectorCache {
-    pub(crate) fn new(bytes_max: u64) -> Self {
-        let weigh = |_: &VectorKey, vector: &Arc<DeletionVector>| {
-            u32::try_from(vector.memory_bytes().saturating_add(128)).unwrap_or(u32::MAX)
-        };
-        Self(Cache::builder().name("cayenne.deletions").max_capacity(bytes_max).weigher(weigh).build())
-    }
-
-    /// Returns how much memory the vectors take, in bytes.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.0.run_pending_tasks();
-        self.0.weighted_size()
-    }
-}
-
-fn key_of(file: FileId, deletions: &[&Arc<DeletionFile>]) -> Option<VectorKey> {
-    let ids: Vec<u8> = deletions.iter().flat_map(|deletion| deletion.id.as_bytes()).copied().collect();
-    (!ids.is_empty()).then(|| (file, ContentHash::of(&ids)))
-}
-
 impl Table {
-    /// Returns which rows of a data file a view hides, or `None` for none.
-    ///
-    /// # Errors
-    ///
-    /// `Corrupt` (code `damaged-deletion`) or `NotFound` (code `missing-deletion`) if a deletion file is not what was
-    /// written: it never counts as nothing hidden.
-    pub async fn hidden(&self, view: &View, file: &DataFile) -> Result<Option<Arc<DeletionVector>>> {
-        let deletions: Vec<_> = view.snapshot().deletions_of(file.id).collect();
-        let Some(key) = key_of(file.id, &deletions) else { return Ok(None) };
-        let cache = &self.shared.vectors.0;
-        if let Some(vector) = cache.get(&key) {
-            return Ok(Some(vector));
-        }
-        let (mut vector, rest) = match self.all_but_the_last(file.id, &deletions) {
-            Some((known, last)) => (known.as_ref().clone(), vec![last]),
-            None => (DeletionVector::default(), deletions),
-        };
-        for deletion in rest {
-            vector.add(&self.read_deletion(file, deletion).await?);
-        }
-        // Each deletion file hides rows that were visible until then.
-        let expected = view.snapshot().hidden_rows_of(file.id);
-        if vector.len() != expected {
-            return Err(damaged(
-                "the deletion files of a data file hide another number of rows than the manifest says",
-            )
-            .with("table", self.name())
-            .with("data_file", file.id)
-            .with("expected", expected)
-            .with("found", vector.len()));
-        }
-        let vector = Arc::new(vector);
-        cache.insert(key, Arc::clone(&vector));
-        Ok(Some(vector))
-    }
-
-    /// Returns what is known of all deletion files but the latest: usually one has come to those of the view before.
-    fn all_but_the_last<'a>(
-        &self,
-        file: FileId,
-        deletions: &[&'a Arc<DeletionFile>],
-    ) -> Option<(Arc<DeletionVector>, &'a Arc<DeletionFile>)> {
-        let (last, others) = deletions.split_last()?;
-        Some((self.shared.vectors.0.get(&key_of(file, others)?)?, last))
-    }
-
     pub(crate) async fn read_deletion(&self, file: &DataFile, deletion: &DeletionFile) -> Result<DeletionVector> {
         let facts = |error: Error| error.with("table", self.name()).with("deletion", deletion.id);
-        let bytes = self.deletion_bytes(deletion).await.map_err(facts)?;
+        let bytes = self.hidden_bytes(&deletion.location).await.map_err(facts)?;
         let decoded = DeletionVector::decode(&bytes, file.id, file.rows).map_err(|error| match error.kind() {
             ErrorKind::Corrupt => error.code("damaged-deletion"),
             _ => error,
@@ -105,9 +26,9 @@ impl Table {
         Err(facts(damaged("a deletion file hides another number of rows than the manifest says")))
     }
 
-    /// Returns the bytes of a deletion file.
-    pub(crate) async fn deletion_bytes(&self, deletion: &DeletionFile) -> Result<Bytes> {
-        let name = match &deletion.location {
+    /// Returns the bytes of a deletion or tombstone file.
+    pub(crate) async fn hidden_bytes(&self, location: &Location) -> Result<Bytes> {
+        let name = match location {
             Location::Inline(bytes) => return Ok(bytes.clone()),
             Location::Path(name) => name,
         };
@@ -125,8 +46,8 @@ impl Table {
         })
     }
 
-    /// Returns the changes that hide rows. What they name is on the disk.
-    pub(crate) async fn hide(&self, rows: &RowPositions) -> Result<Vec<Change>> {
+    /// Returns the changes that hide rows by their positions. What they name is on the disk.
+    pub(crate) async fn hide_by_position(&self, rows: &RowPositions) -> Result<Vec<Change>> {
         let mut changes = Vec::new();
         for (file, rows) in rows.files() {
             changes.push(Change::AddDeletion(self.deletion_file(file, rows).await?));
@@ -136,19 +57,22 @@ impl Table {
 
     pub(crate) async fn deletion_file(&self, data_file: FileId, rows: &DeletionVector) -> Result<DeletionFile> {
         let id = FileId::draw(self.shared.environment.ids.as_ref());
-        let bytes = rows.encode(data_file);
-        let location = if bytes.len() <= INLINE_BYTES_MAX {
-            Location::Inline(bytes)
-        } else {
-            let name = path::deletion_file(id);
-            self.shared.storage.write_beside(&self.record.location, &name, bytes).await?;
-            Location::Path(name)
-        };
+        let location = self.store_hidden(id, rows.encode(data_file)).await?;
         Ok(DeletionFile { id, data_file, location, rows: rows.len(), sequence: Sequence::ZERO })
+    }
+
+    /// Stores the bytes of a deletion or tombstone file.
+    pub(crate) async fn store_hidden(&self, id: FileId, bytes: Bytes) -> Result<Location> {
+        if bytes.len() <= INLINE_BYTES_MAX {
+            return Ok(Location::Inline(bytes));
+        }
+        let name = path::deletion_file(id);
+        self.shared.storage.write_beside(&self.record.location, &name, bytes).await?;
+        Ok(Location::Path(name))
     }
 }
 
-fn damaged(message: &'static str) -> Error {
+pub(crate) fn damaged(message: &'static str) -> Error {
     Error::corrupt(message)
         .code("damaged-deletion")
         .help("bring the file back from a copy, or load the table again from its source")

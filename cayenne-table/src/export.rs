@@ -73,13 +73,18 @@ impl Table {
         Ok(contents)
     }
 
-    /// Takes deletion files into the metastore of the slice: its files are data files.
+    /// Takes deletion and tombstone files into the metastore of the slice: its files are data files.
     async fn inline_deletions(&self, view: &View, state: &mut TableState) -> Result<()> {
         for deletion in &mut state.deletions {
             let Some(file) = view.snapshot().file(deletion.data_file) else { continue };
             // Bytes that are not whole must not go out as if they were.
             self.read_deletion(file, deletion).await?;
-            deletion.location = Location::Inline(self.deletion_bytes(deletion).await?);
+            deletion.location = Location::Inline(self.hidden_bytes(&deletion.location).await?);
+        }
+        for tombstones in &mut state.tombstones {
+            let bytes = self.hidden_bytes(&tombstones.location).await?;
+            self.decode_tombstones(tombstones, &bytes)?;
+            tombstones.location = Location::Inline(bytes);
         }
         Ok(())
     }

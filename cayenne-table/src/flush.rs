@@ -12,6 +12,7 @@ use crate::keys::KeyRule;
 use crate::publish::Replaced;
 use crate::rewrite::Rewrite;
 use crate::together::{Unnamed, publish_files};
+use crate::tombstones::has_many_tombstones;
 
 /// With this many inline bytes, which every reader holds in memory, a write becomes files however small it is: so a table
 /// stays bounded even if it cannot be flushed as fast as it is written.
@@ -146,6 +147,9 @@ impl Table {
 }
 
 fn has_many_deletions(snapshot: &Snapshot) -> bool {
+    if has_many_tombstones(snapshot) {
+        return true;
+    }
     let each = snapshot.files_with_deletions().len().saturating_mul(DELETIONS_EACH_MAX);
     snapshot.deletions().len() >= DELETIONS_MAX.max(each)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cayenne_deletes::DeletionVector;
+use cayenne_deletes::{DeletionVector, KeyCodec, Tombstones};
 use cayenne_format::{
     BlockChecksums, CommitId, Error, ErrorKind, FileId, Ids, Location, NewDataFile, Result, Step, TableId, TableName,
     TableState, WriterEpoch, path, stored_schema,
@@ -147,7 +147,7 @@ impl Database {
         metastore.close().await?;
         let (record, state) = read?;
         record.options.validate()?;
-        codec_of(&record.schema, &record.options, record.id)?;
+        let codec = codec_of(&record.schema, &record.options, record.id)?;
         let schema = stored_schema(&record.schema, record.options.unsupported_type_action)?;
         if schema != record.schema {
             return Err(damaged("the schema of the slice is not one that a table is stored with"));
@@ -156,6 +156,7 @@ impl Database {
         state.files.iter().try_for_each(require_name)?;
         state.files.iter().try_for_each(|new| require_statistics(new, schema.fields().len()))?;
         require_hidden(&state)?;
+        require_tombstones(&state, codec.as_ref())?;
         self.require_files(&folder, &state)?;
         let hidden = state.deletions.iter().map(|deletion| &deletion.location);
         if hidden.chain(state.tombstones.iter().map(|file| &file.location)).any(|at| matches!(at, Location::Path(_))) {
@@ -326,6 +327,21 @@ fn require_hidden(state: &TableState) -> Result<()> {
         *sum = sum.saturating_add(deletion.rows);
         if rows.get(&deletion.data_file).is_none_or(|rows| *sum > *rows) {
             return Err(damaged("more rows of a data file are hidden than it has").with("file", deletion.data_file));
+        }
+    }
+    Ok(())
+}
+
+/// Every tombstone file can be read, and has the keys that it says.
+fn require_tombstones(state: &TableState, codec: Option<&KeyCodec>) -> Result<()> {
+    for tombstones in &state.tombstones {
+        let codec = codec.ok_or_else(|| damaged("the slice hides rows by a key that its table does not have"))?;
+        // What is not in the metastore of the slice is refused by its place.
+        let Location::Inline(bytes) = &tombstones.location else { continue };
+        let read = Tombstones::decode(bytes, codec)
+            .map_err(|error| damaged("a tombstone file of the slice cannot be read").because(error))?;
+        if read.len() as u64 != tombstones.keys {
+            return Err(damaged("a tombstone file of the slice has another number of keys than it says"));
         }
     }
     Ok(())

@@ -96,6 +96,8 @@ struct Turn<'a> {
     base: Arc<View>,
     next: Option<(TableCommit, Snapshot)>,
     operation: Operation,
+    /// The number of rows that went because everything did.
+    rows_before: u64,
     hidden: HiddenRows,
     left_out: LeftOut,
     is_repeated: bool,
@@ -175,10 +177,12 @@ impl<'a> Publication<'a> {
         let base = table.view.load_full();
         let is_repeated = self.source.as_ref().is_some_and(|source| writer.has_taken(source));
         let (hidden, left_out) = (HiddenRows::default(), LeftOut::default());
-        let mut turn = Turn { table, base, next: None, operation, hidden, left_out, is_repeated, writer };
+        let mut turn =
+            Turn { table, base, next: None, operation, rows_before: 0, hidden, left_out, is_repeated, writer };
         if is_repeated {
             return Ok((turn, None));
         }
+        turn.rows_before = self.rows_before(&turn.base).await;
         turn.hidden = self.hidden_rows(&turn.writer, &turn.base).await?;
         turn.left_out = self.leave_out(&mut turn.hidden);
         let commit = self.compose(&turn.writer, &turn.base, &turn.hidden).await?;
@@ -231,6 +235,35 @@ impl<'a> Publication<'a> {
         left_out
     }
 
+    /// Returns the changes that keep what hides rows bounded.
+    async fn fold_hidden(&self, base: &View) -> Result<Vec<Change>> {
+        let (table, gone) = (self.table, self.replaced.of(base));
+        let mut changes = Vec::new();
+        if self.operation == Operation::Flush {
+            changes = table.fold_deletions(base, &gone).await?;
+            if let Some(folded) = table.fold_tombstones(base, &gone).await? {
+                changes.extend(folded);
+                return Ok(changes);
+            }
+        }
+        if !gone.is_empty() {
+            changes.extend(Table::drop_tombstones(base, &gone));
+        }
+        Ok(changes)
+    }
+
+    /// Returns the number of rows that go because everything does.
+    async fn rows_before(&self, base: &View) -> u64 {
+        if !matches!(self.replaced, Replaced::Everything) {
+            return 0;
+        }
+        self.table.visible_rows(base).await.unwrap_or_else(|error| {
+            // What is damaged goes; that it cannot be counted is no reason to keep it.
+            tracing::warn!(%error, table = %self.table.name(), "the rows that were replaced were not counted");
+            base.snapshot().stored_rows().saturating_sub(base.snapshot().hidden_rows())
+        })
+    }
+
     /// Returns the commit, unless there is nothing to commit.
     pub(crate) async fn compose(
         self,
@@ -241,13 +274,12 @@ impl<'a> Publication<'a> {
         let table = self.table;
         let requires = self.replaced.requirement(base).into_iter().collect();
         let mut changes: Vec<_> = self.replaced.of(base).into_iter().map(Change::RemoveFile).collect();
-        if self.operation == Operation::Flush {
-            changes.extend(table.fold_deletions(base, &self.replaced.of(base)).await?);
-        }
+        changes.extend(self.fold_hidden(base).await?);
         let takes_away = !changes.is_empty();
         changes.extend(self.files.into_iter().map(|file| Change::AddFile(Box::new(file))));
-        changes.extend(table.hide(&hidden.of_others).await?);
-        changes.extend(table.hide(&hidden.of_new).await?);
+        changes.extend(table.hide(base, &hidden.of_others).await?);
+        // Tombstones hide no rows of their own commit.
+        changes.extend(table.hide_by_position(&hidden.of_new).await?);
         // A stream may go on without rows for the table.
         if changes.is_empty() && self.source.is_none() {
             return Ok(None);
@@ -292,7 +324,7 @@ impl Turn<'_> {
             self.writer.sources = sources.into_iter().map(|source| (source.stream, source.position)).collect();
         }
         let rows_removed = match self.operation {
-            Operation::Overwrite | Operation::Truncate => self.base.snapshot().visible_rows().unwrap_or_default(),
+            Operation::Overwrite | Operation::Truncate => self.rows_before,
             _ => self.hidden.of_others.len(),
         };
         let rows_left_out = self.hidden.of_new.len() + self.left_out.rows;

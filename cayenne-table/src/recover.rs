@@ -78,8 +78,8 @@ impl Table {
         let base = View::new(snapshot, Arc::clone(self.schema()));
         let mut hidden = HiddenRows::default();
         self.meet(&base, &files, KeyRule::of(self.options(), commit.operation), &mut hidden).await?;
-        let mut changes = self.hide(&hidden.of_others).await?;
-        changes.extend(self.hide(&hidden.of_new).await?);
+        let mut changes = self.hide(&base, &hidden.of_others).await?;
+        changes.extend(self.hide_by_position(&hidden.of_new).await?);
         Ok(changes)
     }
 

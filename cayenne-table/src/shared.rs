@@ -8,7 +8,7 @@ use cayenne_format::{BlockChecksums, Environment, Error, FileId, Result, TableId
 use cayenne_metastore::Metastore;
 use cayenne_storage::{Fs, LoadBlocks, Storage};
 
-use crate::deletions::VectorCache;
+use crate::hidden::HiddenCache;
 use crate::keys::KeyIndexCache;
 use crate::readers::ReaderRegistry;
 use crate::{Access, DatabaseSettings};
@@ -23,7 +23,7 @@ pub(crate) struct Shared {
     pub(crate) readers: Arc<ReaderRegistry>,
     pub(crate) environment: Environment,
     pub(crate) settings: DatabaseSettings,
-    pub(crate) vectors: VectorCache,
+    pub(crate) hidden: HiddenCache,
     pub(crate) key_indexes: KeyIndexCache,
 }
 

@@ -302,7 +302,9 @@ impl Table {
                 names.insert(path::key_index(file.id));
             }
         }
-        names.extend(view.snapshot().deletions().filter_map(|deletion| match &deletion.location {
+        let hiding = view.snapshot().deletions().map(|deletion| &deletion.location);
+        let hiding = hiding.chain(view.snapshot().tombstones().map(|tombstones| &tombstones.location));
+        names.extend(hiding.filter_map(|location| match location {
             Location::Path(name) => Some(name.clone()),
             Location::Inline(_) => None,
         }));

@@ -1,10 +1,10 @@
 //! What readers see: one immutable value, replaced whole.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow_schema::SchemaRef;
-use cayenne_format::{DataFile, Location, Sequence, Snapshot};
+use cayenne_format::{DataFile, Location, Sequence, Snapshot, TombstoneFile};
 
 use crate::Pin;
 
@@ -13,11 +13,13 @@ use crate::Pin;
 pub struct View {
     snapshot: Snapshot,
     schema: SchemaRef,
+    /// The tombstone files, earliest first, once somebody has asked for them.
+    tombstones: OnceLock<Vec<Arc<TombstoneFile>>>,
 }
 
 impl View {
     pub(crate) fn new(snapshot: Snapshot, schema: SchemaRef) -> Self {
-        Self { snapshot, schema }
+        Self { snapshot, schema, tombstones: OnceLock::new() }
     }
 
     /// Returns the snapshot.
@@ -42,6 +44,27 @@ impl View {
     #[must_use]
     pub fn files(&self) -> impl ExactSizeIterator<Item = &Arc<DataFile>> {
         self.snapshot.files()
+    }
+
+    /// Says whether rows of a live data file may be hidden. Where it says no, none is.
+    #[must_use]
+    pub fn may_hide(&self, file: &DataFile) -> bool {
+        self.snapshot.hidden_rows_of(file.id) > 0 || !self.tombstones_for(file).is_empty()
+    }
+
+    /// Returns the tombstone files that may hide rows of a data file, earliest first: those of later commits than brought it.
+    pub(crate) fn tombstones_for(&self, file: &DataFile) -> &[Arc<TombstoneFile>] {
+        let all = self.tombstones();
+        let first = all.partition_point(|tombstones| !tombstones.sequence.hides(file.added_at));
+        all.get(first..).unwrap_or_default()
+    }
+
+    fn tombstones(&self) -> &[Arc<TombstoneFile>] {
+        self.tombstones.get_or_init(|| {
+            let mut all: Vec<_> = self.snapshot.tombstones().cloned().collect();
+            all.sort_by_key(|tombstones| (tombstones.sequence, tombstones.id));
+            all
+        })
     }
 }
 

@@ -9,9 +9,10 @@ use crate::keyed_acts::{Act, Content, KeyedTable, keys};
 use crate::random::Random;
 
 /// One process writes each of these tables. Small limits, others for each, let every way of keeping rows come up.
-const TABLES: [KeyedTable; 3] = [
+const TABLES: [KeyedTable; 4] = [
     KeyedTable { name: "x", key: &["a"], options: "'inline_flush_max_segments' '4'" },
     KeyedTable { name: "y", key: &["b"], options: "'inline_max_rows' '0', 'compression_strategy' 'zstd'" },
+    KeyedTable { name: "w", key: &["a"], options: "'deletion_mode' 'key', 'inline_flush_max_segments' '9'" },
     KeyedTable { name: "z", key: &["b", "a"], options: "'inline_max_rows' '50', 'inline_flush_max_rows' '150'" },
 ];
 /// The latest moment of death, in milliseconds after the start.

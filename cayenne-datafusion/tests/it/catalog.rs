@@ -48,6 +48,12 @@ async fn external_tables_live_in_the_database_at_their_location() {
     run("DROP TABLE e").await.unwrap();
     let error = cayenne_datafusion::error_of(run(&create("(id BIGINT, other INT)", "")).await.unwrap_err());
     assert_eq!(error.kind(), cayenne_format::ErrorKind::Invalid, "{error:?}");
+    // What a table was made with, it keeps: nobody should believe otherwise.
+    run(&create("", "OPTIONS ('target_file_size_mb' '8')")).await.unwrap();
+    run("DROP TABLE e").await.unwrap();
+    let error = run(&create("", "OPTIONS ('cayenne_target_file_size_mb' '16')")).await.unwrap_err();
+    let error = cayenne_datafusion::error_of(error);
+    assert_eq!(error.stable_code(), "other-options", "{error:?}");
     let error = run(&create("", "OPTIONS ('cayenne_target_file_sise_mb' '8')")).await.unwrap_err();
     let error = cayenne_datafusion::error_of(error);
     assert!(error.way_to_mend().unwrap().contains("cayenne_target_file_size_mb"), "{error:?}");

@@ -13,9 +13,23 @@ async fn fixtures() -> [Fixture; 2] {
     both
 }
 
+/// The same, and tables that tell of the rows that go by their keys.
+async fn fixtures_of_both_modes() -> Vec<(Fixture, &'static str)> {
+    let mut all: Vec<_> = fixtures().await.into_iter().map(|f| (f, "position")).collect();
+    for f in [fixture().await, fixture_of_files().await] {
+        let (columns, place) = ("id BIGINT PRIMARY KEY, n BIGINT", f.folder.path().display());
+        let options = "OPTIONS ('cayenne_deletion_mode' 'key')";
+        f.run(&format!("CREATE EXTERNAL TABLE t ({columns}) STORED AS CAYENNE LOCATION '{place}' {options}")).await;
+        f.run("INSERT INTO t SELECT value, CASE WHEN value % 4 = 0 THEN NULL ELSE value END FROM range(0, 1000)").await;
+        f.run("INSERT INTO t SELECT value, value FROM range(1000, 2000)").await;
+        all.push((f, "key"));
+    }
+    all
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_are_exact_and_bounds_only_where_nothing_is_hidden() {
-    for f in fixtures().await {
+    for (f, _) in fixtures_of_both_modes().await {
         f.run("DELETE FROM t WHERE id IN (0, 999, 500)").await;
         for (text, folds, answer) in [
             ("SELECT count(*) FROM t", true, "1997"),
@@ -35,7 +49,7 @@ async fn counts_are_exact_and_bounds_only_where_nothing_is_hidden() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_counts_the_rows_that_are_left() {
-    for f in fixtures().await {
+    for (f, _) in fixtures_of_both_modes().await {
         f.run("DELETE FROM t WHERE id % 10 <> 3").await;
         assert_eq!(f.rows("SELECT count(*) FROM (SELECT * FROM t LIMIT 150)").await, ["150"]);
         assert_eq!(f.rows("SELECT count(*) FROM (SELECT * FROM t LIMIT 500)").await, ["200"]);
@@ -48,12 +62,12 @@ async fn a_limit_counts_the_rows_that_are_left() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_tells_what_is_hidden() {
-    for f in fixtures().await {
+    for (f, mode) in fixtures_of_both_modes().await {
         f.run("DELETE FROM t WHERE id BETWEEN 10 AND 19").await;
         let plan = f.plan("EXPLAIN ANALYZE SELECT sum(id) FROM t").await;
         let hidden = ["files_with_deletes", "rows_masked_by_deletes"].map(|name| metric(&plan, name).to_string());
         assert_eq!(hidden, ["1", "10"], "{plan}");
-        assert!(plan.contains("deletion_mode=position"), "{plan}");
+        assert!(plan.contains(&format!("deletion_mode={mode}")), "{plan}");
         // A file without a visible row is not read.
         f.run("DELETE FROM t WHERE id < 1000").await;
         let plan = f.plan("EXPLAIN SELECT id FROM t").await;
@@ -65,7 +79,7 @@ async fn a_plan_tells_what_is_hidden() {
 /// Later statements find rows where earlier ones have hidden some: positions are those of the file.
 #[tokio::test(flavor = "multi_thread")]
 async fn deletions_add_up() {
-    for f in fixtures().await {
+    for (f, _) in fixtures_of_both_modes().await {
         for (text, count) in [
             ("DELETE FROM t WHERE id % 2 = 0", "1000"),
             ("DELETE FROM t WHERE id % 2 = 0", "0"),
@@ -111,6 +125,23 @@ async fn rows_of_a_large_file_are_found_by_all_partitions() {
     let numbers: Vec<u64> = answer.split(',').map(|number| number.parse().unwrap()).collect();
     assert_eq!((numbers[0], numbers[2], numbers[3]), (numbers[1], 42_858 + 2_337, 0), "{answer}");
     assert_eq!(numbers[0], 300_000 - 23_376);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tombstone_files_are_listed_without_a_data_file() {
+    for (f, mode) in fixtures_of_both_modes().await {
+        if mode == "position" {
+            continue;
+        }
+        f.run("DELETE FROM t WHERE id IN (1, 2, 1000)").await;
+        f.run("UPDATE t SET id = 5000 WHERE id = 3").await;
+        let listed = "SELECT sequence, rows_hidden, file_id IS NULL, bytes > 0 FROM t$deletes ORDER BY sequence";
+        assert_eq!(f.rows(listed).await, ["3,3,true,true", "4,1,true,true"]);
+        assert_eq!(f.rows("SELECT hidden_rows FROM t$files ORDER BY added_at").await, ["3", "1", "0"]);
+        assert_eq!(f.rows("SELECT rows FROM system.tables").await, ["1997"]);
+        let looked_up = f.rows("SELECT id FROM t WHERE id IN (1, 3, 4, 5000) ORDER BY id").await;
+        assert_eq!(looked_up, ["4", "5000"]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

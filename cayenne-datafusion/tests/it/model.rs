@@ -83,9 +83,15 @@ async fn changes_leave_what_queries_say() {
     for seed in 0..12 {
         let mut numbers = Numbers(seed);
         let f = if seed % 2 == 0 { fixture().await } else { fixture_of_files().await };
-        let keyed = seed % 3 == 0;
+        let keyed = seed % 3 == 0 || seed % 4 == 3;
         let key = if keyed { " PRIMARY KEY" } else { "" };
-        f.run(&format!("CREATE TABLE t (id BIGINT{key}, n BIGINT, s VARCHAR)")).await;
+        let columns = format!("t (id BIGINT{key}, n BIGINT, s VARCHAR)");
+        if seed % 4 == 3 {
+            let place = format!("STORED AS CAYENNE LOCATION '{}'", f.folder.path().display());
+            f.run(&format!("CREATE EXTERNAL TABLE {columns} {place} OPTIONS ('deletion_mode' 'key')")).await;
+        } else {
+            f.run(&format!("CREATE TABLE {columns}")).await;
+        }
         f.run("CREATE TABLE m (id BIGINT, n BIGINT, s VARCHAR)").await;
         for name in ["t", "m"] {
             let rows = "SELECT value, value AS n, concat('s', value) AS s FROM range(0, 400)";

@@ -199,6 +199,23 @@ impl KeyCodec {
         Ok(keys)
     }
 
+    /// Returns whole keys as an index keeps them: what [`KeyCodec::keys_of`] makes of the rows that they were made of.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Internal`](cayenne_format::ErrorKind::Internal) for a key that is longer than its form.
+    pub fn keys_of_bytes(&self, keys: &KeyBytes) -> Result<Keys> {
+        let mut all = self.form.no_keys();
+        for key in keys.iter() {
+            let kept = match self.form {
+                KeyForm::Hashed => Some(xxhash3_128::Hasher::oneshot_with_seed(self.seed, key)),
+                KeyForm::Integer | KeyForm::Exact => self.form.number_of(key),
+            };
+            all.extend([kept.ok_or_else(|| Error::internal("a key is longer than its form"))?]);
+        }
+        Ok(all)
+    }
+
     /// Returns the key of a row in words for a message, such as `id = 7, name = 'x'`. Long values are cut.
     #[must_use]
     pub fn describe(&self, batch: &RecordBatch, row: usize) -> String {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef};
 use arrow_select::filter::filter;
-use cayenne_deletes::{Keys, SortedKeys};
+use cayenne_deletes::{DeletionVector, Keys, SortedKeys};
 use cayenne_format::{DataFile, Error, Result};
 use cayenne_storage::task;
 
@@ -70,6 +70,27 @@ impl Table {
             Ok(hits)
         });
         self.visible_of(view, &hits.await?).await
+    }
+
+    /// Returns the positions of rows of one data file that have these keys, hidden or not, but for rows that were never
+    /// visible.
+    pub(crate) async fn rows_with_keys(
+        &self,
+        view: &View,
+        file: &Arc<DataFile>,
+        keys: Arc<SortedKeys>,
+    ) -> Result<DeletionVector> {
+        let indexed = Indexed { keys: self.key_index(view, file).await?, file: Arc::clone(file), fresh: None };
+        let found = self.with_indexes(view, vec![indexed], keys.len() as u64, move |pages, indexed| {
+            let mut found = DeletionVector::default();
+            for of in indexed {
+                probe(pages, of, &keys, &mut |_, position| {
+                    found.hide(position);
+                })?;
+            }
+            Ok(found)
+        });
+        found.await
     }
 
     /// Returns those of the rows that a view shows.

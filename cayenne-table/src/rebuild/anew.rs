@@ -60,7 +60,7 @@ impl Rebuild {
             // The new metastore will not know it: without a mark it would be a left-over to the next collection.
             self.storage.mark_lost(&plan.location).await?;
         }
-        for plan in plans.iter().filter(|plan| plan.from == RecoveredFrom::Metastore) {
+        for plan in plans.iter().filter(|plan| plan.from == RecoveredFrom::Metastore && !plan.is_written) {
             if let Some(manifest) = &plan.manifest {
                 self.storage.write_manifest(&plan.location, manifest).await?;
             }

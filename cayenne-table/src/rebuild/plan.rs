@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cayenne_format::{Error, Location, Manifest, Result, Sequence, TableCommit, TableId, WriterEpoch};
+use cayenne_format::{Error, Location, Manifest, Result, Sequence, TableCommit, TableId, TableState, WriterEpoch};
 use cayenne_metastore::TableRecord;
 
 use super::old::{Old, Told};
@@ -16,6 +16,8 @@ pub(super) struct Plan {
     pub(super) location: String,
     pub(super) from: RecoveredFrom,
     pub(super) manifest: Option<Manifest>,
+    /// A manifest beside the data tells it already.
+    pub(super) is_written: bool,
     /// The table of the old metastore in whose place it comes.
     pub(super) replaces: Option<WriterEpoch>,
     pub(super) staged: Vec<TableCommit>,
@@ -60,15 +62,19 @@ impl Rebuild {
         });
         let replaces = record.filter(|_| old.is_whole).map(|record| record.epoch);
         if let Some((record, told)) = known {
+            let tells = |manifest: &Manifest| {
+                manifest.since == Sequence::ZERO && manifest.tells(&told.state.snapshot(id), &told.state.sources)
+            };
+            let is_written = manifest.as_ref().is_some_and(tells);
+            let (from, staged) = (RecoveredFrom::Metastore, told.staged.clone());
             let manifest = Some(self.manifest(record, told));
-            let staged = told.staged.clone();
-            return Plan { id, location, from: RecoveredFrom::Metastore, manifest, replaces, staged, problems };
+            return Plan { id, location, from, manifest, is_written, replaces, staged, problems };
         }
         let from = if manifest.is_some() { RecoveredFrom::Manifest } else { RecoveredFrom::Nothing };
         if manifest.is_none() {
             problems.push(Error::not_found("no manifest tells what the table was").code("no-manifest"));
         }
-        Plan { id, location, from, manifest, replaces, staged: Vec::new(), problems }
+        Plan { id, location, from, manifest, is_written: true, replaces, staged: Vec::new(), problems }
     }
 
     fn manifest(&self, record: &TableRecord, told: &Told) -> Manifest {
@@ -94,8 +100,8 @@ impl Rebuild {
                     plan.problems.extend(checked.err());
                 }
             }
-            for deletion in plan.manifest.iter().flat_map(|manifest| &manifest.state.deletions) {
-                if let Location::Path(name) = &deletion.location
+            for location in plan.manifest.iter().flat_map(|manifest| hiding(&manifest.state)) {
+                if let Location::Path(name) = location
                     && let Err(error) = self.fs.open_file(&self.storage.path_of(&plan.location, name))
                 {
                     let missing = Error::not_found("a deletion file is missing").code("missing-deletion");
@@ -104,6 +110,12 @@ impl Rebuild {
             }
         }
     }
+}
+
+/// Returns where deletion and tombstone files are.
+fn hiding(state: &TableState) -> impl Iterator<Item = &Location> {
+    let deletions = state.deletions.iter().map(|deletion| &deletion.location);
+    deletions.chain(state.tombstones.iter().map(|tombstones| &tombstones.location))
 }
 
 /// Of two tables with one name, that stays which the metastore tells, or of which the later manifest is.

@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::fixture::{database, existing, open, settings};
 use crate::keyed::{
-    Content, batch, beside, content, delete, expected_beside, files, find, inline, keyed, pairs, seen, try_content,
+    Content, batch, beside, by_key, content, delete, expected_beside, files, find, inline, keyed, pairs, seen,
+    try_content,
 };
 
 /// Hidden one in three, they take more than the 64 KiB up to which a vector is kept in the metastore.
@@ -36,8 +37,17 @@ async fn with_file(database: &Database, options: TableOptions) -> Arc<Table> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_deletion_file_is_a_file_and_survives_export_import_reopening_and_recovery() {
+    survives_all(files()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_tombstone_file_is_a_file_and_survives_export_import_reopening_and_recovery() {
+    survives_all(by_key(files())).await;
+}
+
+async fn survives_all(options: TableOptions) {
     let (folder, first) = database().await;
-    let t = with_file(&first, files()).await;
+    let t = with_file(&first, options).await;
     assert_eq!(content(&t).await, rest());
     let slice = folder.path().join("slice");
     t.export(&slice).await.unwrap();
@@ -68,8 +78,17 @@ async fn a_large_deletion_file_is_a_file_and_survives_export_import_reopening_an
 /// Invariant I7: which rows are hidden is not known without it, so nothing is read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_file_that_is_missing_or_damaged_fails_whoever_reads_and_is_told_of() {
+    fails_whoever_reads(files()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tombstone_file_that_is_missing_or_damaged_fails_whoever_reads_and_is_told_of() {
+    fails_whoever_reads(by_key(files())).await;
+}
+
+async fn fails_whoever_reads(options: TableOptions) {
     let (folder, first) = database().await;
-    let t = with_file(&first, files()).await;
+    let t = with_file(&first, options).await;
     let path = beside(folder.path(), &t, "_deletes").remove(0);
     let whole = std::fs::read(&path).unwrap();
     drop(t);

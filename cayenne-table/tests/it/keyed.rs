@@ -10,7 +10,7 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use cayenne_deletes::hide_positions;
-use cayenne_format::{InlineOptions, Location, Result, TableOptions};
+use cayenne_format::{DeletionMode, InlineOptions, Location, Result, TableOptions};
 use cayenne_storage::RowStream;
 use cayenne_table::{ChangeKind, Database, RowChanges, RowPositions, SeenRows, Table, View, Written};
 use cayenne_testkit::stream_of;
@@ -47,6 +47,11 @@ pub(crate) fn inline() -> TableOptions {
     TableOptions { inline, ..files() }
 }
 
+/// The rows that go are told of by their keys.
+pub(crate) fn by_key(options: TableOptions) -> TableOptions {
+    TableOptions { deletion_mode: DeletionMode::Key, ..options }
+}
+
 /// Every write becomes files.
 pub(crate) fn files() -> TableOptions {
     TableOptions { inline: InlineOptions::OFF, primary_key: vec!["id".to_owned()], ..TableOptions::default() }
@@ -71,7 +76,7 @@ pub(crate) async fn try_content(table: &Table, view: &View) -> Result<Content> {
             assert!(content.insert(id, value).is_none(), "key {id} is visible twice at {}", view.sequence());
         }
     }
-    assert_eq!(view.snapshot().visible_rows(), Some(content.len() as u64), "the exact row count equals a scan");
+    assert_eq!(table.visible_rows(view).await?, content.len() as u64, "the exact row count equals a scan");
     Ok(content)
 }
 
@@ -124,5 +129,6 @@ pub(crate) fn beside(root: &Path, table: &Table, folder: &str) -> Vec<PathBuf> {
 pub(crate) fn expected_beside(view: &View) -> (usize, usize) {
     let indexes = view.files().filter(|file| !file.is_inline()).count();
     let is_file = |location: &Location| matches!(location, Location::Path(_));
-    (indexes, view.snapshot().deletions().filter(|deletion| is_file(&deletion.location)).count())
+    let by_position = view.snapshot().deletions().filter(|deletion| is_file(&deletion.location)).count();
+    (indexes, by_position + view.snapshot().tombstones().filter(|tombstones| is_file(&tombstones.location)).count())
 }

@@ -11,7 +11,7 @@ use cayenne_table::{CheckDepth, Database, DatabaseSettings, RowChange, Table};
 
 use crate::fixture::{open, settings};
 use crate::keyed::{
-    Content, beside, changes, content, delete, expected_beside, files, find, keyed, pairs, seen, try_content,
+    Content, beside, by_key, changes, content, delete, expected_beside, files, find, keyed, pairs, seen, try_content,
 };
 
 const WRITERS: i64 = 4;
@@ -209,6 +209,12 @@ async fn run(options: TableOptions, cache_bytes: u64, has_reader_elsewhere: bool
 async fn writers_readers_flushes_and_collections_of_inline_rows_agree() {
     let inline = InlineOptions { flush_max_segments: 7, ..InlineOptions::default() };
     run(TableOptions { inline, ..files() }, 1_000_000, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writers_readers_and_flushes_agree_on_rows_that_are_hidden_by_key() {
+    let inline = InlineOptions { max_rows: 3, flush_max_segments: 5, ..InlineOptions::default() };
+    run(by_key(TableOptions { inline, ..files() }), 2_000, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

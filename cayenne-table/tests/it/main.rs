@@ -24,6 +24,7 @@ mod hooked_fs;
 mod hostile_slice;
 mod inline;
 mod key_index;
+mod key_mode;
 mod key_types;
 mod keyed;
 mod keyed_concurrent;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cayenne_format::OnConflict;
+use cayenne_format::{DeletionMode, OnConflict};
 use proptest::prelude::*;
 
 use crate::model_rows::{KeyType, Rows};
@@ -99,19 +99,22 @@ pub(crate) struct Choices {
     pub(crate) inline_rows: u64,
     pub(crate) cache_bytes: u64,
     pub(crate) kept_snapshots: u64,
+    pub(crate) deletion_mode: DeletionMode,
 }
 
 pub(crate) fn choices() -> impl Strategy<Value = Choices> {
     let rule = prop_oneof![2 => Just(OnConflict::Upsert), 1 => Just(OnConflict::Drop), 1 => Just(OnConflict::Error)];
     let inline = prop_oneof![Just(0_u64), Just(8), Just(1_000)];
     let cache = prop_oneof![Just(0_u64), Just(1_500), Just(10_000_000)];
-    let choices = (KeyType::any(), rule, inline, cache, prop_oneof![Just(0_u64), Just(4)]);
-    choices.prop_map(|(key, on_conflict, inline_rows, cache_bytes, kept_snapshots)| Choices {
+    let mode = prop_oneof![Just(DeletionMode::Auto), Just(DeletionMode::Key)];
+    let choices = (KeyType::any(), rule, inline, cache, prop_oneof![Just(0_u64), Just(4)], mode);
+    choices.prop_map(|(key, on_conflict, inline_rows, cache_bytes, kept_snapshots, deletion_mode)| Choices {
         key,
         on_conflict,
         inline_rows,
         cache_bytes,
         kept_snapshots,
+        deletion_mode,
     })
 }
 

@@ -4,17 +4,13 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cayenne_deletes::DeletionVector;
-use cayenne_format::{
-    Change, CommitId, DeletionFile, ErrorKind, FileId, InlineOptions, Location, Operation, Sequence, SourcePosition,
-    TableCommit, TableOptions, Timestamp, TombstoneFile,
-};
-use cayenne_metastore::{MemoryMetastore, Metastore, Writer};
+use cayenne_format::{ErrorKind, InlineOptions, Operation, SourcePosition, TableOptions};
 use cayenne_table::{Access, CheckDepth, Database, ImportOptions, Table};
 use cayenne_testkit::{files_only, numbers_schema};
 
 use crate::cancel::polled;
 use crate::fixture::{database, existing, name, open, read, rows, settings, sum, table};
+use crate::keyed::{by_key, content, delete, files, keyed, pairs};
 use crate::manifest::manifests;
 use crate::tree::{FailingFs, tree};
 
@@ -140,44 +136,26 @@ async fn an_empty_table_and_one_that_was_emptied_come_back_empty() {
 #[tokio::test(flavor = "multi_thread")]
 async fn deletions_and_tombstones_come_along() {
     let folder = tempfile::tempdir().unwrap();
-    let metastore = Arc::new(MemoryMetastore::default());
-    let database = Database::builder(folder.path()).metastore(Arc::clone(&metastore) as _).open().await.unwrap();
-    let t = table(&database, "t").await;
-    t.append(rows(0..10)).await.unwrap();
-    let file = t.view().await.unwrap().files().next().unwrap().id;
-    let (id, of_keys) = (FileId::from_bytes([1; 16]), FileId::from_bytes([2; 16]));
-    let hidden: DeletionVector = [1, 2, 3, 8].into_iter().collect();
-    let location = Location::Inline(hidden.encode(file));
-    let deletion = DeletionFile { id, data_file: file, location, rows: 4, sequence: Sequence::ZERO };
-    let location = Location::Inline(vec![8].into());
-    let tombstones = TombstoneFile { id: of_keys, location, keys: 5, sequence: Sequence::ZERO };
-    let writer = Writer { host: "test".into(), process: 1, since: Timestamp(0) };
-    let commit = TableCommit {
-        id: CommitId::from_bytes([1; 16]),
-        table: t.id(),
-        epoch: metastore.begin_writer(t.id(), &writer).await.unwrap(),
-        operation: Operation::Delete,
-        made_at: Timestamp(0),
-        requires: Vec::new(),
-        changes: vec![Change::AddDeletion(deletion), Change::AddTombstones(tombstones)],
-        source: None,
-        expiry: None,
-    };
-    metastore.commit(&[commit]).await.unwrap();
-    drop((t, database));
-    let database = Database::builder(folder.path()).metastore(metastore as _).open().await.unwrap();
+    let database = open(&folder.path().join("source")).await;
+    let t = keyed(&database, by_key(files())).await;
+    t.append(pairs((0..10).map(|id| (id, 0)))).await.unwrap();
+    // Of two rows with one key the first is hidden by its position.
+    t.append(pairs([(20, 0), (20, 1)])).await.unwrap();
+    delete(&t, [1, 2, 3]).await.unwrap();
+    t.append(pairs([(2, 2)])).await.unwrap();
+    let expected = content(&t).await;
     let at = folder.path().join("slice");
-    existing(&database, "t").await.export(&at).await.unwrap();
+    t.export(&at).await.unwrap();
     let target = open(&folder.path().join("target")).await;
     let (back, _) = target.import(&at, ImportOptions::default()).await.unwrap();
     let view = back.view().await.unwrap();
     let [deletion] = view.snapshot().deletions().collect::<Vec<_>>()[..] else { panic!("no deletion") };
-    assert_eq!((deletion.rows, deletion.sequence.number()), (4, 2));
-    let file = view.files().next().unwrap();
-    assert_eq!(deletion.data_file, file.id);
-    assert_eq!(*back.hidden(&view, file).await.unwrap().unwrap(), hidden);
+    assert_eq!((deletion.rows, deletion.sequence.number()), (1, 2));
     let [tombstones] = view.snapshot().tombstones().collect::<Vec<_>>()[..] else { panic!("no tombstones") };
-    assert_eq!((tombstones.keys, tombstones.location.clone()), (5, Location::Inline(vec![8].into())));
+    assert_eq!((tombstones.keys, tombstones.sequence.number()), (3, 3));
+    assert_eq!(content(&back).await, expected);
+    back.upsert(pairs([(5, 5)])).await.unwrap();
+    assert_eq!(back.visible_rows(&*back.view().await.unwrap()).await.unwrap(), expected.len() as u64);
     assert!(target.check(CheckDepth::Deep).await.unwrap().problems.is_empty());
 }
 
