@@ -12,9 +12,10 @@ use moka::sync::Cache;
 use crate::rows::RowPositions;
 use crate::{Table, View};
 
-/// A deletion vector of more bytes becomes a file, so that opening a table does not load it. A file takes two more flushes
-/// than a row of the metastore, which is why small ones are not.
-const INLINE_BYTES_MAX: usize = 64 * 1024;
+/// A deletion vector of more bytes becomes a file, so that it is stored once: what the metastore keeps is in its log, in
+/// its pages and in the next manifest, and is loaded whenever the table is opened. A file takes a flush more than that and
+/// two for its folders, which is why small ones are not.
+const INLINE_BYTES_MAX: usize = 8 * 1024;
 
 /// What a deletion vector is cached by: the data file, and a hash of the ids of its deletion files. The order of ids tells
 /// nothing here: it follows the clock, which may have been set back.
@@ -127,24 +128,41 @@ impl Table {
 
     /// Returns the changes that hide rows. What they name is on the disk.
     pub(crate) async fn hide(&self, rows: &RowPositions) -> Result<Vec<Change>> {
-        let mut changes = Vec::new();
-        for (file, rows) in rows.files() {
-            changes.push(Change::AddDeletion(self.deletion_file(file, rows).await?));
+        let (mut changes, mut files) = (Vec::new(), Vec::new());
+        for (data_file, rows) in rows.files() {
+            let (deletion, file) = self.encoded(data_file, rows);
+            changes.push(Change::AddDeletion(deletion));
+            files.extend(file);
         }
+        self.write_deletions(files).await?;
         Ok(changes)
     }
 
+    /// Returns what hides rows of one data file. If that is a file, it is on the disk.
     pub(crate) async fn deletion_file(&self, data_file: FileId, rows: &DeletionVector) -> Result<DeletionFile> {
+        let (deletion, file) = self.encoded(data_file, rows);
+        self.write_deletions(Vec::from_iter(file)).await?;
+        Ok(deletion)
+    }
+
+    /// Returns what hides rows of one data file, and its name and bytes if that is a file.
+    fn encoded(&self, data_file: FileId, rows: &DeletionVector) -> (DeletionFile, Option<(String, Bytes)>) {
         let id = FileId::draw(self.shared.environment.ids.as_ref());
         let bytes = rows.encode(data_file);
-        let location = if bytes.len() <= INLINE_BYTES_MAX {
-            Location::Inline(bytes)
+        let (location, file) = if bytes.len() <= INLINE_BYTES_MAX {
+            (Location::Inline(bytes), None)
         } else {
             let name = path::deletion_file(id);
-            self.shared.storage.write_beside(&self.record.location, &name, bytes).await?;
-            Location::Path(name)
+            (Location::Path(name.clone()), Some((name, bytes)))
         };
-        Ok(DeletionFile { id, data_file, location, rows: rows.len(), sequence: Sequence::ZERO })
+        (DeletionFile { id, data_file, location, rows: rows.len(), sequence: Sequence::ZERO }, file)
+    }
+
+    async fn write_deletions(&self, files: Vec<(String, Bytes)>) -> Result<()> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        self.shared.storage.write_beside(&self.record.location, files).await
     }
 }
 
