@@ -21,6 +21,7 @@ use futures::{StreamExt, TryStreamExt};
 use crate::change_plan::Change;
 use crate::error::external;
 use crate::found_rows::FoundRows;
+use crate::gathered_keys::GatheredKeys;
 use crate::write_exec::{Read, count_schema, read_at_once};
 
 /// Hides the rows that its input has found in a view, adds those that come in their place, in one commit, and returns how
@@ -74,19 +75,23 @@ async fn change(
     view: Arc<PinnedView>,
     found: FoundRows,
     mut rows: Vec<RowStream>,
-    writes: bool,
+    mut keys: Option<GatheredKeys>,
 ) -> CayenneResult<u64> {
-    let is_by_key = *found.change() == Change::DeleteKeys;
+    let writes = found.change().writes();
     if !writes {
         // Without rows that come, those that go are all found first: the change may then leave some of them out.
         for stream in &mut rows {
             while let Some(batch) = stream.try_next().await? {
-                if is_by_key {
-                    found.look_up(&table, &view, &batch).await?;
+                let Some(keys) = &mut keys else { continue };
+                if let Some(many) = keys.add(batch)? {
+                    found.look_up(&table, &view, &many).await?;
                 }
             }
         }
         rows.clear();
+        if let Some(rest) = keys.map_or(Ok(None), |mut keys| keys.take())? {
+            found.look_up(&table, &view, &rest).await?;
+        }
         if found.changed() == 0 {
             return Ok(0);
         }
@@ -155,9 +160,10 @@ impl ExecutionPlan for ChangeExec {
         }
         let found = self.found();
         let rows = self.rows(&found, &context)?;
-        let (table, view, writes) = (Arc::clone(&self.table), Arc::clone(&self.view), self.change.writes());
+        let (table, view) = (Arc::clone(&self.table), Arc::clone(&self.view));
+        let keys = (self.change == Change::DeleteKeys).then(|| GatheredKeys::new(context.memory_pool()));
         let changed = async move {
-            let count = change(table, view, found, rows, writes).await.map_err(external)?;
+            let count = change(table, view, found, rows, keys).await.map_err(external)?;
             Ok(RecordBatch::try_new(count_schema(), vec![Arc::new(UInt64Array::from(vec![count]))])?)
         };
         Ok(Box::pin(RecordBatchStreamAdapter::new(count_schema(), futures::stream::once(changed))))

@@ -66,10 +66,10 @@ impl FoundRows {
 
     /// Notes that the rows with these keys go.
     pub(crate) async fn look_up(&self, table: &Table, view: &View, keys: &RecordBatch) -> Result<()> {
-        for (file, rows) in table.find(view, keys.columns()).await?.files() {
-            let before = self.hidden.add(file, rows.positions());
-            self.changed.fetch_add(rows.len().saturating_sub(before), Ordering::AcqRel);
-        }
+        let rows = table.find(view, keys.columns()).await?;
+        let found = rows.len();
+        let before = self.hidden.add_all(rows);
+        self.changed.fetch_add(found.saturating_sub(before), Ordering::AcqRel);
         Ok(())
     }
 

@@ -11,6 +11,7 @@ mod dynamic_filter;
 mod error;
 mod factory;
 mod found_rows;
+mod gathered_keys;
 mod guard;
 mod identity;
 mod identity_table;

@@ -2,6 +2,7 @@
 
 mod filter;
 mod fold;
+mod gaps;
 mod index;
 mod key;
 mod rewrite;

@@ -3,10 +3,16 @@
 use std::fmt;
 
 use bytes::{Buf, Bytes};
-use cayenne_format::{Error, FileId, FrameKind, Result, open, seal};
+use cayenne_format::{Error, FileId, FrameKind, Result, open_version, seal_version};
 use roaring::{RoaringBitmap, RoaringTreemap};
 
+use crate::gaps;
+
 const FILE_ID_BYTES: usize = 16;
+
+/// The version of the stored form that has the positions as Roaring, and the one that has them as gaps.
+const AS_ROARING: u16 = 1;
+const AS_GAPS: u16 = 2;
 
 /// What Roaring keeps of a container beside its content, in bytes.
 const CONTAINER_BYTES: u64 = 32;
@@ -16,6 +22,17 @@ const CONTAINER_BYTES: u64 = 32;
 pub struct DeletionVector(RoaringTreemap);
 
 impl DeletionVector {
+    /// Returns the vector of positions that are in any order and may come twice, faster than one by one.
+    #[must_use]
+    pub fn of(mut positions: Vec<u64>) -> Self {
+        positions.sort_unstable();
+        positions.dedup();
+        let mut all = RoaringTreemap::new();
+        let appended = all.append(positions);
+        debug_assert!(appended.is_ok(), "sorted positions are in order");
+        Self(all)
+    }
+
     /// Returns the number of positions.
     #[must_use]
     pub fn len(&self) -> u64 {
@@ -92,7 +109,8 @@ impl DeletionVector {
         usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(size_of::<Self>())
     }
 
-    /// Returns the stored form: the id of the data file, then the 64-bit portable serialisation of Roaring, in a frame.
+    /// Returns the stored form, in a frame: the id of the data file, then the positions as the 64-bit portable
+    /// serialisation of Roaring or as gaps, whichever is shorter.
     ///
     /// # Panics
     ///
@@ -103,11 +121,16 @@ impl DeletionVector {
         // Whole ranges of rows are often deleted at once; as runs they take next to nothing.
         let mut positions = self.0.clone();
         positions.optimize();
-        let mut payload = Vec::with_capacity(FILE_ID_BYTES + positions.serialized_size());
+        let roaring_bytes = positions.serialized_size();
+        if let Some(gaps) = gaps::encode(&positions, roaring_bytes) {
+            let payload = [data_file.as_bytes().as_slice(), &gaps].concat();
+            return seal_version(FrameKind::DeletionVector, AS_GAPS, &payload);
+        }
+        let mut payload = Vec::with_capacity(FILE_ID_BYTES + roaring_bytes);
         payload.extend_from_slice(data_file.as_bytes());
         // Writing to a Vec cannot fail.
         let _infallible = positions.serialize_into(&mut payload);
-        seal(FrameKind::DeletionVector, &payload)
+        seal_version(FrameKind::DeletionVector, AS_ROARING, &payload)
     }
 
     /// Reads the stored form of a vector of this data file, which has so many rows.
@@ -119,15 +142,15 @@ impl DeletionVector {
     /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) if a byte is not what was written, or if it is of another
     /// data file or hides rows that the file does not have.
     pub fn decode(bytes: &Bytes, data_file: FileId, rows: u64) -> Result<Self> {
-        let payload = open(FrameKind::DeletionVector, bytes)?;
+        let (version, payload) = open_version(FrameKind::DeletionVector, bytes)?;
         let damaged = |why: &'static str| Error::corrupt(why).code("damaged-deletion").with("data file", data_file);
-        let Some((named, mut positions)) = payload.split_first_chunk::<FILE_ID_BYTES>() else {
+        let Some((named, positions)) = payload.split_first_chunk::<FILE_ID_BYTES>() else {
             return Err(damaged("a deletion vector names no data file"));
         };
         if named != data_file.as_bytes() {
             return Err(damaged("a deletion vector is of another data file").with("found", FileId::from_bytes(*named)));
         }
-        let positions = read(&mut positions).filter(|_| positions.is_empty());
+        let positions = if version == AS_GAPS { gaps::decode(positions) } else { read(positions) };
         let vector = positions.map(Self).ok_or_else(|| damaged("a deletion vector cannot be read"))?;
         match vector.max() {
             None => Err(damaged("a deletion vector hides nothing")),
@@ -139,8 +162,8 @@ impl DeletionVector {
     }
 }
 
-/// Takes a set of positions off the front of `input`, or returns `None` if there is none.
-fn read(input: &mut &[u8]) -> Option<RoaringTreemap> {
+/// Reads positions in the form of Roaring, or returns `None` if the bytes are no such.
+fn read(mut input: &[u8]) -> Option<RoaringTreemap> {
     let count = input.try_get_u64_le().ok()?;
     let mut bitmaps: Vec<(u32, RoaringBitmap)> = Vec::new();
     for _ in 0..count {
@@ -148,10 +171,10 @@ fn read(input: &mut &[u8]) -> Option<RoaringTreemap> {
         if bitmaps.last().is_some_and(|(before, _)| *before >= high) || !has_room(input) {
             return None;
         }
-        let bitmap = RoaringBitmap::deserialize_from(&mut *input).ok().filter(|bitmap| !bitmap.is_empty())?;
+        let bitmap = RoaringBitmap::deserialize_from(&mut input).ok().filter(|bitmap| !bitmap.is_empty())?;
         bitmaps.push((high, bitmap));
     }
-    Some(RoaringTreemap::from_bitmaps(bitmaps))
+    input.is_empty().then(|| RoaringTreemap::from_bitmaps(bitmaps))
 }
 
 /// Says whether as many containers as a bitmap claims can stand in `input`. Roaring makes room for their descriptions

@@ -54,16 +54,16 @@ impl FrameKind {
         }
     }
 
-    /// Returns the version that this build writes; it reads all up to it.
+    /// Returns the latest version that this build knows; it reads all up to it.
     const fn version(self) -> u16 {
         match self {
+            Self::DeletionVector => 2,
             Self::FileStats
             | Self::Schema
             | Self::PartitionValues
             | Self::InlineRows
             | Self::Commit
             | Self::Manifest
-            | Self::DeletionVector
             | Self::Tombstones
             | Self::KeyPage
             | Self::KeyIndex => 1,
@@ -86,13 +86,24 @@ impl FrameKind {
     }
 }
 
-/// Wraps `payload`.
+/// Wraps `payload`, which is of the latest version of its kind.
 #[must_use]
 pub fn seal(kind: FrameKind, payload: &[u8]) -> Bytes {
+    seal_version(kind, kind.version(), payload)
+}
+
+/// Wraps `payload`, which is of this version of its kind.
+///
+/// # Panics
+///
+/// If this build does not know the version, and so cannot have made the payload.
+#[must_use]
+pub fn seal_version(kind: FrameKind, version: u16, payload: &[u8]) -> Bytes {
+    assert!((1..=kind.version()).contains(&version), "only what this build can read is written");
     let mut out = Vec::with_capacity(HEAD_BYTES + payload.len() + TAIL_BYTES);
     out.put_slice(&MAGIC);
     out.put_u16_le(kind.number());
-    out.put_u16_le(kind.version());
+    out.put_u16_le(version);
     out.put_u64_le(payload.len() as u64);
     out.put_slice(payload);
     let crc = crc64(&out);
@@ -107,6 +118,15 @@ pub fn seal(kind: FrameKind, payload: &[u8]) -> Bytes {
 /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if any byte is not what [`seal`] wrote;
 /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a version this build does not know.
 pub fn open(kind: FrameKind, bytes: &Bytes) -> Result<Bytes> {
+    open_version(kind, bytes).map(|(_, payload)| payload)
+}
+
+/// Verifies a frame and returns the version and the payload, without a copy.
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn open_version(kind: FrameKind, bytes: &Bytes) -> Result<(u16, Bytes)> {
     let damaged = |why: &'static str| Error::corrupt(why).with("what", kind.what()).with("bytes", bytes.len());
     let Some(tail_at) = bytes.len().checked_sub(TAIL_BYTES).filter(|at| *at >= HEAD_BYTES) else {
         return Err(damaged("frame is shorter than its envelope"));
@@ -130,5 +150,5 @@ pub fn open(kind: FrameKind, bytes: &Bytes) -> Result<Bytes> {
     if head.u64()? != head.remaining() as u64 {
         return Err(damaged("frame has another length than it says"));
     }
-    head.take(head.remaining())
+    Ok((version, head.take(head.remaining())?))
 }

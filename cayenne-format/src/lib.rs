@@ -24,7 +24,7 @@ pub use commit::{Change, CommitRecord, Expiry, NewDataFile, Operation, Requireme
 pub use environment::{Clock, Environment, Ids, NoSteps, RandomIds, Step, Steps, SystemClock, Timestamp};
 pub use error::{Error, ErrorKind, Result};
 pub use file::{DataFile, DeletionFile, Location, PartitionValue, TombstoneFile};
-pub use frame::{FrameKind, open, seal};
+pub use frame::{FrameKind, open, open_version, seal, seal_version};
 pub use id::{CommitId, FileId, ReaderId, Sequence, TableId, TableName, WriterEpoch};
 pub use key_options::{ConflictDetection, DeletionMode, OnConflict};
 pub use manifest::{Manifest, SnapshotChanges, TableState};

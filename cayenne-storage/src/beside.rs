@@ -6,30 +6,33 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cayenne_format::{Environment, Error, Result, Step};
+use cayenne_format::{Error, Result, Step};
 
 use crate::fs::{Fs, ReadFile};
 use crate::storage::{Storage, inside};
 use crate::task;
+use crate::write::Gate;
 
 impl Storage {
-    /// Writes a file beside the data files, in a folder that is made if it is missing. It is on the disk, under its name,
-    /// when this returns.
+    /// Writes files beside the data files, each under its name, in folders that are made if they are missing. All are on the
+    /// disk when this returns; their folders are flushed once.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AlreadyExists`](cayenne_format::ErrorKind::AlreadyExists) if there is a file of this name; or what the
-    /// disk said. After an error nothing is left that somebody names.
-    pub async fn write_beside(&self, location: &str, name: &str, bytes: Bytes) -> Result<()> {
+    /// [`ErrorKind::AlreadyExists`](cayenne_format::ErrorKind::AlreadyExists) if there is a file of such a name; or what the
+    /// disk said. After an error none of them is left.
+    pub async fn write_beside(&self, location: &str, files: Vec<(String, Bytes)>) -> Result<()> {
         let table = self.folder(location)?;
-        let path = table.join(inside(name)?);
+        let place = |(name, bytes): (String, Bytes)| Ok((table.join(inside(&name)?), bytes));
+        let files = files.into_iter().map(place).collect::<Result<Vec<_>>>()?;
         let (fs, environment) = (Arc::clone(self.fs()), self.environment().clone());
         task::blocking(move || {
-            let written = write(fs.as_ref(), &environment, &table, &path, &bytes);
-            if written.as_ref().is_err_and(|error| error.kind() != cayenne_format::ErrorKind::AlreadyExists) {
-                fs.remove_file(&path).ok();
+            let gate = Gate::new(Arc::clone(&fs), environment);
+            let written = write(fs.as_ref(), &gate, &table, &files);
+            if written.is_err() {
+                gate.close_and_remove();
             }
-            written.map_err(|error| error.with("file", path.display()))
+            written
         })
         .await?
     }
@@ -67,6 +70,19 @@ impl BesideFile {
     #[must_use]
     pub fn closed(self) -> Self {
         Self { open: None, ..self }
+    }
+
+    /// Returns it open, for several reads.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::open_beside`].
+    pub fn opened(&self) -> Result<Self> {
+        let open = match &self.open {
+            Some(file) => Arc::clone(file),
+            None => open_file(self.fs.as_ref(), &self.path)?,
+        };
+        Ok(Self { open: Some(open), ..self.clone() })
     }
 
     /// Reads a piece, which may wait for the disk. What lies beyond the end is not there.
@@ -124,18 +140,17 @@ fn open_file(fs: &dyn Fs, path: &Path) -> Result<Arc<dyn ReadFile>> {
     })
 }
 
-fn write(fs: &dyn Fs, environment: &Environment, table: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
-    let failed = |error| Error::io("could not write a file of the table", error);
-    environment.steps.before(Step::CreateDataFile)?;
-    let mut file = create(fs, table, path)?;
-    environment.steps.before(Step::WriteDataFile)?;
-    file.write_all(bytes).map_err(failed)?;
-    environment.steps.before(Step::SyncDataFile)?;
-    file.sync().map_err(failed)?;
-    environment.steps.before(Step::SyncFolder)?;
-    path.parent().map_or(Ok(()), |folder| fs.sync_dir(folder)).map_err(failed)?;
-    // Whoever has made that folder may have been cut off before its own name was on the disk.
-    fs.sync_dir(table).map_err(failed)
+fn write(fs: &dyn Fs, gate: &Gate, table: &Path, files: &[(PathBuf, Bytes)]) -> Result<()> {
+    for (path, bytes) in files {
+        gate.write_whole(table, path, bytes)?;
+    }
+    gate.before(Step::SyncFolder)?;
+    let mut folders: Vec<&Path> = files.iter().filter_map(|(path, _)| path.parent()).collect();
+    folders.dedup();
+    // Whoever has made a folder may have been cut off before its own name was on the disk.
+    folders.push(table);
+    let failed = |error| Error::io("could not write a file of the table", error).with("folder", table.display());
+    folders.into_iter().try_for_each(|folder| fs.sync_dir(folder)).map_err(failed)
 }
 
 /// Creates a file, and the folders of the table that it lies in.

@@ -7,9 +7,10 @@ use cayenne_format::{Change, DataFile, DeletionFile, Error, ErrorKind, FileId, L
 use crate::Table;
 use crate::rows::RowPositions;
 
-/// A deletion vector of more bytes becomes a file, so that opening a table does not load it. A file takes two more flushes
-/// than a row of the metastore, which is why small ones are not.
-const INLINE_BYTES_MAX: usize = 64 * 1024;
+/// A deletion vector of more bytes becomes a file, so that it is stored once: what the metastore keeps is in its log, in
+/// its pages and in the next manifest, and is loaded whenever the table is opened. A file takes a flush more than that and
+/// two for its folders, which is why small ones are not.
+const INLINE_BYTES_MAX: usize = 8 * 1024;
 
 impl Table {
     pub(crate) async fn read_deletion(&self, file: &DataFile, deletion: &DeletionFile) -> Result<DeletionVector> {
@@ -48,28 +49,53 @@ impl Table {
 
     /// Returns the changes that hide rows by their positions. What they name is on the disk.
     pub(crate) async fn hide_by_position(&self, rows: &RowPositions) -> Result<Vec<Change>> {
-        let mut changes = Vec::new();
-        for (file, rows) in rows.files() {
-            changes.push(Change::AddDeletion(self.deletion_file(file, rows).await?));
+        let (mut changes, mut files) = (Vec::new(), Vec::new());
+        for (data_file, rows) in rows.files() {
+            let (deletion, file) = self.encoded(data_file, rows);
+            changes.push(Change::AddDeletion(deletion));
+            files.extend(file);
         }
+        self.write_hidden(files).await?;
         Ok(changes)
     }
 
+    /// Returns what hides rows of one data file. If that is a file, it is on the disk.
     pub(crate) async fn deletion_file(&self, data_file: FileId, rows: &DeletionVector) -> Result<DeletionFile> {
+        let (deletion, file) = self.encoded(data_file, rows);
+        self.write_hidden(file).await?;
+        Ok(deletion)
+    }
+
+    /// Returns what hides rows of one data file, and its name and bytes if that is a file.
+    fn encoded(&self, data_file: FileId, rows: &DeletionVector) -> (DeletionFile, Option<(String, Bytes)>) {
         let id = FileId::draw(self.shared.environment.ids.as_ref());
-        let location = self.store_hidden(id, rows.encode(data_file)).await?;
-        Ok(DeletionFile { id, data_file, location, rows: rows.len(), sequence: Sequence::ZERO })
+        let (location, file) = place(id, rows.encode(data_file));
+        (DeletionFile { id, data_file, location, rows: rows.len(), sequence: Sequence::ZERO }, file)
     }
 
     /// Stores the bytes of a deletion or tombstone file.
     pub(crate) async fn store_hidden(&self, id: FileId, bytes: Bytes) -> Result<Location> {
-        if bytes.len() <= INLINE_BYTES_MAX {
-            return Ok(Location::Inline(bytes));
-        }
-        let name = path::deletion_file(id);
-        self.shared.storage.write_beside(&self.record.location, &name, bytes).await?;
-        Ok(Location::Path(name))
+        let (location, file) = place(id, bytes);
+        self.write_hidden(file).await?;
+        Ok(location)
     }
+
+    async fn write_hidden(&self, files: impl IntoIterator<Item = (String, Bytes)>) -> Result<()> {
+        let files: Vec<_> = files.into_iter().collect();
+        if files.is_empty() {
+            return Ok(());
+        }
+        self.shared.storage.write_beside(&self.record.location, files).await
+    }
+}
+
+/// Returns where the bytes of a deletion or tombstone file are to be, and its name and bytes if that is a file.
+fn place(id: FileId, bytes: Bytes) -> (Location, Option<(String, Bytes)>) {
+    if bytes.len() <= INLINE_BYTES_MAX {
+        return (Location::Inline(bytes), None);
+    }
+    let name = path::deletion_file(id);
+    (Location::Path(name.clone()), Some((name, bytes)))
 }
 
 pub(crate) fn damaged(message: &'static str) -> Error {

@@ -1,6 +1,7 @@
 //! Rows by where they are: found by a statement, to be hidden by a commit.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,6 +26,18 @@ impl RowPositions {
     pub fn add(&mut self, file: FileId, rows: &DeletionVector) {
         if !rows.is_empty() {
             self.0.entry(file).or_default().add(rows);
+        }
+    }
+
+    /// Adds all rows of others.
+    pub(crate) fn merge(&mut self, others: Self) {
+        for (file, rows) in others.0 {
+            match self.0.entry(file) {
+                Entry::Vacant(none) => {
+                    none.insert(rows);
+                }
+                Entry::Occupied(mut some) => some.get_mut().add(&rows),
+            }
         }
     }
 
@@ -73,6 +86,14 @@ impl SeenRows {
     pub fn add(&self, file: FileId, positions: impl IntoIterator<Item = u64>) -> u64 {
         let mut rows = self.0.lock();
         positions.into_iter().map(|position| u64::from(!rows.insert(file, position))).sum()
+    }
+
+    /// Adds rows that were looked up, and returns how many of them had been added before.
+    pub fn add_all(&self, found: RowPositions) -> u64 {
+        let mut rows = self.0.lock();
+        let expected = rows.len().saturating_add(found.len());
+        rows.merge(found);
+        expected.saturating_sub(rows.len())
     }
 
     /// Takes all rows out.

@@ -8,6 +8,9 @@ use bytes::{Buf, BufMut, Bytes};
 /// A difference is read and written through a window of 16 bytes from the byte that it begins in.
 const WINDOW_BYTES: usize = size_of::<u128>();
 
+/// A difference of up to so many bits is read through a window of 8 bytes, which is faster.
+const SHORT_BITS_MAX: u32 = u64::BITS - u8::BITS;
+
 /// Above this many bits a difference would not fit the window unless it begins with a byte.
 const UNALIGNED_BITS_MAX: u32 = u128::BITS - u8::BITS;
 
@@ -82,13 +85,51 @@ impl Packed {
     pub(super) fn get(&self, index: usize) -> u128 {
         debug_assert!(index < self.length, "a loop over packed numbers stays below their length");
         let begin = if self.rising { self.base.wrapping_add(index as u128) } else { self.base };
-        if self.width == 0 {
-            return begin;
-        }
+        begin.wrapping_add(self.difference(index))
+    }
+
+    #[inline]
+    fn difference(&self, index: usize) -> u128 {
         let (byte, shift) = begin_of(index, self.width);
-        let window = self.differences.get(byte..).and_then(|bytes| bytes.first_chunk::<WINDOW_BYTES>());
-        let bits = window.map_or(0, |window| u128::from_le_bytes(*window)) >> shift;
-        begin.wrapping_add(bits & (u128::MAX >> (u128::BITS - self.width)))
+        let bytes = self.differences.get(byte..).unwrap_or_default();
+        match self.width {
+            0 => 0,
+            width @ 1..=SHORT_BITS_MAX => {
+                let bits = bytes.first_chunk().map_or(0, |window| u64::from_le_bytes(*window)) >> shift;
+                u128::from(bits & (u64::MAX >> (u64::BITS - width)))
+            }
+            width => {
+                let bits = bytes.first_chunk().map_or(0, |window| u128::from_le_bytes(*window)) >> shift;
+                bits & (u128::MAX >> (u128::BITS - width))
+            }
+        }
+    }
+
+    /// Says whether each number is above the one before it, as [`Packed::encode`] writes them that do.
+    pub(super) fn rise(&self) -> bool {
+        let stored = self.stored_differences();
+        // The last difference is then the largest one.
+        self.rising
+            && (0..stored).map(|index| self.difference(index)).is_sorted()
+            && self.highest_with(stored.checked_sub(1).map_or(0, |last| self.difference(last))).is_some()
+    }
+
+    /// Says whether each number is below `end`.
+    pub(super) fn are_below(&self, end: u128) -> bool {
+        let largest = (0..self.stored_differences()).map(|index| self.difference(index)).max().unwrap_or(0);
+        self.length == 0 || self.highest_with(largest).is_some_and(|highest| highest < end)
+    }
+
+    /// Returns a number that no number is above if this is the largest difference, and which is the highest of those that
+    /// [`Packed::encode`] writes; `None` if it is beyond 128 bits.
+    fn highest_with(&self, largest: u128) -> Option<u128> {
+        let places = if self.rising { self.length.saturating_sub(1) as u128 } else { 0 };
+        self.base.checked_add(places)?.checked_add(largest)
+    }
+
+    /// Returns how many differences take bits: without any, they are all 0.
+    fn stored_differences(&self) -> usize {
+        if self.width == 0 { 0 } else { self.length }
     }
 
     /// Returns the memory that the numbers take, in bytes.
@@ -133,6 +174,36 @@ mod tests {
             numbers.sort_unstable();
             numbers.dedup();
             prop_assert_eq!(&again(&numbers).1, &numbers);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_said_of_all_numbers_is_so(
+            base in prop_oneof![0_u128..100, u128::MAX - 100..=u128::MAX],
+            rising in any::<bool>(),
+            width in prop_oneof![0_u32..=8, Just(SHORT_BITS_MAX), Just(SHORT_BITS_MAX + 1), Just(128)],
+            length in 0_usize..12,
+            bits in prop::collection::vec(any::<u8>(), 200),
+            end in any::<u128>(),
+        ) {
+            // Nothing that was encoded: a file may say anything.
+            let mut bytes = base.to_le_bytes().to_vec();
+            bytes.extend([u8::from(rising), u8::try_from(width).unwrap()]);
+            bytes.extend(bits);
+            let packed = Packed::decode(&mut Bytes::from(bytes), length).unwrap();
+            let numbers: Vec<u128> = (0..length).map(|index| packed.get(index)).collect();
+            for end in [end, 10, 300, u128::MAX] {
+                prop_assert!(!packed.are_below(end) || numbers.iter().all(|number| *number < end));
+            }
+            prop_assert!(!packed.rise() || numbers.is_sorted_by(|before, after| before < after));
+            let mut again = Vec::new();
+            Packed::encode(&numbers, &mut again);
+            let encoded = Packed::decode(&mut Bytes::from(again), length).unwrap();
+            prop_assert_eq!(encoded.rise(), numbers.is_sorted_by(|before, after| before < after));
+            for end in [end, 10, 300, u128::MAX] {
+                prop_assert_eq!(encoded.are_below(end), numbers.iter().all(|number| *number < end));
+            }
         }
     }
 

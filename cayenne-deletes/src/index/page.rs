@@ -67,10 +67,9 @@ impl KeyPage {
             Some(next) => last.is_some_and(|last| last < next.first),
             None => last == Some(index.last_key()),
         };
-        let mut places = 0..self.keys.len();
-        ends && (0..self.keys.len()).map(|entry| self.keys.get(entry)).is_sorted_by(|before, after| before < after)
-            && first == places.clone().next().map(|entry| self.keys.get(entry))
-            && places.all(|entry| self.positions.get(entry) < u128::from(index.rows()))
+        ends && first == (0..self.keys.len()).next().map(|entry| self.keys.get(entry))
+            && self.keys.rise()
+            && self.positions.are_below(u128::from(index.rows()))
     }
 
     /// Returns the number of entries.

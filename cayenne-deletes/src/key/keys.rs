@@ -116,6 +116,23 @@ impl SortedKeys {
         Self { keys, rows }
     }
 
+    /// Sorts `keys`, leaves all but one of those that are equal out, and forgets the rows: in place of its row, a key has
+    /// its place.
+    #[must_use]
+    pub fn distinct(mut keys: Keys) -> Self {
+        match &mut keys {
+            Keys::Narrow(keys) => {
+                keys.sort_unstable();
+                keys.dedup();
+            }
+            Keys::Wide(keys) => {
+                keys.sort_unstable();
+                keys.dedup();
+            }
+        }
+        Self { keys, rows: None }
+    }
+
     /// Returns the number of keys.
     #[must_use]
     pub fn len(&self) -> usize {

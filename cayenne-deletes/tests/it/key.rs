@@ -247,3 +247,14 @@ fn a_key_is_described_in_bounded_words() {
     assert!(codec.describe(&batch, 1).len() < 100);
     assert_eq!(codec.describe(&batch, 2), "id = ?, name = ?");
 }
+
+proptest! {
+    #[test]
+    fn distinct_keys_are_a_set_in_order(numbers in prop::collection::vec(prop_oneof![0_u64..50, any::<u64>()], 0..200)) {
+        let set: std::collections::BTreeSet<u64> = numbers.iter().copied().collect();
+        let wide = |numbers: &[u64]| Keys::Wide(numbers.iter().map(|number| u128::from(*number) << 60).collect());
+        let expected: Vec<u64> = set.into_iter().collect();
+        prop_assert_eq!(SortedKeys::distinct(wide(&numbers)).keys(), &wide(&expected));
+        prop_assert_eq!(SortedKeys::distinct(Keys::Narrow(numbers)).keys(), &Keys::Narrow(expected));
+    }
+}

@@ -1,7 +1,7 @@
 //! Frames: what was sealed comes back, and any other bytes are refused.
 
 use bytes::Bytes;
-use cayenne_format::{ErrorKind, FrameKind, open, seal};
+use cayenne_format::{ErrorKind, FrameKind, open, open_version, seal, seal_version};
 use proptest::prelude::*;
 
 proptest! {
@@ -48,6 +48,15 @@ fn a_newer_version_is_refused_with_both_versions() {
     let error = open(FrameKind::Schema, &newer.into()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.to_string().contains("found: 9") && error.to_string().contains("known: 1"), "{error}");
+}
+
+#[test]
+fn each_known_version_is_read_as_itself() {
+    for version in [1, 2] {
+        let sealed = seal_version(FrameKind::DeletionVector, version, b"x");
+        assert_eq!(open_version(FrameKind::DeletionVector, &sealed).unwrap(), (version, Bytes::from_static(b"x")));
+    }
+    assert_eq!(seal(FrameKind::DeletionVector, b"x"), seal_version(FrameKind::DeletionVector, 2, b"x"));
 }
 
 #[test]

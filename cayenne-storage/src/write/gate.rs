@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cayenne_format::{Environment, Error, Result, Step};
+use cayenne_format::{Environment, Error, ErrorKind, Result, Step};
 use parking_lot::{Mutex, RwLock};
 
 use crate::beside;
@@ -49,18 +49,13 @@ impl Gate {
 
     pub(crate) fn create_file(&self, path: &Path) -> Result<Box<dyn WriteFile>> {
         self.before(Step::CreateDataFile)?;
-        // Noted first: after an error nobody knows whether the name is there.
-        self.created.lock().push(path.to_owned());
-        self.fs.create_file(path).map_err(|error| {
-            let made = match error.kind() {
-                // Ids are never used twice, so this file is not one of ours to remove.
+        self.noted(path, || {
+            self.fs.create_file(path).map_err(|error| match error.kind() {
                 std::io::ErrorKind::AlreadyExists => {
-                    self.created.lock().retain(|created| created != path);
                     Error::already_exists("a file is where a new data file should be").because(error)
                 }
                 _ => Error::io("could not create a data file", error),
-            };
-            made.with("file", path.display())
+            })
         })
     }
 
@@ -68,13 +63,24 @@ impl Gate {
     pub(crate) fn write_whole(&self, table: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
         let failed = |error| Error::io("could not write a file of the table", error).with("file", path.display());
         self.before(Step::CreateDataFile)?;
-        self.created.lock().push(path.to_owned());
-        let mut file =
-            beside::create(self.fs.as_ref(), table, path).map_err(|error| error.with("file", path.display()))?;
+        let mut file = self.noted(path, || beside::create(self.fs.as_ref(), table, path))?;
         self.before(Step::WriteDataFile)?;
         file.write_all(bytes).map_err(failed)?;
         self.before(Step::SyncDataFile)?;
         file.sync().map_err(failed)
+    }
+
+    /// Creates a file that goes if the write fails.
+    fn noted(&self, path: &Path, create: impl FnOnce() -> Result<Box<dyn WriteFile>>) -> Result<Box<dyn WriteFile>> {
+        // Noted first: after an error nobody knows whether the name is there.
+        self.created.lock().push(path.to_owned());
+        create().map_err(|error| {
+            // Ids are never used twice, so the file that is there is not one of ours to remove.
+            if error.kind() == ErrorKind::AlreadyExists {
+                self.created.lock().retain(|created| created != path);
+            }
+            error.with("file", path.display())
+        })
     }
 
     /// Lets nobody take another step.
@@ -102,5 +108,32 @@ pub(crate) struct CloseOnDrop(pub(crate) Arc<Gate>);
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LocalFs;
+
+    #[test]
+    fn a_failed_write_removes_what_it_made_and_no_file_that_was_there_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join("_keys").join(name);
+        let gate = || Gate::new(Arc::new(LocalFs), Environment::default());
+        gate().write_whole(folder.path(), &path("older.keys"), b"older").unwrap();
+
+        let failed = gate();
+        failed.write_whole(folder.path(), &path("newer.keys"), b"newer").unwrap();
+        for taken in [
+            failed.write_whole(folder.path(), &path("older.keys"), b"other").unwrap_err(),
+            failed.create_file(&path("older.keys")).err().unwrap(),
+        ] {
+            assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+        }
+        failed.close_and_remove();
+
+        assert_eq!(std::fs::read(path("older.keys")).unwrap(), b"older");
+        assert!(!path("newer.keys").exists());
     }
 }

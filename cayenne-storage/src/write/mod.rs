@@ -30,6 +30,7 @@ use vortex::session::VortexSession;
 
 pub use encode::file_schema;
 pub(crate) use encode::file_type;
+pub(crate) use gate::Gate;
 pub use index::{IndexRows, RowIndex};
 pub(crate) use sizing::BLOCK_BYTES;
 pub(crate) use weight::batch_bytes;
@@ -39,7 +40,7 @@ use crate::fs::Fs;
 use crate::storage::Storage;
 use crate::task::{self, Task};
 use file::Rows;
-use gate::{CloseOnDrop, Gate};
+use gate::CloseOnDrop;
 use gather::{Gathered, again, gather};
 use inline::Inlined;
 use sizing::LastRatio;

@@ -20,6 +20,15 @@ fn name(number: u8) -> String {
     path::deletion_file(FileId::from_bytes([number; 16]))
 }
 
+fn one(name: String, bytes: Bytes) -> Vec<(String, Bytes)> {
+    vec![(name, bytes)]
+}
+
+/// Three files in one folder.
+fn three() -> Vec<(String, Bytes)> {
+    (1..=3).map(|number| (name(number), Bytes::from_static(b"bytes"))).collect()
+}
+
 fn beside(disk: &Disk, folder: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(disk.folder().join(folder)).into_iter().flatten();
     entries.map(|entry| entry.unwrap().path()).collect()
@@ -29,10 +38,10 @@ fn beside(disk: &Disk, folder: &str) -> Vec<PathBuf> {
 async fn a_file_comes_back_whole_and_in_pieces_open_or_closed() {
     let disk = Disk::new().await;
     let bytes = (0..100_000_u32).map(|number| number.to_le_bytes()[0]).collect::<Bytes>();
-    disk.storage.write_beside(LOCATION, &name(1), bytes.clone()).await.unwrap();
+    disk.storage.write_beside(LOCATION, one(name(1), bytes.clone())).await.unwrap();
     let open = disk.storage.open_beside(LOCATION, &name(1)).await.unwrap();
     let closed = open.clone().closed();
-    for file in [&open, &closed] {
+    for file in [&open, &closed, &closed.opened().unwrap()] {
         assert_eq!(file.bytes(), 100_000);
         assert_eq!(file.read(0..100_000).unwrap(), bytes);
         assert_eq!(file.read(77..1_077).unwrap(), bytes.slice(77..1_077));
@@ -47,6 +56,7 @@ async fn a_file_comes_back_whole_and_in_pieces_open_or_closed() {
     }
     std::fs::remove_file(&beside(&disk, path::DELETION_FOLDER)[0]).unwrap();
     assert_eq!(closed.read(0..1).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(closed.opened().err().unwrap().kind(), ErrorKind::NotFound);
     assert_eq!(disk.storage.open_beside(LOCATION, &name(1)).await.err().unwrap().kind(), ErrorKind::NotFound);
     for at in [disk.folder().join(name(1)), disk.folder().join(path::DELETION_FOLDER)] {
         std::fs::remove_dir_all(disk.folder().join(path::DELETION_FOLDER)).unwrap();
@@ -59,7 +69,7 @@ async fn a_file_comes_back_whole_and_in_pieces_open_or_closed() {
         assert_eq!(error.kind(), ErrorKind::Corrupt, "something else is in its place: {error:?}");
     }
     for outside in ["../x", "/x", "_deletes/../../x"] {
-        disk.storage.write_beside(LOCATION, outside, bytes.clone()).await.unwrap_err();
+        disk.storage.write_beside(LOCATION, one(outside.to_owned(), bytes.clone())).await.unwrap_err();
         assert!(disk.storage.open_beside(LOCATION, outside).await.is_err());
     }
 }
@@ -67,11 +77,17 @@ async fn a_file_comes_back_whole_and_in_pieces_open_or_closed() {
 #[tokio::test]
 async fn a_file_that_is_there_already_stays_as_it_is() {
     let disk = Disk::new().await;
-    disk.storage.write_beside(LOCATION, &name(1), Bytes::from_static(b"first")).await.unwrap();
-    let error = disk.storage.write_beside(LOCATION, &name(1), Bytes::from_static(b"second")).await.unwrap_err();
+    disk.storage.write_beside(LOCATION, one(name(1), Bytes::from_static(b"first"))).await.unwrap();
+    let error = disk.storage.write_beside(LOCATION, one(name(1), Bytes::from_static(b"second"))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
     let file = disk.storage.open_beside(LOCATION, &name(1)).await.unwrap();
     assert_eq!(file.read(0..5).unwrap(), Bytes::from_static(b"first"));
+
+    let others = [name(2), name(1), name(3)].map(|name| (name, Bytes::from_static(b"third")));
+    let error = disk.storage.write_beside(LOCATION, others.to_vec()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    assert_eq!(file.opened().unwrap().read(0..5).unwrap(), Bytes::from_static(b"first"));
+    assert_eq!(beside(&disk, path::DELETION_FOLDER), [disk.folder().join(name(1))], "those before it are gone");
 }
 
 /// Invariant I6; and whatever was cut off before, the name of the folder is on the disk once a file in it is.
@@ -81,17 +97,18 @@ async fn a_write_of_which_any_request_is_refused_leaves_nothing_and_the_next_one
         let fs = FaultFs::default();
         let disk = Disk::with(on(&fs)).await;
         fs.refuse(at, Io::StorageFull);
-        let written = disk.storage.write_beside(LOCATION, &name(1), Bytes::from_static(b"bytes")).await;
+        let written = disk.storage.write_beside(LOCATION, three()).await;
         if fs.refuses() {
             written.unwrap();
-            assert!(at > 5, "only {at} requests");
+            assert!(at > 9, "only {at} requests");
             break;
         }
         let error = written.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ResourceLimit, "request {at}: {error:?}");
         assert!(beside(&disk, path::DELETION_FOLDER).is_empty(), "request {at}");
         fs.clear();
-        disk.storage.write_beside(LOCATION, &name(1), Bytes::from_static(b"bytes")).await.unwrap();
+        disk.storage.write_beside(LOCATION, three()).await.unwrap();
+        assert_eq!(beside(&disk, path::DELETION_FOLDER).len(), 3);
         let asked = fs.asked();
         assert!(asked.contains(&Asked::SyncDir(disk.folder())), "request {at}: {asked:?}");
         assert!(asked.contains(&Asked::SyncDir(disk.folder().join(path::DELETION_FOLDER))), "request {at}: {asked:?}");
@@ -159,7 +176,7 @@ async fn each_data_file_has_an_index_that_goes_with_it() {
     let names: Vec<String> = files.iter().map(|new| path::data_file(new.file.id, &[])).collect();
     assert_eq!(disk.storage.remove_files(LOCATION, &names[..2]).await.unwrap(), 2);
     assert_eq!(beside(&disk, path::KEY_FOLDER), [disk.folder().join(path::key_index(files[2].file.id))]);
-    disk.storage.write_beside(LOCATION, &name(1), Bytes::from_static(b"x")).await.unwrap();
+    disk.storage.write_beside(LOCATION, one(name(1), Bytes::from_static(b"x"))).await.unwrap();
     disk.storage.remove_table_folder(LOCATION, TABLE).await.unwrap();
     assert!(!disk.folder().exists());
 }

@@ -1,6 +1,7 @@
 //! Key indexes in memory, within a budget that all tables of a database share.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,6 +9,8 @@ use cayenne_deletes::{KeyIndex, KeyPage, SmallIndex};
 use cayenne_format::{Error, FileId, Result};
 use cayenne_storage::BesideFile;
 use moka::sync::Cache;
+
+use super::pages::{WOULD_WAIT, Waits};
 
 /// What a cached piece costs besides its bytes.
 const OVERHEAD_BYTES: usize = 192;
@@ -52,16 +55,6 @@ pub(super) enum PageBytes {
     /// In memory: the index was made anew because that file is missing or damaged.
     Memory(Bytes),
 }
-
-/// Whether whoever reads may wait for the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waits {
-    Yes,
-    No,
-}
-
-/// The code of the error for what is not in memory.
-pub(super) const WOULD_WAIT: &str = "would-wait";
 
 impl FileKeys {
     /// Says whether it is read from a file.
@@ -111,33 +104,30 @@ impl KeyIndexCache {
     pub(super) fn insert_head(&self, file: FileId, keys: FileKeys) {
         self.0.insert(Piece::Head(file), Cached::Head(keys));
     }
-}
 
-/// The way to the pages of key indexes.
-#[derive(Clone, Copy)]
-pub(super) struct Pages<'a> {
-    pub(super) cache: &'a KeyIndexCache,
-    pub(super) waits: Waits,
-}
-
-impl Pages<'_> {
-    /// Returns a page, reading it if need be. If that would wait for the disk and must not, it is an error with the code
-    /// [`WOULD_WAIT`].
-    pub(super) fn get(self, stored: &PagedIndex, page: usize) -> Result<Arc<KeyPage>> {
-        let piece = Piece::Page(stored.file, page);
-        if let Some(Cached::Page(page)) = self.cache.0.get(&piece) {
-            return Ok(page);
+    pub(super) fn page(&self, file: FileId, page: usize) -> Option<Arc<KeyPage>> {
+        match self.0.get(&Piece::Page(file, page))? {
+            Cached::Page(page) => Some(page),
+            Cached::Head(_) => None,
         }
-        let range = stored.index.page_range(page).ok_or_else(|| Error::internal("a key index has no such page"))?;
-        let bytes = stored.pages.read(range, self.waits)?;
-        let decoded = Arc::new(KeyPage::decode(&bytes, &stored.index, page)?);
-        self.cache.0.insert(piece, Cached::Page(Arc::clone(&decoded)));
-        Ok(decoded)
+    }
+
+    pub(super) fn insert_page(&self, file: FileId, number: usize, page: Arc<KeyPage>) {
+        self.0.insert(Piece::Page(file, number), Cached::Page(page));
     }
 }
 
 impl PageBytes {
-    pub(super) fn read(&self, range: std::ops::Range<u64>, waits: Waits) -> Result<Bytes> {
+    /// Returns them for several reads.
+    pub(super) fn opened(&self, waits: Waits) -> Result<Self> {
+        match self {
+            Self::File(file) if waits == Waits::Yes => Ok(Self::File(file.opened()?)),
+            Self::File(file) => Ok(Self::File(file.clone())),
+            Self::Memory(bytes) => Ok(Self::Memory(bytes.clone())),
+        }
+    }
+
+    pub(super) fn read(&self, range: Range<u64>, waits: Waits) -> Result<Bytes> {
         match self {
             Self::File(file) if waits == Waits::Yes => file.read(range),
             Self::File(_) => Err(Error::unavailable("a page of a key index is not in memory").code(WOULD_WAIT)),

@@ -9,9 +9,10 @@ use cayenne_format::{BlockChecksums, DataFile, Error, FileId, NewDataFile, Resul
 use futures::StreamExt as _;
 
 use super::KeyRule;
-use super::cache::{FileKeys, Pages};
+use super::cache::FileKeys;
 use super::find::{Indexed, Unusable, probe};
 use super::index::Fresh;
+use super::pages::Pages;
 use crate::rows::HiddenRows;
 use crate::{Table, View};
 

@@ -7,9 +7,11 @@ use arrow_select::filter::filter;
 use cayenne_deletes::{DeletionVector, Keys, SortedKeys};
 use cayenne_format::{DataFile, Error, Result};
 use cayenne_storage::task;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::cache::{FileKeys, Pages, WOULD_WAIT, Waits};
+use super::cache::FileKeys;
 use super::index::{Fresh, is_damage};
+use super::pages::{Pages, WOULD_WAIT, Waits};
 use crate::rows::RowPositions;
 use crate::{Table, View};
 
@@ -56,20 +58,46 @@ impl Table {
 
     /// Returns where the rows with these keys are in a view.
     pub(crate) async fn find_keys(&self, view: &View, keys: Keys) -> Result<RowPositions> {
-        let probes = SortedKeys::new(keys);
+        let probes = Arc::new(SortedKeys::distinct(keys));
         if probes.is_empty() {
             return Ok(RowPositions::default());
         }
-        let hits = self.with_indexes(view, self.indexed(view).await?, probes.len() as u64, move |pages, indexed| {
+        let hits = if probes.len() as u64 <= KEYS_HERE_MAX {
+            self.hits(view, self.indexed(view).await?, probes).await?
+        } else {
+            self.hits_of_each(view, &probes).await?
+        };
+        self.visible_of(view, &hits).await
+    }
+
+    /// Returns the rows that have many keys. Data files are looked into side by side, by as many threads as there are
+    /// processors.
+    async fn hits_of_each(&self, view: &View, probes: &Arc<SortedKeys>) -> Result<RowPositions> {
+        let of_file = |file: Arc<DataFile>| async move {
+            let indexed = Indexed { keys: self.key_index(view, &file).await?, file, fresh: None };
+            self.hits(view, vec![indexed], Arc::clone(probes)).await
+        };
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let files: Vec<_> = view.files().cloned().collect();
+        let mut found = stream::iter(files).map(of_file).buffer_unordered(processors);
+        let mut hits = RowPositions::default();
+        while let Some(of_file) = found.try_next().await? {
+            hits.merge(of_file);
+        }
+        Ok(hits)
+    }
+
+    async fn hits(&self, view: &View, indexed: Vec<Indexed>, probes: Arc<SortedKeys>) -> Result<RowPositions> {
+        self.with_indexes(view, indexed, probes.len() as u64, move |pages, indexed| {
             let mut hits = RowPositions::default();
             for of in indexed {
-                probe(pages, of, &probes, &mut |_, position| {
-                    hits.insert(of.file.id, position);
-                })?;
+                let mut positions = Vec::new();
+                probe(pages, of, &probes, &mut |_, position| positions.push(position))?;
+                hits.add(of.file.id, &DeletionVector::of(positions));
             }
             Ok(hits)
-        });
-        self.visible_of(view, &hits.await?).await
+        })
+        .await
     }
 
     /// Returns the positions of rows of one data file that have these keys, hidden or not, but for rows that were never
@@ -115,8 +143,8 @@ impl Table {
         Ok(indexed)
     }
 
-    /// Does `work`, which looks for so many keys and may wait for the disk, with the key indexes of data files. One that turns out to be damaged is
-    /// made anew from its data file.
+    /// Does `work`, which looks for so many keys and may wait for the disk, with the key indexes of data files. One that
+    /// turns out to be damaged is made anew from its data file.
     pub(super) async fn with_indexes<T: Send + 'static>(
         &self,
         view: &View,
@@ -169,10 +197,8 @@ pub(super) fn probe(
         FileKeys::Small(index) => index.find(probes, 0..probes.len(), hit),
         FileKeys::Paged(stored) => {
             let candidates = stored.index.candidates(probes, 0..probes.len()).map_err(|error| of.unusable(error))?;
-            for candidate in candidates {
-                let page = pages.get(stored, candidate.page).map_err(|error| of.unusable(error))?;
-                page.find(probes, candidate.keys, hit);
-            }
+            let visited = pages.each(stored, &candidates, |page, keys| page.find(probes, keys, hit));
+            visited.map_err(|error| of.unusable(error))?;
         }
     }
     Ok(())

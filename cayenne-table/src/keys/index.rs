@@ -8,7 +8,8 @@ use cayenne_format::{DataFile, Error, ErrorKind, Result, path};
 use cayenne_storage::{LoadBlocks, task};
 use futures::StreamExt as _;
 
-use super::cache::{FileKeys, PageBytes, PagedIndex, Waits};
+use super::cache::{FileKeys, PageBytes, PagedIndex};
+use super::pages::Waits;
 use crate::{Table, View};
 
 /// A data file that no snapshot has yet.

@@ -5,6 +5,7 @@ mod cache;
 mod conflict;
 mod find;
 mod index;
+mod pages;
 mod write;
 
 use cayenne_deletes::{KeepRule, KeyCodec};

@@ -12,7 +12,7 @@ use crate::keyed::{
     try_content,
 };
 
-/// Hidden one in three, they take more than the 64 KiB up to which a vector is kept in the metastore.
+/// Hidden one in three, they take more than the 8 KiB up to which a vector is kept in the metastore.
 const MANY: i64 = 600_000;
 
 fn every_third() -> impl Iterator<Item = i64> {

@@ -89,7 +89,7 @@ async fn collecting_beside_a_publication_of_staged_rows_leaves_the_deletion_file
     let database = Database::builder(folder.path()).fs(fs).environment(environment).open().await.unwrap();
     let t = keyed(&database, files()).await;
     t.append(pairs((0..ROWS).map(|id| (id, 0)))).await.unwrap();
-    // Every third row: a vector that takes more than 64 KiB.
+    // Every third row: a vector that takes more than 8 KiB.
     let staged = t.stage(pairs((0..ROWS).filter(|id| id % 3 == 0).map(|id| (id, 1))), None).await.unwrap();
     let handed = steps.count(Step::HandCommit);
     is_armed.store(true, Ordering::SeqCst);
