@@ -14,6 +14,7 @@ mod export;
 mod flush;
 mod import;
 mod keys;
+mod linger;
 mod lookup;
 mod manifest;
 mod pin;
