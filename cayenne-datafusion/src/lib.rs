@@ -16,6 +16,7 @@ mod identity;
 mod identity_table;
 mod key_lookup;
 mod key_select;
+mod key_value;
 mod keys;
 mod lookup_exec;
 mod maintenance;

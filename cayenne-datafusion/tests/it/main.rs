@@ -20,6 +20,7 @@ mod explain;
 mod fixture;
 mod hidden;
 mod inline;
+mod key_types;
 mod keys;
 mod memory;
 mod merge;
