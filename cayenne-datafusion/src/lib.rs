@@ -24,6 +24,7 @@ mod merge;
 mod on_conflict;
 mod pinned;
 mod positions;
+mod prepared;
 mod provider;
 mod prune;
 mod reader;
@@ -40,6 +41,7 @@ mod write_plan;
 
 pub use catalog::CayenneCatalog;
 pub use error::error_of;
+pub use prepared::{Prepared, prepare};
 pub use provider::CayenneTable;
 pub use session::{CATALOG, SCHEMA, SessionStateBuilderExt, recommended_config, session};
 pub use sql::{execute, sql, statements};

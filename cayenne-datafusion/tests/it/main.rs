@@ -25,6 +25,7 @@ mod keys;
 mod memory;
 mod merge;
 mod model;
+mod prepared;
 mod pruning;
 mod slt;
 mod statements;
