@@ -8,9 +8,11 @@ use arrow_array::ArrayRef;
 use arrow_schema::{DataType, Schema};
 use cayenne_table::Table;
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::expr::{Cast, InList, TryCast};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::scalar::ScalarValue;
+
+use crate::key_value::{self, Equals};
 
 /// With more keys than this, rows are not looked up.
 const KEYS_MAX: usize = 65_536;
@@ -25,23 +27,8 @@ type Pinned = BTreeMap<usize, ScalarValue>;
 /// Returns the keys of all rows for which all filters can be true, one array for each column of the key; `None` if the
 /// filters do not tell.
 pub(crate) fn keys(table: &Table, filters: &[Expr]) -> Result<Option<Vec<ArrayRef>>> {
-    if !table.options().finds_conflicts() || filters.is_empty() {
-        return Ok(None);
-    }
     let Some(key) = KeyColumns::of(table) else { return Ok(None) };
-    let Some(pinned) = key.all_of(filters.iter(), 0) else { return Ok(None) };
-    let width = key.0.len();
-    if pinned.iter().any(|pinned| pinned.len() < width) {
-        return Ok(None);
-    }
-    let column = |(place, (_, data_type)): (usize, &(&str, &DataType))| {
-        let values: Vec<ScalarValue> = pinned.iter().filter_map(|pinned| pinned.get(&place).cloned()).collect();
-        if values.is_empty() {
-            return Ok(arrow_array::new_empty_array(data_type));
-        }
-        ScalarValue::iter_to_array(values)
-    };
-    key.0.iter().enumerate().map(column).collect::<Result<Vec<_>>>().map(Some)
+    key.rows(filters).map(|rows| key.columns(&rows)).transpose()
 }
 
 /// So many keys are read one by one without asking what else could be done.
@@ -60,14 +47,17 @@ pub(crate) fn exactly(table: &Table, condition: &Expr) -> Result<Option<Vec<Arra
                 && parts.iter().all(|part| matches!(part, Expr::BinaryExpr(pair) if pair.op == Operator::Eq))
         }
     };
-    if says_only { keys(table, std::slice::from_ref(condition)) } else { Ok(None) }
+    let Some(key) = KeyColumns::of(table).filter(|_| says_only) else { return Ok(None) };
+    let rows = key.rows(std::slice::from_ref(condition));
+    let is_exact = |rows: &Vec<Pinned>| rows.iter().flat_map(BTreeMap::values).all(key_value::is_equal_to_its_key);
+    rows.filter(is_exact).map(|rows| key.columns(&rows)).transpose()
 }
 
-/// Returns the column of a primary key that has no other, if its values can be looked up.
+/// Returns the column of a primary key that has no other, if its values can be looked up and are what SQL takes for equal.
 pub(crate) fn only_key(table: &Table) -> Option<(&str, &DataType)> {
-    let key = KeyColumns::of(table).filter(|_| table.options().finds_conflicts())?;
+    let key = KeyColumns::of(table)?;
     match key.0.as_slice() {
-        [only] => Some(*only),
+        [only] if !only.1.is_floating() => Some(*only),
         _ => None,
     }
 }
@@ -76,15 +66,35 @@ pub(crate) fn only_key(table: &Table) -> Option<(&str, &DataType)> {
 struct KeyColumns<'a>(Vec<(&'a str, &'a DataType)>);
 
 impl<'a> KeyColumns<'a> {
-    /// Returns the columns, if equality of their values is the same for SQL and for keys.
+    /// Returns the columns, if keys can be looked up.
     fn of(table: &'a Table) -> Option<Self> {
+        if !table.options().finds_conflicts() {
+            return None;
+        }
         let schema: &Schema = table.schema();
         let column = |name: &'a String| {
             let data_type = schema.field_with_name(name).ok()?.data_type();
-            let same = data_type.is_integer() || data_type.is_string() || matches!(data_type, DataType::Date32);
-            same.then_some((name.as_str(), data_type))
+            key_value::is_key(data_type).then_some((name.as_str(), data_type))
         };
         table.options().primary_key.iter().map(column).collect::<Option<_>>().map(Self)
+    }
+
+    /// Returns the keys of all rows for which all filters can be true, or `None` if the filters do not tell.
+    fn rows(&self, filters: &[Expr]) -> Option<Vec<Pinned>> {
+        let rows = self.all_of(filters.iter(), 0)?;
+        rows.iter().all(|row| row.len() == self.0.len()).then_some(rows)
+    }
+
+    /// Returns keys as one array for each column.
+    fn columns(&self, rows: &[Pinned]) -> Result<Vec<ArrayRef>> {
+        let column = |(place, (_, data_type)): (usize, &(&str, &DataType))| {
+            let values: Vec<ScalarValue> = rows.iter().filter_map(|row| row.get(&place).cloned()).collect();
+            if values.is_empty() {
+                return Ok(arrow_array::new_empty_array(data_type));
+            }
+            ScalarValue::iter_to_array(values)
+        };
+        self.0.iter().enumerate().map(column).collect()
     }
 
     /// Returns what rows must be like for which all conditions are true.
@@ -125,32 +135,53 @@ impl<'a> KeyColumns<'a> {
                 self.equals(left, right).or_else(|| self.equals(right, left))
             }
             Expr::InList(InList { expr, list, negated: false }) if list.len() <= KEYS_MAX => {
+                // All of them are compared in one type.
+                let types_of = |value: &Expr| value.as_literal().map(ScalarValue::data_type);
+                if list.windows(2).any(|pair| types_of(&pair[0]) != types_of(&pair[1])) {
+                    return None;
+                }
                 let mut any = Vec::with_capacity(list.len());
                 for value in list {
                     any.extend(self.equals(expr, value)?);
                 }
                 Some(any)
             }
-            _ => None,
+            Expr::Not(column) => self.is(column, false),
+            column => self.is(column, true),
         }
     }
 
     /// Nothing equals null.
     fn equals(&self, column: &Expr, value: &Expr) -> Option<Vec<Pinned>> {
-        let (Expr::Column(column), Expr::Literal(value, _)) = (column, value) else { return None };
+        let Expr::Literal(value, _) = value else { return None };
+        let (column, compared) = match column {
+            Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => {
+                (&**expr, Some(field.data_type()))
+            }
+            column => (column, None),
+        };
+        let Expr::Column(column) = column else { return None };
         let place = self.0.iter().position(|(name, _)| *name == column.name)?;
         let (_, data_type) = self.0.get(place)?;
         if value.is_null() {
             return Some(Vec::new());
         }
-        let found = value.data_type();
-        if found == **data_type {
-            return Some(vec![Pinned::from([(place, value.clone())])]);
-        }
-        if !(found.is_string() && data_type.is_string()) {
-            return None;
-        }
-        Some(vec![Pinned::from([(place, value.cast_to(data_type).ok()?)])])
+        let equals = match compared {
+            None => key_value::equal_to(data_type, value),
+            Some(compared) => key_value::compared_as(data_type, compared, value),
+        };
+        Some(match equals? {
+            Equals::Nothing => Vec::new(),
+            Equals::Value(value) => vec![Pinned::from([(place, value)])],
+        })
+    }
+
+    /// A condition may be a column of the key itself, or its negation.
+    fn is(&self, column: &Expr, value: bool) -> Option<Vec<Pinned>> {
+        let Expr::Column(column) = column else { return None };
+        let is_it = |(name, data_type): &(&str, &DataType)| *name == column.name && **data_type == DataType::Boolean;
+        let place = self.0.iter().position(is_it)?;
+        Some(vec![Pinned::from([(place, ScalarValue::from(value))])])
     }
 }
 

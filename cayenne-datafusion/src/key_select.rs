@@ -10,10 +10,11 @@ use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use cayenne_table::Table;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::TableReference;
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::Result;
 use datafusion::logical_expr::logical_plan::TableScanBuilder;
-use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection, TableScan, TableType};
+use datafusion::logical_expr::{Analyze, Explain, Expr, Filter, LogicalPlan, Projection, TableScan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::DataFrame;
 
@@ -24,9 +25,52 @@ use crate::scan::Scan;
 
 /// Returns the query with less to plan, if it is one of these; else as it is.
 pub(crate) fn shortened(query: DataFrame) -> Result<DataFrame> {
-    let Some(short) = shorter(query.logical_plan())? else { return Ok(query) };
+    let Some(short) = shorter_or_its_explanation(query.logical_plan())? else { return Ok(query) };
     let (state, _) = query.into_parts();
     Ok(DataFrame::new(state, short))
+}
+
+/// `EXPLAIN` tells of the plan that runs.
+fn shorter_or_its_explanation(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+    Ok(match plan {
+        LogicalPlan::Explain(explain) => shorter(&explain.plan)?
+            .map(|short| LogicalPlan::Explain(Explain { plan: Arc::new(short), ..explain.clone() })),
+        LogicalPlan::Analyze(analyze) => shorter(&analyze.input)?
+            .map(|short| LogicalPlan::Analyze(Analyze { input: Arc::new(short), ..analyze.clone() })),
+        plan => shorter(plan)?,
+    })
+}
+
+/// A query for columns of rows, perhaps by their keys.
+pub(crate) struct KeyQuery {
+    pub(crate) table: Arc<Table>,
+    pub(crate) condition: Expr,
+    /// The places of the columns, or `None` for all of them.
+    pub(crate) columns: Option<Vec<usize>>,
+}
+
+/// Returns what a plan asks for, if it is columns of one table under some condition, with the names that they have there.
+pub(crate) fn by_key(plan: &LogicalPlan) -> Option<KeyQuery> {
+    let (projection, below) = match plan {
+        LogicalPlan::Projection(projection) => (Some(projection), projection.input.as_ref()),
+        plan => (None, plan),
+    };
+    let LogicalPlan::Filter(filter) = below else { return None };
+    let (_, provider) = filtered_table(filter)?;
+    let table = Arc::clone(provider.downcast_ref::<CayenneTable>()?.table());
+    if provider.downcast_ref::<CayenneTable>()?.is_fixed() {
+        return None;
+    }
+    let place = |expr: &Expr| match expr {
+        Expr::Column(column) => table.schema().index_of(&column.name).ok(),
+        _ => None,
+    };
+    let columns = projection.map(|projection| projection.expr.iter().map(place).collect::<Option<Vec<_>>>());
+    let columns = match columns {
+        None => None,
+        Some(columns) => Some(columns?),
+    };
+    Some(KeyQuery { columns, condition: filter.predicate.clone(), table })
 }
 
 fn shorter(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
@@ -46,17 +90,19 @@ fn shorter(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
 
 /// Returns the rows that a filter asks for, if it names their keys and nothing else.
 fn rows_of(filter: &Filter) -> Result<Option<LogicalPlan>> {
-    let LogicalPlan::TableScan(scan) = filter.input.as_ref() else { return Ok(None) };
-    let TableScan { table_name, source, projection: None, filters, fetch: None, .. } = scan else { return Ok(None) };
-    if !filters.is_empty() {
-        return Ok(None);
-    }
-    let Ok(provider) = source_as_provider(source) else { return Ok(None) };
+    let Some((table_name, provider)) = filtered_table(filter) else { return Ok(None) };
     let Some(table) = provider.downcast_ref::<CayenneTable>() else { return Ok(None) };
     let Some(keys) = key_lookup::exactly(table.table(), &filter.predicate)? else { return Ok(None) };
     let rows = KeyRows { table: Arc::clone(table.table()), reads: table.reads().clone(), keys };
     let rows = TableScanBuilder::new(table_name.clone(), provider_as_source(Arc::new(rows))).build()?;
     Ok(Some(LogicalPlan::TableScan(rows)))
+}
+
+/// Returns the table whose rows a filter is about, if it gets all of them.
+fn filtered_table(filter: &Filter) -> Option<(&TableReference, Arc<dyn TableProvider>)> {
+    let LogicalPlan::TableScan(scan) = filter.input.as_ref() else { return None };
+    let TableScan { table_name, source, projection: None, filters, fetch: None, .. } = scan else { return None };
+    filters.is_empty().then(|| source_as_provider(source).ok()).flatten().map(|provider| (table_name, provider))
 }
 
 /// Says whether a projection gives all columns as they are.

@@ -23,6 +23,10 @@ use crate::{Table, View};
 /// A manifest costs about as much as a few commits: after so many of them that is nothing.
 const MANIFEST_INTERVAL: NonZeroU64 = NonZeroU64::MIN.saturating_add(999);
 
+/// For so long, and not longer than views may be used, a snapshot stays pinned after its last reader has gone. It is how
+/// long files stay that nobody needs, so it is short; and longer than what lies between two queries of a busy reader.
+const LINGER_MAX: Duration = Duration::from_secs(1);
+
 /// What to do about a metastore that is damaged or gone.
 const HOW_TO_RECOVER: &str =
     "put the metadata folder back from a copy, or have it made anew: cayenne recover --from-manifest";
@@ -47,8 +51,9 @@ pub struct DatabaseSettings {
     pub metastore: SqliteSettings,
     /// Of the files.
     pub storage: StorageSettings,
-    /// How long a view may be used before the metastore is asked for a newer one, in a process that does not write the
-    /// table. Default one second.
+    /// How long a view may be used before the metastore is asked for a newer one, and a name before it is asked whose it
+    /// is, in a process that does not write the table. For so long, and for a second at most, files of a snapshot also stay
+    /// after the last reader of this process. Default one second.
     pub poll_interval: Duration,
     /// After how many commits a manifest is written beside the data of a table, besides the one that closing writes. What
     /// was committed since is lost with the metastore. Default 1,000.
@@ -149,7 +154,8 @@ impl DatabaseBuilder {
             None => self.open_metastore().await?,
         };
         let readers = self.root.join(path::METADATA_FOLDER).join(path::READERS_FOLDER);
-        let readers = ReaderRegistry::new(Arc::clone(&self.fs), readers, Arc::clone(&self.environment.ids));
+        let linger = self.settings.poll_interval.min(LINGER_MAX);
+        let readers = ReaderRegistry::new(Arc::clone(&self.fs), readers, Arc::clone(&self.environment.ids), linger);
         let shared = Shared {
             readers: Arc::new(readers),
             root: self.root,
@@ -248,14 +254,37 @@ pub struct Database {
 #[derive(Default)]
 pub(crate) struct Handles {
     open: HashMap<TableId, Arc<Table>>,
+    /// Which of them had a name when the metastore was asked last.
+    names: HashMap<TableName, TableId>,
     /// Tables that were dropped while somebody read them; their files stay as long.
     dropped: HashMap<TableId, Arc<Table>>,
 }
 
 impl Handles {
+    /// Returns the handle that had a name when the metastore was asked last.
+    fn named(&self, name: &TableName) -> Option<&Arc<Table>> {
+        self.open.get(self.names.get(name)?)
+    }
+
+    /// Returns the handle of the table that has a name now, if there is one.
+    fn of_record(&mut self, record: &TableRecord) -> Option<Arc<Table>> {
+        let table = self.open.get(&record.id)?;
+        self.names.insert(record.name.clone(), record.id);
+        Some(Arc::clone(table))
+    }
+
+    /// Adds a handle, and returns the one that all share: there may be one already.
+    fn add(&mut self, table: Arc<Table>) -> Arc<Table> {
+        self.names.insert(table.name().clone(), table.id());
+        Arc::clone(self.open.entry(table.id()).or_insert(table))
+    }
+
     /// A dropped table is not given out again.
     pub(crate) fn forget(&mut self, table: &Arc<Table>) {
         self.open.remove(&table.id());
+        if self.names.get(table.name()) == Some(&table.id()) {
+            self.names.remove(table.name());
+        }
         self.dropped.insert(table.id(), Arc::clone(table));
     }
 
@@ -332,11 +361,15 @@ impl Database {
 
     /// Returns the handle of a table, or `None` if there is no table of this name.
     ///
+    /// The metastore is not asked for a table that this process writes, nor for one of which this process reads the
+    /// snapshot that it found at most a [`poll_interval`](DatabaseSettings::poll_interval) ago: that another process has
+    /// dropped it is seen as late as that there are other rows. A table that was made is seen at once.
+    ///
     /// # Errors
     ///
     /// What the metastore returns.
     pub async fn table(&self, name: &TableName) -> Result<Option<Arc<Table>>> {
-        if let Some(table) = self.known_writer(name) {
+        if let Some(table) = self.known(name) {
             return Ok(Some(table));
         }
         match self.find_record(name).await? {
@@ -345,10 +378,10 @@ impl Database {
         }
     }
 
-    /// The tables this process writes cannot be dropped or renamed by another, so their handles need no second look.
-    fn known_writer(&self, name: &TableName) -> Option<Arc<Table>> {
-        let tables = self.tables.lock();
-        tables.open.values().find(|table| table.name() == name && table.is_writer()).cloned()
+    /// Returns the handle of a table of which nobody has to be asked.
+    fn known(&self, name: &TableName) -> Option<Arc<Table>> {
+        let known = self.tables.lock().named(name).map(Arc::clone);
+        known.filter(|table| table.is_current())
     }
 
     pub(crate) async fn find_record(&self, name: &TableName) -> Result<Option<TableRecord>> {
@@ -356,15 +389,15 @@ impl Database {
     }
 
     pub(crate) async fn open_table(&self, record: TableRecord) -> Result<Arc<Table>> {
-        if let Some(table) = self.tables.lock().open.get(&record.id) {
-            return Ok(Arc::clone(table));
+        if let Some(table) = self.tables.lock().of_record(&record) {
+            return Ok(table);
         }
         self.refuse_foreign_folder(&record).await?;
         let snapshot = self.shared.metastore.load_snapshot(record.id, None).await?;
         let view = View::new(snapshot, Arc::clone(&record.schema));
         let table = Arc::new(Table::new(record, Arc::clone(&self.shared), view)?);
         // Two callers may have got here; the first handle is the one that all share.
-        Ok(Arc::clone(self.tables.lock().open.entry(table.id()).or_insert(table)))
+        Ok(self.tables.lock().add(table))
     }
 
     async fn refuse_foreign_folder(&self, record: &TableRecord) -> Result<()> {
@@ -381,6 +414,7 @@ impl Database {
     ///
     /// What the metastore returns.
     pub async fn close(&self) -> Result<()> {
+        self.tables.lock().names.clear();
         let tables: Vec<_> = self.tables.lock().open.drain().map(|(_, table)| table).collect();
         for table in tables {
             table.flushing.end().await;

@@ -15,6 +15,7 @@ mod flush;
 mod hidden;
 mod import;
 mod keys;
+mod linger;
 mod lookup;
 mod manifest;
 mod pin;

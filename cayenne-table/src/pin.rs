@@ -1,4 +1,7 @@
 //! Which snapshots somebody reads. Nothing that a pinned snapshot names is removed.
+//!
+//! In a process that does not write the table, the last pin of a snapshot lingers after its reader has gone: the next reader
+//! of the same snapshot then touches no file and asks nobody. It lingers for others only; this process does not count it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +17,7 @@ use crate::readers::ReaderRegistry;
 pub(crate) struct Pins(Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Inner {
     table: TableId,
     registry: Arc<ReaderRegistry>,
     readers: Mutex<Readers>,
@@ -22,7 +25,10 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Readers {
+    /// Those with pins, and at most one without: one that lingers.
     counts: BTreeMap<Sequence, Count>,
+    /// Somebody will end what lingers here.
+    is_swept: bool,
     /// The table was dropped: who reads may go on, nobody begins.
     closed: bool,
     /// This process is the writer, so nobody else removes anything.
@@ -35,6 +41,8 @@ struct Count {
     announced: bool,
     /// It was found that the snapshot is kept since the others could know of it: so it stays.
     is_safe: bool,
+    /// It was lingering already when it was looked at last.
+    was_idle: bool,
 }
 
 impl Pins {
@@ -54,11 +62,13 @@ impl Pins {
         let is_writer = readers.is_writer;
         let count = readers.counts.entry(sequence).or_default();
         count.pins += 1;
+        count.was_idle = false;
         count.is_safe |= is_writer;
         if !is_writer && !count.announced {
             count.announced = self.0.registry.announce(self.0.table, sequence);
         }
         let is_safe = count.is_safe;
+        self.0.end_lingering(&mut readers, |lingering, _| lingering < sequence);
         Some((Pin { sequence, is_safe, pins: Arc::clone(&self.0) }, chosen))
     }
 
@@ -66,12 +76,20 @@ impl Pins {
     pub(crate) fn close(&self) -> bool {
         let mut readers = self.0.readers.lock();
         readers.closed = true;
+        self.0.end_lingering(&mut readers, |_, _| true);
         readers.counts.is_empty()
     }
 
-    /// Returns the earliest snapshot that is read in this process.
+    /// Returns the earliest snapshot that is read in this process. One whose pin only lingers is read by nobody.
     pub(crate) fn oldest(&self) -> Option<Sequence> {
-        self.0.readers.lock().counts.keys().next().copied()
+        let readers = self.0.readers.lock();
+        readers.counts.iter().find(|(_, count)| count.pins > 0).map(|(sequence, _)| *sequence)
+    }
+
+    /// Says whether a snapshot can be pinned without asking whether it is kept.
+    pub(crate) fn is_safe(&self, sequence: Sequence) -> bool {
+        let readers = self.0.readers.lock();
+        !readers.closed && readers.counts.get(&sequence).is_some_and(|count| count.is_safe)
     }
 
     /// Says whether this process is the writer of the table.
@@ -84,10 +102,77 @@ impl Pins {
         let mut readers = self.0.readers.lock();
         readers.is_writer = is_writer;
         if is_writer {
+            // What is given up from here on, this process gives up itself: a pin that nobody holds would not know of it.
+            self.0.end_lingering(&mut readers, |_, _| true);
             return;
         }
         for (sequence, count) in readers.counts.iter_mut().filter(|(_, count)| !count.announced) {
             count.announced = self.0.registry.announce(self.0.table, *sequence);
+            // Who was fenced learns of it late: another writer may have given the snapshot up before it could know.
+            count.is_safe = false;
+        }
+    }
+}
+
+impl Inner {
+    /// Ends what lingers, where `ends` says so.
+    fn end_lingering(&self, readers: &mut Readers, ends: impl Fn(Sequence, &Count) -> bool) {
+        readers.counts.retain(|sequence, count| {
+            let ends = count.pins == 0 && ends(*sequence, count);
+            if ends && count.announced {
+                self.registry.withdraw(self.table, *sequence);
+            }
+            !ends
+        });
+    }
+
+    /// Ends what lingered when this was called last, and says whether anything lingers still.
+    pub(crate) fn sweep(&self) -> bool {
+        let mut readers = self.readers.lock();
+        self.end_lingering(&mut readers, |_, count| count.was_idle);
+        let mut lingers = false;
+        for count in readers.counts.values_mut().filter(|count| count.pins == 0) {
+            count.was_idle = true;
+            lingers = true;
+        }
+        readers.is_swept = lingers;
+        lingers
+    }
+
+    /// Ends what lingers.
+    pub(crate) fn end(&self) {
+        let mut readers = self.readers.lock();
+        self.end_lingering(&mut readers, |_, _| true);
+        readers.is_swept = false;
+    }
+
+    /// Takes one reader away from a snapshot. The last one may leave a pin that lingers; says whether somebody has to be
+    /// found who ends it.
+    fn unpin(&self, sequence: Sequence) -> bool {
+        let mut readers = self.readers.lock();
+        let Some(count) = readers.counts.get_mut(&sequence) else { return false };
+        count.pins -= 1;
+        if count.pins > 0 {
+            return false;
+        }
+        let others_know = count.announced && count.is_safe;
+        // An earlier one is not what the next reader wants.
+        let is_latest = readers.counts.last_key_value().is_some_and(|(latest, _)| *latest == sequence);
+        if others_know && is_latest && !readers.is_writer && !readers.closed {
+            return !std::mem::replace(&mut readers.is_swept, true);
+        }
+        self.end_lingering(&mut readers, |lingering, _| lingering == sequence);
+        false
+    }
+}
+
+impl Drop for Inner {
+    /// The table is gone from this process, and with it every pin but those that lingered.
+    fn drop(&mut self) {
+        for (sequence, count) in &self.readers.get_mut().counts {
+            if count.announced {
+                self.registry.withdraw(self.table, *sequence);
+            }
         }
     }
 }
@@ -122,23 +207,16 @@ impl Pin {
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        let Inner { table, registry, readers } = self.pins.as_ref();
-        let mut readers = readers.lock();
-        let Some(count) = readers.counts.get_mut(&self.sequence) else { return };
-        count.pins -= 1;
-        if count.pins > 0 {
-            return;
-        }
-        let announced = count.announced;
-        readers.counts.remove(&self.sequence);
-        if announced {
-            registry.withdraw(*table, self.sequence);
+        if self.pins.unpin(self.sequence) && !self.pins.registry.lingering().add(&self.pins) {
+            self.pins.end();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use cayenne_format::RandomIds;
     use cayenne_storage::{Fs as _, LocalFs};
 
@@ -149,8 +227,20 @@ mod tests {
     }
 
     fn pins(folder: &std::path::Path) -> Pins {
-        let registry = ReaderRegistry::new(Arc::new(LocalFs), folder.to_owned(), Arc::new(RandomIds));
+        lingering_pins(folder, Duration::ZERO)
+    }
+
+    fn lingering_pins(folder: &std::path::Path, time: Duration) -> Pins {
+        let registry = ReaderRegistry::new(Arc::new(LocalFs), folder.to_owned(), Arc::new(RandomIds), time);
         Pins::new(TableId::from_bytes([1; 16]), Arc::new(registry))
+    }
+
+    /// Reads a snapshot for a moment, as somebody who has found it to be kept.
+    fn read(pins: &Pins, at: u64) -> bool {
+        let (pin, ()) = pins.pin(|| (sequence(at), ())).unwrap();
+        let was_safe = pin.is_safe();
+        pin.set_safe();
+        was_safe
     }
 
     fn sequence(number: u64) -> Sequence {
@@ -239,5 +329,77 @@ mod tests {
         assert!(pin().is_safe());
         drop((first, second));
         assert!(!pin().is_safe(), "nobody held it in between");
+    }
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    #[test]
+    fn a_pin_lingers_for_others_until_it_was_looked_at_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, there) = (pins(folder.path()), lingering_pins(folder.path(), HOUR));
+        let oldest = || here.0.registry.oldest_elsewhere(here.0.table).unwrap();
+        assert!(!read(&there, 3));
+        assert_eq!((oldest(), there.oldest()), (Some(sequence(3)), None));
+        assert!(there.is_safe(sequence(3)) && read(&there, 3), "nobody has to be asked again");
+        assert!(there.0.sweep());
+        assert!(read(&there, 3), "it is read again, and lingers anew");
+        assert!(there.0.sweep());
+        assert_eq!(oldest(), Some(sequence(3)));
+        assert!(!there.0.sweep());
+        assert_eq!(oldest(), None);
+        assert!(!there.is_safe(sequence(3)) && !read(&there, 3), "others may have given it up");
+    }
+
+    #[test]
+    fn what_is_read_is_never_swept_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, there) = (pins(folder.path()), lingering_pins(folder.path(), HOUR));
+        read(&there, 3);
+        let held = there.pin(|| (sequence(3), ())).unwrap();
+        for _ in 0..3 {
+            assert!(!there.0.sweep());
+        }
+        there.0.end();
+        assert_eq!(here.0.registry.oldest_elsewhere(here.0.table).unwrap(), Some(sequence(3)));
+        assert_eq!(there.oldest(), Some(sequence(3)));
+        drop(held);
+    }
+
+    #[test]
+    fn only_the_latest_snapshot_lingers() {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, there) = (pins(folder.path()), lingering_pins(folder.path(), HOUR));
+        let oldest = || here.0.registry.oldest_elsewhere(here.0.table).unwrap();
+        read(&there, 3);
+        read(&there, 5);
+        assert_eq!(oldest(), Some(sequence(5)), "3 gave way");
+        read(&there, 4);
+        assert_eq!(oldest(), Some(sequence(5)), "4 was withdrawn at once");
+        assert_eq!(left(folder.path()), 2, "the lock, and one pin");
+    }
+
+    #[test]
+    fn a_pin_that_nobody_was_told_to_be_kept_does_not_linger() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = lingering_pins(folder.path(), HOUR);
+        drop(there.pin(|| (sequence(3), ())).unwrap());
+        assert_eq!(left(folder.path()), 1, "only the lock");
+    }
+
+    #[test]
+    fn nothing_lingers_in_a_writer_after_a_drop_a_close_or_the_last_handle() {
+        let ends: [fn(Pins); 4] =
+            [|pins| pins.set_writer(true), |pins| assert!(pins.close()), |pins| pins.0.registry.close(), drop];
+        for end in ends {
+            let folder = tempfile::tempdir().unwrap();
+            let (here, there) = (pins(folder.path()), lingering_pins(folder.path(), HOUR));
+            read(&there, 3);
+            assert_eq!(here.0.registry.oldest_elsewhere(here.0.table).unwrap(), Some(sequence(3)));
+            let registry = Arc::clone(&there.0.registry);
+            end(there);
+            assert_eq!(here.0.registry.oldest_elsewhere(here.0.table).unwrap(), None);
+            registry.close();
+            assert_eq!(left(folder.path()), 0);
+        }
     }
 }

@@ -10,10 +10,13 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cayenne_format::{Error, Ids, ReaderId, Result, Sequence, TableId, path};
 use cayenne_storage::{Entry, FileLock, Fs};
 use parking_lot::Mutex;
+
+use crate::linger::Lingering;
 
 /// How often a process tries to become known as a reader.
 const REGISTER_TRIES: usize = 5;
@@ -24,6 +27,7 @@ pub(crate) struct ReaderRegistry {
     folder: PathBuf,
     ids: Arc<dyn Ids>,
     own: Mutex<Registration>,
+    lingering: Lingering,
 }
 
 /// What this process is to the others.
@@ -45,9 +49,14 @@ impl fmt::Debug for ReaderRegistry {
 }
 
 impl ReaderRegistry {
-    /// Returns the registry in `folder`, which is made when the first reader needs it.
-    pub(crate) fn new(fs: Arc<dyn Fs>, folder: PathBuf, ids: Arc<dyn Ids>) -> Self {
-        Self { fs, folder, ids, own: Mutex::default() }
+    /// Returns the registry in `folder`, which is made when the first reader needs it. Pins linger for `linger` at most.
+    pub(crate) fn new(fs: Arc<dyn Fs>, folder: PathBuf, ids: Arc<dyn Ids>, linger: Duration) -> Self {
+        Self { fs, folder, ids, own: Mutex::default(), lingering: Lingering::new(linger) }
+    }
+
+    /// Returns what ends pins that linger.
+    pub(crate) fn lingering(&self) -> &Lingering {
+        &self.lingering
     }
 
     /// Tells that this process reads a snapshot, and returns whether others can know of it.
@@ -155,8 +164,9 @@ impl ReaderRegistry {
         Ok(lock.is_none())
     }
 
-    /// Ends the registration.
+    /// Ends the registration, and what lingers.
     pub(crate) fn close(&self) {
+        self.lingering.close();
         if let Registration::Registered { id, .. } = std::mem::take(&mut *self.own.lock()) {
             self.remove(&path::reader_lock(id));
         }

@@ -139,8 +139,8 @@ impl Table {
     /// Returns the current view and keeps its files alive.
     ///
     /// Costs nothing but an atomic load in the process that writes the table. Other processes ask the metastore for later
-    /// snapshots at most once per [`poll_interval`](crate::DatabaseSettings::poll_interval), and whether a snapshot that
-    /// nobody of them reads yet is still kept. They need permission to make files in the metadata folder: without it no
+    /// snapshots at most once per [`poll_interval`](crate::DatabaseSettings::poll_interval), and make a file and ask whether
+    /// the snapshot is still kept if nobody of them has read it since half of that. They need permission to make files in the metadata folder: without it no
     /// writer knows of them, and files may be removed that they are about to read.
     ///
     /// # Errors
@@ -257,6 +257,12 @@ impl Table {
             blocks: Arc::clone(&self.blocks),
             counters: Arc::clone(counters),
         }
+    }
+
+    /// Says whether a view can be taken without asking anybody: this process is the writer, or reads the snapshot that it
+    /// found lately.
+    pub(crate) fn is_current(&self) -> bool {
+        self.is_writer() || (!self.is_due() && self.pins.is_safe(self.view.load().sequence()))
     }
 
     fn is_due(&self) -> bool {

@@ -1,6 +1,8 @@
 //! The only place of this crate that starts tasks and threads.
 
 use std::future::Future;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use cayenne_format::{Error, Result};
 use tokio::sync::watch;
@@ -47,6 +49,27 @@ fn in_background(name: &str, work: impl Future<Output = ()> + Send + 'static) ->
         })
         .map_err(cannot)?;
     Ok(Background { lives })
+}
+
+/// A thread that does something now and then. It ends soon after this is dropped, or when there is nothing more to do.
+#[derive(Debug)]
+pub(crate) struct Ticker {
+    _stop: mpsc::Sender<()>,
+}
+
+impl Ticker {
+    /// Does `work` after each `interval`, until it returns false.
+    pub(crate) fn start(
+        name: &str,
+        interval: Duration,
+        mut work: impl FnMut() -> bool + Send + 'static,
+    ) -> Result<Self> {
+        let (stop, stopped) = mpsc::channel::<()>();
+        let ticks = move || while stopped.recv_timeout(interval) == Err(mpsc::RecvTimeoutError::Timeout) && work() {};
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(ticks);
+        thread.map_err(|error| Error::io("a thread for work in the background cannot be started", error))?;
+        Ok(Self { _stop: stop })
+    }
 }
 
 /// A kind of work in the background, of which there is one at a time.

@@ -116,6 +116,7 @@ impl Metastore for CountingMetastore {
 /// Counts what the local disk is asked.
 #[derive(Debug, Default)]
 pub struct CountingFs {
+    creates: AtomicUsize,
     opens: AtomicUsize,
     lists: AtomicUsize,
     syncs: Arc<AtomicUsize>,
@@ -123,6 +124,12 @@ pub struct CountingFs {
 }
 
 impl CountingFs {
+    /// Returns how many files were made.
+    #[must_use]
+    pub fn creates(&self) -> usize {
+        self.creates.load(Ordering::SeqCst)
+    }
+
     /// Returns how many files were opened for reading.
     #[must_use]
     pub fn opens(&self) -> usize {
@@ -154,6 +161,7 @@ impl Fs for CountingFs {
     }
 
     fn create_file(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        self.creates.fetch_add(1, Ordering::SeqCst);
         Ok(Box::new(CountedWrites { inner: LocalFs.create_file(path)?, syncs: Arc::clone(&self.syncs) }))
     }
 

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use arrow_array::{Int64Array, RecordBatch};
 use cayenne_format::{TableName, TableOptions};
 use cayenne_table::{DatabaseSettings, Table};
+use datafusion::physical_plan::common::collect;
 use datafusion::prelude::SessionContext;
+use datafusion::scalar::ScalarValue;
 use futures::future::try_join_all;
 
 use super::cayenne::{Cayenne, append};
@@ -19,9 +21,6 @@ use crate::protocol::{LookupBy, Reply, Request};
 
 /// After so many failures side by side, more say nothing new.
 const FAILURES_MAX: usize = 100;
-
-/// The name of the statement that looks up one key.
-const LOOKUP: &str = "lookup";
 
 /// Returns the settings of a database: its own defaults, but for the limit that was asked for.
 pub(super) fn settings(limits: Limits) -> DatabaseSettings {
@@ -108,7 +107,6 @@ impl Cayenne {
         }))
     }
 
-    /// One key by a prepared statement, several as an `IN` list of literals.
     /// Looks rows up without SQL: a view for each, as a program that serves requests takes it.
     async fn lookup_by_api(&self, table: &str, keys: &[Vec<i64>]) -> Result<Reply> {
         let table = self.database.table(&TableName::try_from(table)?).await?.ok_or("there is no such table")?;
@@ -124,23 +122,24 @@ impl Cayenne {
         Ok(clock.reply(Reply { rows, lap_ms: laps.lap_ms, ..Reply::default() }))
     }
 
+    /// One key by a prepared query, several as an `IN` list of literals.
     async fn lookup(&self, table: &str, key: &str, keys: &[Vec<i64>]) -> Result<Reply> {
         let select = format!("SELECT * FROM {table} WHERE {key}");
-        self.run(&format!("PREPARE {LOOKUP} AS {select} = $1")).await?;
+        let one = cayenne_datafusion::prepare(&self.ctx, &format!("{select} = $1")).await?;
         let clock = Clock::start();
         let (mut rows, mut laps) = (0, LapClock::start(keys.len()));
         for keys in keys {
-            let list: Vec<_> = keys.iter().map(i64::to_string).collect();
-            let sql = match list.as_slice() {
-                [key] => format!("EXECUTE {LOOKUP}({key})"),
-                several => format!("{select} IN ({})", several.join(", ")),
+            let found = match keys.as_slice() {
+                [key] => collect(one.execute(&[ScalarValue::from(*key)]).await?).await?,
+                several => {
+                    let list: Vec<_> = several.iter().map(i64::to_string).collect();
+                    self.run(&format!("{select} IN ({})", list.join(", "))).await?
+                }
             };
-            rows += self.run(&sql).await?.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+            rows += found.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
             laps.lap();
         }
-        let reply = clock.reply(Reply { rows, lap_ms: laps.lap_ms, ..Reply::default() });
-        self.run(&format!("DEALLOCATE {LOOKUP}")).await?;
-        Ok(reply)
+        Ok(clock.reply(Reply { rows, lap_ms: laps.lap_ms, ..Reply::default() }))
     }
 }
 

@@ -21,7 +21,7 @@ async fn fixtures_of_both_modes() -> Vec<(Fixture, &'static str)> {
         let options = "OPTIONS ('cayenne_deletion_mode' 'key')";
         f.run(&format!("CREATE EXTERNAL TABLE t ({columns}) STORED AS CAYENNE LOCATION '{place}' {options}")).await;
         f.run("INSERT INTO t SELECT value, CASE WHEN value % 4 = 0 THEN NULL ELSE value END FROM range(0, 1000)").await;
-        f.run("INSERT INTO t SELECT value, value FROM range(1000, 2000)").await;
+        f.run("INSERT INTO t SELECT value, value AS n FROM range(1000, 2000)").await;
         all.push((f, "key"));
     }
     all

@@ -33,6 +33,7 @@ mod keyed_failure;
 mod keyed_moves;
 mod keyed_stage;
 mod life;
+mod lingering;
 mod lookup;
 mod manifest;
 mod marker;
