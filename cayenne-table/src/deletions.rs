@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cayenne_deletes::DeletionVector;
 use cayenne_format::{
-    Change, ContentHash, DataFile, DeletionFile, Error, ErrorKind, FileId, Location, Result, Sequence, path,
+    Change, DataFile, DeletionFile, DeletionSet, Error, ErrorKind, FileId, Location, Result, Sequence, path,
 };
 use moka::sync::Cache;
 
@@ -16,9 +16,8 @@ use crate::{Table, View};
 /// than a row of the metastore, which is why small ones are not.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
 
-/// What a deletion vector is cached by: the data file, and a hash of the ids of its deletion files. The order of ids tells
-/// nothing here: it follows the clock, which may have been set back.
-type VectorKey = (FileId, ContentHash);
+/// What a deletion vector is cached by: the data file, and which deletion files it has.
+type VectorKey = (FileId, DeletionSet);
 
 /// Deletion vectors that were needed lately.
 #[derive(Debug)]
@@ -39,11 +38,6 @@ impl VectorCache {
     }
 }
 
-fn key_of(file: FileId, deletions: &[&Arc<DeletionFile>]) -> Option<VectorKey> {
-    let ids: Vec<u8> = deletions.iter().flat_map(|deletion| deletion.id.as_bytes()).copied().collect();
-    (!ids.is_empty()).then(|| (file, ContentHash::of(&ids)))
-}
-
 impl Table {
     /// Returns which rows of a data file a view hides, or `None` for none.
     ///
@@ -52,13 +46,14 @@ impl Table {
     /// `Corrupt` (code `damaged-deletion`) or `NotFound` (code `missing-deletion`) if a deletion file is not what was
     /// written: it never counts as nothing hidden.
     pub async fn hidden(&self, view: &View, file: &DataFile) -> Result<Option<Arc<DeletionVector>>> {
-        let deletions: Vec<_> = view.snapshot().deletions_of(file.id).collect();
-        let Some(key) = key_of(file.id, &deletions) else { return Ok(None) };
+        // A scan asks for every data file, and usually finds them all here.
+        let Some(set) = view.snapshot().deletion_set_of(file.id) else { return Ok(None) };
         let cache = &self.shared.vectors.0;
-        if let Some(vector) = cache.get(&key) {
+        if let Some(vector) = cache.get(&(file.id, set)) {
             return Ok(Some(vector));
         }
-        let (mut vector, rest) = match self.all_but_the_last(file.id, &deletions) {
+        let deletions: Vec<_> = view.snapshot().deletions_of(file.id).collect();
+        let (mut vector, rest) = match self.all_but_the_last((file.id, set), &deletions) {
             Some((known, last)) => (known.as_ref().clone(), vec![last]),
             None => (DeletionVector::default(), deletions),
         };
@@ -77,18 +72,19 @@ impl Table {
             .with("found", vector.len()));
         }
         let vector = Arc::new(vector);
-        cache.insert(key, Arc::clone(&vector));
+        cache.insert((file.id, set), Arc::clone(&vector));
         Ok(Some(vector))
     }
 
     /// Returns what is known of all deletion files but the latest: usually one has come to those of the view before.
     fn all_but_the_last<'a>(
         &self,
-        file: FileId,
+        (file, set): VectorKey,
         deletions: &[&'a Arc<DeletionFile>],
     ) -> Option<(Arc<DeletionVector>, &'a Arc<DeletionFile>)> {
-        let (last, others) = deletions.split_last()?;
-        Some((self.shared.vectors.0.get(&key_of(file, others)?)?, last))
+        // The order of ids follows the clock, which may have been set back: then nothing is found, and all are read.
+        let last = deletions.last()?;
+        Some((self.shared.vectors.0.get(&(file, set.without(last.id)))?, last))
     }
 
     pub(crate) async fn read_deletion(&self, file: &DataFile, deletion: &DeletionFile) -> Result<DeletionVector> {
