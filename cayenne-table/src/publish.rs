@@ -241,8 +241,8 @@ impl<'a> Publication<'a> {
         let table = self.table;
         let requires = self.replaced.requirement(base).into_iter().collect();
         let mut changes: Vec<_> = self.replaced.of(base).into_iter().map(Change::RemoveFile).collect();
-        if self.operation == Operation::Flush {
-            changes.extend(table.fold_deletions(base, &self.replaced.of(base)).await?);
+        if let Replaced::Rewritten(rewrite) = &self.replaced {
+            changes.extend(rewrite.folds(base));
         }
         let takes_away = !changes.is_empty();
         changes.extend(self.files.into_iter().map(|file| Change::AddFile(Box::new(file))));
