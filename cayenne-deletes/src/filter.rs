@@ -1,6 +1,7 @@
 //! Hiding rows of record batches.
 
 use arrow_array::{BooleanArray, RecordBatch};
+use arrow_buffer::BooleanBufferBuilder;
 use arrow_select::filter::filter_record_batch;
 use cayenne_format::{Error, Result, Sequence};
 
@@ -13,11 +14,18 @@ use crate::{DeletionVector, KeyCodec, RowState, TombstoneSet, is_hidden};
 /// [`ErrorKind::Internal`](cayenne_format::ErrorKind::Internal) if Arrow cannot filter the batch.
 pub fn hide_positions(batch: &RecordBatch, first_position: u64, vector: &DeletionVector) -> Result<RecordBatch> {
     let end = first_position.saturating_add(batch.num_rows() as u64);
-    if vector.hidden_before(end) == vector.hidden_before(first_position) {
+    let mut hidden = vector.positions_in(first_position..end).peekable();
+    if hidden.peek().is_none() {
         return Ok(batch.clone());
     }
-    let row = |position| RowState { sequence: Sequence::ZERO, position };
-    keep(batch, (first_position..end).map(|position| !is_hidden(row(position), Some(vector), None)))
+    // Most rows of a batch are visible, and asking about each of them takes longer than filtering: only the hidden ones are
+    // looked at. What that comes to is what `is_hidden` says of each row.
+    let mut visible = BooleanBufferBuilder::new(batch.num_rows());
+    visible.append_n(batch.num_rows(), true);
+    for row in hidden.filter_map(|position| usize::try_from(position - first_position).ok()) {
+        visible.set_bit(row, false);
+    }
+    filtered(batch, &BooleanArray::new(visible.finish(), None))
 }
 
 /// The sequences of the rows of a batch: of the commits that brought them.
@@ -63,5 +71,9 @@ pub fn hide_keys(
 
 fn keep(batch: &RecordBatch, kept: impl Iterator<Item = bool>) -> Result<RecordBatch> {
     let kept: BooleanArray = kept.map(Some).collect();
-    filter_record_batch(batch, &kept).map_err(|error| Error::internal("rows cannot be filtered").because(error))
+    filtered(batch, &kept)
+}
+
+fn filtered(batch: &RecordBatch, kept: &BooleanArray) -> Result<RecordBatch> {
+    filter_record_batch(batch, kept).map_err(|error| Error::internal("rows cannot be filtered").because(error))
 }

@@ -1,6 +1,7 @@
 //! Deletion vectors: which rows of one data file are hidden.
 
 use std::fmt;
+use std::ops::Range;
 
 use bytes::{Buf, Bytes};
 use cayenne_format::{Error, FileId, FrameKind, Result, open_version, seal_version};
@@ -59,6 +60,13 @@ impl DeletionVector {
     /// Returns the positions, smallest first.
     pub fn positions(&self) -> impl Iterator<Item = u64> {
         self.0.iter()
+    }
+
+    /// Returns the positions within a range, smallest first.
+    pub fn positions_in(&self, range: Range<u64>) -> impl Iterator<Item = u64> {
+        let mut positions = self.0.iter();
+        positions.advance_to(range.start);
+        positions.take_while(move |position| *position < range.end)
     }
 
     /// Returns how many rows before `position` are hidden.

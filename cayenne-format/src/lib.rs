@@ -30,7 +30,7 @@ pub use key_options::{ConflictDetection, DeletionMode, OnConflict};
 pub use manifest::{Manifest, SnapshotChanges, TableState};
 pub use options::{Compression, InlineOptions, RetentionOptions, TableOptions};
 pub use schema::{TypeRule, UnsupportedTypeAction, decode_schema, encode_schema, stored_schema, type_rule};
-pub use snapshot::{InlineTotals, Snapshot};
+pub use snapshot::{DeletionSet, InlineTotals, Snapshot};
 pub use stats::{Bound, ColumnStats, FileStats};
 pub use value::Value;
 pub use value_array::ValueArrayBuilder;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 
-use crate::{DataFile, DeletionFile, FileId, Sequence, SnapshotChanges, TableId, TombstoneFile};
+use crate::{ContentHash, DataFile, DeletionFile, FileId, Sequence, SnapshotChanges, TableId, TombstoneFile};
 
 /// What a table contains at one sequence. Cloning it, and deriving the next from it, costs what changes, not what it
 /// holds.
@@ -30,6 +30,33 @@ struct HiddenIn {
     /// In the order of their ids.
     deletions: Vec<FileId>,
     rows: u64,
+    set: DeletionSet,
+}
+
+/// Tells sets of deletion files apart: two sets have the same value only if they are the same, as far as 128 bits of a hash
+/// tell.
+///
+/// It is carried along from one snapshot to the next, so that asking for it costs the same however many there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DeletionSet(u128);
+
+impl DeletionSet {
+    /// Returns the set without one of its deletion files.
+    #[must_use]
+    pub fn without(self, deletion: FileId) -> Self {
+        self.toggled(deletion)
+    }
+
+    /// Returns the set with one more file that hides rows.
+    #[must_use]
+    pub fn with(self, file: FileId) -> Self {
+        self.toggled(file)
+    }
+
+    /// The hashes of all ids, exclusive-or: no order of files matters, and what was put in goes out in the same way.
+    fn toggled(self, deletion: FileId) -> Self {
+        Self(self.0 ^ ContentHash::of(deletion.as_bytes()).0)
+    }
 }
 
 /// How much of a snapshot is kept in the metastore.
@@ -135,6 +162,12 @@ impl Snapshot {
         self.hidden.get(&data_file).map_or(0, |hidden| hidden.rows)
     }
 
+    /// Returns which deletion files hide rows of one data file, or `None` if there is none.
+    #[must_use]
+    pub fn deletion_set_of(&self, data_file: FileId) -> Option<DeletionSet> {
+        self.hidden.get(&data_file).map(|hidden| hidden.set)
+    }
+
     /// Returns the number of rows that deletion files hide.
     #[must_use]
     pub fn hidden_rows(&self) -> u64 {
@@ -218,6 +251,7 @@ impl Snapshot {
         hidden.rows = hidden.rows.saturating_add(deletion.rows);
         if let Err(place) = hidden.deletions.binary_search(&deletion.id) {
             hidden.deletions.insert(place, deletion.id);
+            hidden.set = hidden.set.toggled(deletion.id);
         }
         self.deletions.insert(deletion.id, Arc::new(deletion));
     }
@@ -227,7 +261,10 @@ impl Snapshot {
         self.hidden_rows = self.hidden_rows.saturating_sub(deletion.rows);
         if let Some(hidden) = self.hidden.get_mut(&deletion.data_file) {
             hidden.rows = hidden.rows.saturating_sub(deletion.rows);
-            hidden.deletions.retain(|other| *other != id);
+            if let Ok(place) = hidden.deletions.binary_search(&id) {
+                hidden.deletions.remove(place);
+                hidden.set = hidden.set.toggled(id);
+            }
             if hidden.deletions.is_empty() {
                 self.hidden.remove(&deletion.data_file);
             }
@@ -254,4 +291,45 @@ fn changed<T: PartialEq>(
         }
     }
     new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Location;
+
+    fn id(number: u8) -> FileId {
+        FileId::from_bytes([number; 16])
+    }
+
+    fn deletion(number: u8) -> DeletionFile {
+        let location = Location::Inline(Vec::new().into());
+        DeletionFile { id: id(number), data_file: id(0), location, rows: 1, sequence: Sequence::ZERO }
+    }
+
+    fn snapshot(deletions: impl IntoIterator<Item = u8>) -> Snapshot {
+        let table = TableId::from_bytes([9; 16]);
+        Snapshot::from_records(table, Sequence::ZERO, [], deletions.into_iter().map(deletion), [])
+    }
+
+    #[test]
+    fn sets_of_deletion_files_are_the_same_only_if_the_files_are() {
+        let mut sets = std::collections::HashMap::new();
+        for subset in 0_u8..128 {
+            let of = |numbers: Vec<u8>| numbers.into_iter().filter(|number| subset >> (number - 1) & 1 == 1);
+            let set = snapshot(of((1..8).collect())).deletion_set_of(id(0));
+            assert_eq!(set, snapshot(of((1..8).rev().collect())).deletion_set_of(id(0)), "whatever came first");
+            assert_eq!(sets.insert(set, subset), None);
+        }
+        assert_eq!(sets.get(&None), Some(&0), "no file at all");
+    }
+
+    #[test]
+    fn deletion_file_that_goes_leaves_the_set_of_the_others() {
+        let mut changed = snapshot([1, 2, 3]);
+        let all = changed.deletion_set_of(id(0)).unwrap();
+        changed.remove_deletion(id(2));
+        assert_eq!(changed.deletion_set_of(id(0)), Some(all.without(id(2))));
+        assert_eq!(changed.deletion_set_of(id(0)), snapshot([3, 1]).deletion_set_of(id(0)));
+    }
 }

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use cayenne_format::{DataFile, ErrorKind, InlineOptions, Operation, Result, Sequence, Snapshot, TableOptions};
+use cayenne_format::{
+    DataFile, ErrorKind, InlineOptions, NewDataFile, Operation, Result, Sequence, Snapshot, TableOptions,
+};
 use cayenne_storage::{RowStream, WriteRequest};
 use futures::{StreamExt as _, stream};
 
-use crate::Table;
 use crate::keys::KeyRule;
 use crate::publish::Replaced;
 use crate::rewrite::Rewrite;
 use crate::together::{Unnamed, publish_files};
 use crate::tombstones::has_many_tombstones;
+use crate::{Table, task};
 
 /// With this many inline bytes, which every reader holds in memory, a write becomes files however small it is: so a table
 /// stays bounded even if it cannot be flushed as fast as it is written.
@@ -26,6 +28,15 @@ const DELETIONS_EACH_MAX: usize = 40;
 
 /// How often a flush is tried again after another commit has taken its inline rows away.
 const TRIES: usize = 3;
+
+/// How a flush is done.
+#[derive(Clone, Copy, Debug)]
+enum Pace {
+    /// Somebody waits for it.
+    Waited,
+    /// Nobody does, and others compute.
+    Beside,
+}
 
 /// What a flush did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +58,16 @@ impl Table {
     ///
     /// As [`append`](Self::append).
     pub async fn flush(self: &Arc<Self>) -> Result<Flushed> {
+        self.flush_at(Pace::Waited).await
+    }
+
+    async fn flush_at(self: &Arc<Self>, pace: Pace) -> Result<Flushed> {
         // Of two that move the same rows one would write its files in vain.
         let _one_at_a_time = self.flush_turn.lock().await;
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.flush_once().await {
+            match self.flush_once(pace).await {
                 // A commit in between has taken the inline rows away, as an overwrite does: there may be others.
                 Err(error) if is_race(&error) && tries < TRIES => {}
                 ended => return ended,
@@ -60,7 +75,7 @@ impl Table {
         }
     }
 
-    async fn flush_once(self: &Arc<Self>) -> Result<Flushed> {
+    async fn flush_once(self: &Arc<Self>, pace: Pace) -> Result<Flushed> {
         drop(self.writer().await?);
         let no_commit_yet = Arc::clone(&self.unnamed_files).read_owned().await;
         let view = self.view().await?;
@@ -69,7 +84,7 @@ impl Table {
             return Ok(Flushed { rows: 0, inline_files: 0, files: 0, sequence: view.sequence() });
         }
         let inline_files = inline.len();
-        let rewrite = self.rewrite(&view, inline).await?;
+        let rewrite = self.rewrite(&view, inline).await?.with_folds(self.fold_deletions(&view).await?);
         let request = WriteRequest {
             location: self.record.location.clone(),
             schema: Arc::clone(self.schema()),
@@ -77,8 +92,9 @@ impl Table {
             rows: vec![self.rows_of(&rewrite)],
             index: self.index_rows(KeyRule::Unchecked),
         };
-        let files = self.shared.storage.write(request).await?;
+        let files = self.write_at(pace, request).await?;
         let rows = files.iter().map(|new| new.file.rows).sum();
+        self.warm_key_indexes(&files).await;
         let unnamed = Unnamed {
             place: 0,
             table: Arc::clone(self),
@@ -93,6 +109,16 @@ impl Table {
         let written = publish_files(&self.shared, vec![unnamed], vec![no_commit_yet]).await?;
         let files = written.iter().map(|one| one.files).sum();
         Ok(Flushed { rows, inline_files, files, sequence: self.view.load().sequence() })
+    }
+
+    /// Encodes and writes. Beside others this takes nearly all of the time of a flush, and no lock that anybody waits for.
+    async fn write_at(&self, pace: Pace, request: WriteRequest) -> Result<Vec<NewDataFile>> {
+        let shared = Arc::clone(&self.shared);
+        let write = async move { shared.storage.write(request).await };
+        match pace {
+            Pace::Waited => write.await,
+            Pace::Beside => task::with_low_priority("cayenne-encode", write).await,
+        }
     }
 
     /// Returns the visible rows of inline files, in the order in which the files were written.
@@ -128,7 +154,7 @@ impl Table {
 
     async fn flush_while_full(self: Arc<Self>) {
         while self.is_full() {
-            if let Err(error) = self.flush().await {
+            if let Err(error) = self.flush_at(Pace::Beside).await {
                 // The rows are safe where they are; the next write tries again.
                 tracing::warn!(%error, table = %self.name(), "inline rows were not flushed");
                 return;

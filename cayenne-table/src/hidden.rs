@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cayenne_deletes::{DeletionVector, SortedKeys};
-use cayenne_format::{ContentHash, DataFile, DeletionFile, FileId, Result, TombstoneFile};
+use cayenne_format::{DataFile, DeletionSet, FileId, Result, TombstoneFile};
 use moka::sync::Cache;
 
 use crate::deletions::damaged;
@@ -16,9 +16,8 @@ pub(crate) struct HiddenCache(Cache<Piece, Cached>);
 /// What is cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Piece {
-    /// The hidden rows of a data file, by a hash of the ids of what hides them. The order of ids tells nothing here: it
-    /// follows the clock, which may have been set back.
-    Rows(FileId, ContentHash),
+    /// The hidden rows of a data file, by what hides them.
+    Rows(FileId, DeletionSet),
     /// The keys of a tombstone file.
     Keys(FileId),
 }
@@ -47,8 +46,8 @@ impl HiddenCache {
         self.0.weighted_size()
     }
 
-    fn rows(&self, piece: Piece) -> Option<Arc<DeletionVector>> {
-        match self.0.get(&piece)? {
+    fn rows(&self, file: FileId, set: DeletionSet) -> Option<Arc<DeletionVector>> {
+        match self.0.get(&Piece::Rows(file, set))? {
             Cached::Rows(rows) => Some(rows),
             Cached::Keys(_) => None,
         }
@@ -61,31 +60,16 @@ impl HiddenCache {
         }
     }
 
-    fn keep(&self, piece: Piece, rows: DeletionVector) -> Arc<DeletionVector> {
+    fn keep(&self, file: FileId, set: DeletionSet, rows: DeletionVector) -> Arc<DeletionVector> {
         let rows = Arc::new(rows);
-        self.0.insert(piece, Cached::Rows(Arc::clone(&rows)));
+        self.0.insert(Piece::Rows(file, set), Cached::Rows(Arc::clone(&rows)));
         rows
     }
 }
 
-/// What hides rows of one data file, earliest first.
-#[derive(Clone, Copy)]
-struct Hiding<'a> {
-    file: &'a Arc<DataFile>,
-    deletions: &'a [&'a Arc<DeletionFile>],
-    tombstones: &'a [Arc<TombstoneFile>],
-}
-
-impl Hiding<'_> {
-    fn is_nothing(&self) -> bool {
-        self.deletions.is_empty() && self.tombstones.is_empty()
-    }
-
-    fn piece(&self) -> Piece {
-        let ids = self.deletions.iter().map(|deletion| deletion.id).chain(self.tombstones.iter().map(|keys| keys.id));
-        let ids: Vec<u8> = ids.flat_map(|id| *id.as_bytes()).collect();
-        Piece::Rows(self.file.id, ContentHash::of(&ids))
-    }
+/// Returns what tells apart what hides rows of a data file.
+fn set_of(deletions: Option<DeletionSet>, tombstones: &[Arc<TombstoneFile>]) -> DeletionSet {
+    tombstones.iter().fold(deletions.unwrap_or_default(), |set, tombstones| set.with(tombstones.id))
 }
 
 impl Table {
@@ -96,19 +80,12 @@ impl Table {
     /// `Corrupt` (code `damaged-deletion`) or `NotFound` (code `missing-deletion`) if a deletion file is not what was
     /// written: it never counts as nothing hidden.
     pub async fn hidden(&self, view: &View, file: &Arc<DataFile>) -> Result<Option<Arc<DeletionVector>>> {
-        let deletions: Vec<_> = view.snapshot().deletions_of(file.id).collect();
-        let hiding = Hiding { file, deletions: &deletions, tombstones: view.tombstones_for(file) };
-        if hiding.is_nothing() {
-            return Ok(None);
-        }
-        if let Some(rows) = self.shared.hidden.rows(hiding.piece()) {
-            return Ok(Some(rows).filter(|rows| !rows.is_empty()));
-        }
-        let rows = match hiding.tombstones {
-            [] => self.read_deletions(view, hiding).await?,
-            _ => self.find_tombstones(view, hiding).await?,
+        let (deletions, tombstones) = (view.snapshot().deletion_set_of(file.id), view.tombstones_for(file));
+        let rows = match tombstones {
+            [] if deletions.is_none() => return Ok(None),
+            [] => self.hidden_by_position(view, file).await?,
+            _ => self.hidden_by_key(view, file, tombstones).await?,
         };
-        let rows = self.shared.hidden.keep(hiding.piece(), rows);
         Ok(Some(rows).filter(|rows| !rows.is_empty()))
     }
 
@@ -142,32 +119,29 @@ impl Table {
 
     /// Returns which rows of a data file deletion files hide.
     pub(crate) async fn hidden_by_position(&self, view: &View, file: &Arc<DataFile>) -> Result<Arc<DeletionVector>> {
-        let deletions: Vec<_> = view.snapshot().deletions_of(file.id).collect();
-        let hiding = Hiding { file, deletions: &deletions, tombstones: &[] };
-        match self.shared.hidden.rows(hiding.piece()) {
-            Some(rows) => Ok(rows),
-            None => Ok(self.shared.hidden.keep(hiding.piece(), self.read_deletions(view, hiding).await?)),
+        let (snapshot, cache) = (view.snapshot(), &self.shared.hidden);
+        // A scan asks for every data file, and usually finds them all here.
+        let set = set_of(snapshot.deletion_set_of(file.id), &[]);
+        if let Some(rows) = cache.rows(file.id, set) {
+            return Ok(rows);
         }
-    }
-
-    async fn read_deletions(&self, view: &View, hiding: Hiding<'_>) -> Result<DeletionVector> {
-        let Hiding { file, deletions, .. } = hiding;
-        // Usually one has come to those of the view before.
-        let known = deletions.split_last().and_then(|(last, others)| {
-            let before = Hiding { deletions: others, ..hiding };
-            Some((self.shared.hidden.rows(before.piece())?, std::slice::from_ref(last)))
-        });
+        let deletions: Vec<_> = snapshot.deletions_of(file.id).collect();
+        // Usually one has come to those of the view before. The order of ids follows the clock, which may have been set
+        // back: then nothing is found, and all are read.
+        let known = deletions
+            .split_last()
+            .and_then(|(last, _)| Some((cache.rows(file.id, set.without(last.id))?, std::slice::from_ref(last))));
         let (mut rows, rest) = match known {
             Some((known, rest)) => (known.as_ref().clone(), rest),
-            None => (DeletionVector::default(), deletions),
+            None => (DeletionVector::default(), deletions.as_slice()),
         };
         for deletion in rest {
             rows.add(&self.read_deletion(file, deletion).await?);
         }
         // Each deletion file hides rows that were visible until then.
-        let expected = view.snapshot().hidden_rows_of(file.id);
+        let expected = snapshot.hidden_rows_of(file.id);
         if rows.len() == expected {
-            return Ok(rows);
+            return Ok(cache.keep(file.id, set, rows));
         }
         Err(damaged("the deletion files of a data file hide another number of rows than the manifest says")
             .with("table", self.name())
@@ -176,21 +150,32 @@ impl Table {
             .with("found", rows.len()))
     }
 
-    /// Tombstones name keys, and the key index of the data file says where they are.
-    async fn find_tombstones(&self, view: &View, hiding: Hiding<'_>) -> Result<DeletionVector> {
-        let known = hiding.tombstones.split_last().and_then(|(last, others)| {
-            let before = Hiding { tombstones: others, ..hiding };
-            Some((self.shared.hidden.rows(before.piece())?, std::slice::from_ref(last)))
-        });
-        let (mut rows, rest) = match known {
-            Some((known, rest)) => (known.as_ref().clone(), rest),
-            None => (self.hidden_by_position(view, hiding.file).await?.as_ref().clone(), hiding.tombstones),
+    /// Returns which rows of a data file are hidden, some of them by their keys: tombstones name those, and the key index of
+    /// the data file says where they are.
+    async fn hidden_by_key(
+        &self,
+        view: &View,
+        file: &Arc<DataFile>,
+        tombstones: &[Arc<TombstoneFile>],
+    ) -> Result<Arc<DeletionVector>> {
+        let (deletions, cache) = (view.snapshot().deletion_set_of(file.id), &self.shared.hidden);
+        let set = set_of(deletions, tombstones);
+        if let Some(rows) = cache.rows(file.id, set) {
+            return Ok(rows);
+        }
+        let known = tombstones
+            .split_last()
+            .and_then(|(last, _)| Some((cache.rows(file.id, set.without(last.id))?, std::slice::from_ref(last))));
+        let (known, rest) = match known {
+            Some(known) => known,
+            None => (self.hidden_by_position(view, file).await?, tombstones),
         };
+        let mut rows = known.as_ref().clone();
         for tombstones in rest {
             let keys = self.keys_of_tombstones(tombstones).await?;
-            rows.add(&self.rows_with_keys(view, hiding.file, keys).await?);
+            rows.add(&self.rows_with_keys(view, file, keys).await?);
         }
-        Ok(rows)
+        Ok(cache.keep(file.id, set, rows))
     }
 
     async fn keys_of_tombstones(&self, tombstones: &TombstoneFile) -> Result<Arc<SortedKeys>> {

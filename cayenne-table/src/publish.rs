@@ -239,8 +239,8 @@ impl<'a> Publication<'a> {
     async fn fold_hidden(&self, base: &View) -> Result<Vec<Change>> {
         let (table, gone) = (self.table, self.replaced.of(base));
         let mut changes = Vec::new();
-        if self.operation == Operation::Flush {
-            changes = table.fold_deletions(base, &gone).await?;
+        if let Replaced::Rewritten(rewrite) = &self.replaced {
+            changes = rewrite.folds(base);
             if let Some(folded) = table.fold_tombstones(base, &gone).await? {
                 changes.extend(folded);
                 return Ok(changes);

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use cayenne_deletes::{DeletionVector, RowMap, hide_positions, pick_fold};
-use cayenne_format::{Change, DataFile, FileId, NewDataFile, Result};
+use cayenne_format::{Change, DataFile, DeletionFile, FileId, NewDataFile, Result, Snapshot};
 
 use crate::rows::RowPositions;
 use crate::{Table, View};
 
 /// The files that a rewrite has read, and the rows of each that were hidden then and are not in the new files.
 #[derive(Clone, Debug)]
-pub(crate) struct Rewrite(Vec<Input>);
+pub(crate) struct Rewrite {
+    inputs: Vec<Input>,
+    folds: Vec<Fold>,
+}
 
 #[derive(Clone, Debug)]
 struct Input {
@@ -19,21 +22,48 @@ struct Input {
     left_out: Option<Arc<DeletionVector>>,
 }
 
+/// Deletion files of one data file, and the one that takes their place. It is on the disk, or so short that it goes into
+/// the commit.
+#[derive(Clone, Debug)]
+pub(crate) struct Fold {
+    into: DeletionFile,
+    of: Vec<FileId>,
+}
+
+impl Fold {
+    /// Says whether all that it takes the place of is still there.
+    fn fits(&self, snapshot: &Snapshot) -> bool {
+        self.of.iter().all(|id| snapshot.deletion(*id).is_some())
+    }
+}
+
 impl Rewrite {
+    /// Takes deletion files together in the same commit.
+    pub(crate) fn with_folds(self, folds: Vec<Fold>) -> Self {
+        Self { folds, ..self }
+    }
+
+    /// Returns the changes of a commit after `base` that take deletion files together. Where something has gone meanwhile,
+    /// as with a data file that was overwritten, there is nothing to take together.
+    pub(crate) fn folds(&self, base: &View) -> Vec<Change> {
+        let fitting = self.folds.iter().filter(|fold| fold.fits(base.snapshot())).cloned();
+        fitting.map(|Fold { into, of }| Change::FoldDeletions { into, of }).collect()
+    }
+
     /// Returns the ids of the files.
     pub(crate) fn files(&self) -> Vec<FileId> {
-        self.0.iter().map(|input| input.file.id).collect()
+        self.inputs.iter().map(|input| input.file.id).collect()
     }
 
     /// Returns the files, and what is left out of each.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = (&Arc<DataFile>, Option<&Arc<DeletionVector>>)> {
-        self.0.iter().map(|input| (&input.file, input.left_out.as_ref()))
+        self.inputs.iter().map(|input| (&input.file, input.left_out.as_ref()))
     }
 
     /// Returns where each row went, if these are the files it went to.
     pub(crate) fn map(&self, outputs: &[NewDataFile]) -> Result<RowMap> {
         let left_out = |input: &Input| input.left_out.as_deref().cloned().unwrap_or_default();
-        let inputs = self.0.iter().map(|input| (input.file.id, input.file.rows, left_out(input))).collect();
+        let inputs = self.inputs.iter().map(|input| (input.file.id, input.file.rows, left_out(input))).collect();
         RowMap::new(inputs, outputs.iter().map(|new| (new.file.id, new.file.rows)).collect())
     }
 }
@@ -46,7 +76,7 @@ impl Table {
             let left_out = self.hidden(view, &file).await?;
             inputs.push(Input { file, left_out });
         }
-        Ok(Rewrite(inputs))
+        Ok(Rewrite { inputs, folds: Vec::new() })
     }
 
     /// Returns the visible rows of an inline data file.
@@ -75,12 +105,16 @@ impl Table {
         Ok(hidden)
     }
 
-    /// Returns the changes that take many small deletion files of one data file together, so that their number stays
-    /// bounded however long rows are hidden a few at a time. Data files that go have none any more.
-    pub(crate) async fn fold_deletions(&self, base: &View, gone: &[FileId]) -> Result<Vec<Change>> {
-        let mut changes = Vec::new();
-        let snapshot = base.snapshot();
-        for file in snapshot.files_with_deletions().filter(|id| !gone.contains(id)).filter_map(|id| snapshot.file(id)) {
+    /// Takes many small deletion files of one data file together, so that their number stays bounded however long rows are
+    /// hidden a few at a time. Inline data files are about to go, and theirs with them.
+    ///
+    /// It is done before the turn of the commit: what is folded does not change, and what comes to it meanwhile stays as it
+    /// is until the next time. So no writer waits for it, however many rows are hidden.
+    pub(crate) async fn fold_deletions(&self, view: &View) -> Result<Vec<Fold>> {
+        let mut folds = Vec::new();
+        let snapshot = view.snapshot();
+        for file in snapshot.files_with_deletions().filter_map(|id| snapshot.file(id)).filter(|file| !file.is_inline())
+        {
             // What hides rows that were never visible stays apart: the key index of the file does without them.
             let deletions = snapshot.deletions_of(file.id).filter(|deletion| deletion.sequence > file.added_at);
             let deletions: Vec<_> = deletions.collect();
@@ -91,8 +125,40 @@ impl Table {
                 together.add(&self.read_deletion(file, deletion).await?);
             }
             let into = self.deletion_file(file.id, &together).await?;
-            changes.push(Change::FoldDeletions { into, of: picked.iter().map(|deletion| deletion.id).collect() });
+            folds.push(Fold { into, of: picked.iter().map(|deletion| deletion.id).collect() });
         }
-        Ok(changes)
+        Ok(folds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_schema::Schema;
+    use cayenne_format::{Location, Sequence, TableId};
+
+    use super::*;
+
+    fn deletion(number: u8) -> DeletionFile {
+        let (id, data_file) = (FileId::from_bytes([number; 16]), FileId::from_bytes([0; 16]));
+        let location = Location::Inline(Vec::new().into());
+        DeletionFile { id, data_file, location, rows: 1, sequence: Sequence::ZERO }
+    }
+
+    fn view(deletions: &[u8]) -> View {
+        let deletions = deletions.iter().map(|number| deletion(*number));
+        let snapshot = Snapshot::from_records(TableId::from_bytes([9; 16]), Sequence::ZERO, [], deletions, []);
+        View::new(snapshot, Arc::new(Schema::empty()))
+    }
+
+    #[test]
+    fn deletion_files_are_folded_only_if_all_of_them_are_still_there() {
+        let of: Vec<_> = [1, 2].map(|number| deletion(number).id).into();
+        let fold = Fold { into: deletion(7), of: of.clone() };
+        let rewrite = Rewrite { inputs: Vec::new(), folds: vec![fold] };
+        let folded = vec![Change::FoldDeletions { into: deletion(7), of }];
+        assert_eq!(rewrite.folds(&view(&[1, 2])), folded);
+        assert_eq!(rewrite.folds(&view(&[1, 2, 3])), folded, "what came later stays apart");
+        assert_eq!(rewrite.folds(&view(&[1, 3])), []);
+        assert_eq!(rewrite.folds(&view(&[])), []);
     }
 }

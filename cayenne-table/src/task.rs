@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use cayenne_format::{Error, Result};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// Runs `work` to its end even if the caller stops waiting.
 ///
@@ -72,6 +72,45 @@ impl Ticker {
     }
 }
 
+/// By how much the priority of work is lowered that nobody waits for. Beside others who would take all processors it gets
+/// about a tenth of one, which is enough for flushes to keep up with writes; with nothing else to do it gets a whole one.
+const LOWERED_BY: i32 = 10;
+
+/// Does `work` on a thread of its own with a lower priority, until it is done or nobody waits for it any more.
+///
+/// Nothing in it may hold what others wait for, such as the turn to commit.
+pub(crate) async fn with_low_priority<T: Send + 'static>(
+    name: &str,
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    let (sender, done) = oneshot::channel();
+    let work = async move {
+        // A system that does not lower it does the work all the same.
+        lower_priority();
+        tell(sender, work).await;
+    };
+    let _thread = in_background(name, work)?;
+    done.await.unwrap_or_else(|error| Err(Error::internal("work in the background was broken off").because(error)))
+}
+
+async fn tell<T>(mut sender: oneshot::Sender<Result<T>>, work: impl Future<Output = Result<T>>) {
+    let done = tokio::select! {
+        done = work => done,
+        () = sender.closed() => return,
+    };
+    // Who asked may have gone in this moment.
+    let _nobody = sender.send(done);
+}
+
+/// Lowers the priority of the calling thread, and of those that it starts. Elsewhere than on Linux it is that of the whole
+/// process that could be lowered.
+fn lower_priority() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(LOWERED_BY) {
+        tracing::debug!(%error, "the priority of a thread in the background was not lowered");
+    }
+}
+
 /// A kind of work in the background, of which there is one at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Slot(parking_lot::Mutex<Option<Background>>);
@@ -104,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_in_the_background_has_ended_once_it_is_done_or_broken_off() {
-        let (go, wait) = tokio::sync::oneshot::channel::<()>();
+        let (go, wait) = oneshot::channel::<()>();
         let work = in_background("done", async { drop(wait.await) }).unwrap();
         assert!(!work.has_ended());
         go.send(()).unwrap();
@@ -114,5 +153,27 @@ mod tests {
             tokio::task::yield_now().await;
         }
         broken.end().await;
+    }
+
+    #[tokio::test]
+    async fn work_with_low_priority_answers_and_leaves_the_priority_of_others() {
+        let priority = || rustix::process::getpriority_process(None).unwrap();
+        let before = priority();
+        let lowered = with_low_priority("low", async move { Ok(priority()) }).await.unwrap();
+        assert_eq!(priority(), before);
+        assert_eq!(lowered, if cfg!(target_os = "linux") { (before + LOWERED_BY).min(19) } else { before });
+        let broken = with_low_priority::<()>("broken", async { panic!("in the middle") }).await.unwrap_err();
+        assert_eq!(broken.kind(), cayenne_format::ErrorKind::Internal);
+    }
+
+    #[tokio::test]
+    async fn work_with_low_priority_ends_when_nobody_waits_for_it() {
+        let (lives, ended) = oneshot::channel::<()>();
+        let work = with_low_priority::<()>("for nobody", async move {
+            let _lives = lives;
+            std::future::pending().await
+        });
+        tokio::time::timeout(Duration::from_millis(1), work).await.unwrap_err();
+        ended.await.unwrap_err();
     }
 }

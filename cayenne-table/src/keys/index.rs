@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cayenne_deletes::{DeletionVector, KeepRule, KeyCodec, KeyIndex, KeyIndexBuilder, SmallIndex};
-use cayenne_format::{DataFile, Error, ErrorKind, Result, path};
+use cayenne_format::{DataFile, Error, ErrorKind, NewDataFile, Result, path};
 use cayenne_storage::{LoadBlocks, task};
 use futures::StreamExt as _;
 
 use super::cache::{FileKeys, PageBytes, PagedIndex};
-use super::pages::Waits;
+use super::pages::{Pages, Waits};
 use crate::{Table, View};
 
 /// A data file that no snapshot has yet.
@@ -57,6 +57,30 @@ impl Table {
         };
         self.shared.key_indexes.insert_head(file.id, keys.clone());
         Ok(keys)
+    }
+
+    /// Brings the key indexes of new data files into memory, so that the first commit after them does not wait for that in
+    /// its turn. One that cannot be read is that commit's to mend.
+    pub(crate) async fn warm_key_indexes(&self, new: &[NewDataFile]) {
+        if !self.options().finds_conflicts() {
+            return;
+        }
+        for file in new.iter().filter(|new| !new.file.is_inline()) {
+            let warmed = self.warm_key_index(&Arc::new(file.file.clone())).await;
+            warmed
+                .inspect_err(|error| tracing::debug!(%error, table = %self.name(), "a key index was not read ahead"))
+                .ok();
+        }
+    }
+
+    async fn warm_key_index(&self, file: &Arc<DataFile>) -> Result<()> {
+        let (stored, shared) = (Arc::new(self.stored_index(file).await?), Arc::clone(&self.shared));
+        shared.key_indexes.insert_head(file.id, FileKeys::Paged(Arc::clone(&stored)));
+        let read = move || {
+            let pages = Pages { cache: &shared.key_indexes, waits: Waits::Yes };
+            (0..stored.index.pages()).try_for_each(|page| pages.get(&stored, page).map(drop))
+        };
+        task::blocking(read).await?
     }
 
     /// Returns the rows of a data file that were hidden by the commit that added it, because others have their keys. Their
