@@ -254,7 +254,7 @@ proptest! {
         let set: std::collections::BTreeSet<u64> = numbers.iter().copied().collect();
         let wide = |numbers: &[u64]| Keys::Wide(numbers.iter().map(|number| u128::from(*number) << 60).collect());
         let expected: Vec<u64> = set.into_iter().collect();
-        prop_assert_eq!(SortedKeys::distinct(wide(&numbers)).keys(), &wide(&expected));
-        prop_assert_eq!(SortedKeys::distinct(Keys::Narrow(numbers)).keys(), &Keys::Narrow(expected));
+        prop_assert_eq!(SortedKeys::distinct(wide(&numbers)).keys().clone(), wide(&expected));
+        prop_assert_eq!(SortedKeys::distinct(Keys::Narrow(numbers)).keys().clone(), Keys::Narrow(expected));
     }
 }
