@@ -7,8 +7,6 @@ use std::sync::Arc;
 
 use cayenne_format::{Environment, Error, Location, Result};
 use datafusion_execution::memory_pool::MemoryPool;
-use vortex::VortexSessionDefault as _;
-use vortex::io::session::RuntimeSessionExt as _;
 use vortex::session::VortexSession;
 
 use crate::blocks::BlockCache;
@@ -16,6 +14,7 @@ use crate::cache::{CacheCounters, SegmentCache};
 use crate::fs::Fs;
 use crate::inline::InlineCache;
 use crate::reader::{DataFileReader, ReadRequest};
+use crate::session::session;
 use crate::take::OpenFiles;
 
 /// How the storage of a process works.
@@ -61,7 +60,7 @@ impl Storage {
         settings: StorageSettings,
     ) -> Self {
         let segments = Arc::new(SegmentCache::new(settings.segment_cache_bytes));
-        let session = VortexSession::default().with_tokio();
+        let session = session();
         Self {
             root,
             fs,
