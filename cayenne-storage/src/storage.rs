@@ -16,6 +16,7 @@ use crate::inline::InlineCache;
 use crate::reader::{DataFileReader, ReadRequest};
 use crate::session::session;
 use crate::take::OpenFiles;
+use crate::write::TextChoices;
 
 /// How the storage of a process works.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,7 @@ pub struct Storage {
     segments: Arc<SegmentCache>,
     blocks: Arc<BlockCache>,
     inline: InlineCache,
+    text: Arc<TextChoices>,
     open_files: OpenFiles,
 }
 
@@ -71,6 +73,7 @@ impl Storage {
             segments,
             blocks: Arc::new(BlockCache::new()),
             inline: InlineCache::default(),
+            text: Arc::default(),
             open_files: OpenFiles::new(),
         }
     }
@@ -124,6 +127,10 @@ impl Storage {
 
     pub(crate) fn environment(&self) -> &Environment {
         &self.environment
+    }
+
+    pub(crate) fn text_choices(&self) -> &Arc<TextChoices> {
+        &self.text
     }
 
     pub(crate) fn memory(&self) -> &Arc<dyn MemoryPool> {

@@ -32,6 +32,7 @@ pub use encode::file_schema;
 pub(crate) use encode::file_type;
 pub use index::{IndexRows, RowIndex};
 pub(crate) use sizing::BLOCK_BYTES;
+pub(crate) use text_compressor::TextChoices;
 pub(crate) use weight::batch_bytes;
 pub(crate) use wide::{retype, wide_type};
 
@@ -73,6 +74,7 @@ struct Write {
     always_wide: Vec<bool>,
     options: TableOptions,
     ratio: LastRatio,
+    text: Arc<TextChoices>,
     index: Option<Arc<dyn IndexRows>>,
 }
 
@@ -135,6 +137,7 @@ impl Storage {
             schema,
             options,
             ratio: LastRatio::default(),
+            text: Arc::clone(self.text_choices()),
             index,
         });
         let files = write_each(&write, rows, self.settings().write_concurrency).await?;
