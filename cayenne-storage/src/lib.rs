@@ -14,6 +14,7 @@ mod manifests;
 mod normalise;
 mod read;
 mod reader;
+mod session;
 mod storage;
 mod take;
 pub mod task;

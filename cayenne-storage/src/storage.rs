@@ -7,8 +7,6 @@ use std::sync::Arc;
 
 use cayenne_format::{Environment, Error, Location, Result};
 use datafusion_execution::memory_pool::MemoryPool;
-use vortex::VortexSessionDefault as _;
-use vortex::io::session::RuntimeSessionExt as _;
 use vortex::session::VortexSession;
 
 use crate::blocks::BlockCache;
@@ -16,7 +14,9 @@ use crate::cache::{CacheCounters, SegmentCache};
 use crate::fs::Fs;
 use crate::inline::InlineCache;
 use crate::reader::{DataFileReader, ReadRequest};
+use crate::session::session;
 use crate::take::OpenFiles;
+use crate::write::TextChoices;
 
 /// How the storage of a process works.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,7 @@ pub struct Storage {
     segments: Arc<SegmentCache>,
     blocks: Arc<BlockCache>,
     inline: InlineCache,
+    text: Arc<TextChoices>,
     open_files: OpenFiles,
 }
 
@@ -61,7 +62,7 @@ impl Storage {
         settings: StorageSettings,
     ) -> Self {
         let segments = Arc::new(SegmentCache::new(settings.segment_cache_bytes));
-        let session = VortexSession::default().with_tokio();
+        let session = session();
         Self {
             root,
             fs,
@@ -72,6 +73,7 @@ impl Storage {
             segments,
             blocks: Arc::new(BlockCache::new()),
             inline: InlineCache::default(),
+            text: Arc::default(),
             open_files: OpenFiles::new(),
         }
     }
@@ -125,6 +127,10 @@ impl Storage {
 
     pub(crate) fn environment(&self) -> &Environment {
         &self.environment
+    }
+
+    pub(crate) fn text_choices(&self) -> &Arc<TextChoices> {
+        &self.text
     }
 
     pub(crate) fn memory(&self) -> &Arc<dyn MemoryPool> {

@@ -1,5 +1,6 @@
 //! From rows to Vortex: the schema that files have, and how they are compressed.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
@@ -15,7 +16,7 @@ use vortex::layout::LayoutStrategy;
 use vortex::session::VortexSession;
 
 use crate::write::stats::STATISTICS;
-use crate::write::text_compressor::{TextCompressor, TextEncoders};
+use crate::write::text_compressor::{TextChoices, TextCompressor, TextEncoders};
 use crate::write::wide::{retype, wide_type};
 
 /// Returns the schema of the data files of a table with this stored schema.
@@ -111,8 +112,13 @@ fn holds_integers(column: &DataType, file: &DataType) -> bool {
     &wide != column && plain_type(&wide) == *file
 }
 
-/// Returns what Vortex is told for one file.
-pub(crate) fn write_options(session: &VortexSession, compression: Compression, shape: &Shape) -> VortexWriteOptions {
+/// Returns what Vortex is told for one file of the table in a folder.
+pub(crate) fn write_options(
+    session: &VortexSession,
+    compression: Compression,
+    shape: &Shape,
+    (table, choices): (&Path, &TextChoices),
+) -> VortexWriteOptions {
     let builder = WriteStrategyBuilder::from_session(session);
     let usual = BtrBlocksCompressorBuilder::from_session(session);
     let builder = match compression {
@@ -120,7 +126,8 @@ pub(crate) fn write_options(session: &VortexSession, compression: Compression, s
         Compression::BtrBlocks => {
             let encoders = Arc::new(TextEncoders::new(session));
             text_columns(&shape.dtype).into_iter().fold(builder, |builder, name| {
-                builder.with_field_writer(FieldPath::from_name(name), text_strategy(session, &encoders))
+                let compressor = TextCompressor::new(Arc::clone(&encoders), choices.of(table, &name));
+                builder.with_field_writer(FieldPath::from_name(name), text_strategy(session, compressor))
             })
         }
     };
@@ -134,10 +141,10 @@ fn text_columns(dtype: &DType) -> Vec<FieldName> {
 }
 
 /// Everything as for other columns, but for how blocks of text are compressed.
-fn text_strategy(session: &VortexSession, encoders: &Arc<TextEncoders>) -> Arc<dyn LayoutStrategy> {
+fn text_strategy(session: &VortexSession, compressor: TextCompressor) -> Arc<dyn LayoutStrategy> {
     // Whether a column becomes a dictionary is asked of the usual compressor.
     WriteStrategyBuilder::from_session(session)
         .with_probe_compressor(BtrBlocksCompressorBuilder::from_session(session).build())
-        .with_compressor(TextCompressor::new(Arc::clone(encoders)))
+        .with_compressor(compressor)
         .build()
 }

@@ -105,7 +105,8 @@ impl Write {
         let id = FileId::draw(self.ids.as_ref());
         let name = path::data_file(id, &[]);
         let mut sink = FileSink::new(Arc::clone(&self.gate), self.folder.join(&name));
-        let options = write_options(&self.session, self.options.compression, &shape);
+        let text = (self.folder.as_path(), self.text.as_ref());
+        let options = write_options(&self.session, self.options.compression, &shape, text);
         let sizing = Sizing::new(
             self.options.target_file_bytes(),
             self.schema.fields().len(),

@@ -33,6 +33,7 @@ pub(crate) use encode::file_type;
 pub(crate) use gate::Gate;
 pub use index::{IndexRows, RowIndex};
 pub(crate) use sizing::BLOCK_BYTES;
+pub(crate) use text_compressor::TextChoices;
 pub(crate) use weight::batch_bytes;
 pub(crate) use wide::{retype, wide_type};
 
@@ -74,6 +75,7 @@ struct Write {
     always_wide: Vec<bool>,
     options: TableOptions,
     ratio: LastRatio,
+    text: Arc<TextChoices>,
     index: Option<Arc<dyn IndexRows>>,
 }
 
@@ -136,6 +138,7 @@ impl Storage {
             schema,
             options,
             ratio: LastRatio::default(),
+            text: Arc::clone(self.text_choices()),
             index,
         });
         let files = write_each(&write, rows, self.settings().write_concurrency).await?;

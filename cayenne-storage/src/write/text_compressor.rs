@@ -3,13 +3,17 @@
 //! Vortex chooses between FSST and `OnPair` by compressing a sample of each block. A sample is too small for a
 //! dictionary of `OnPair` to pay, so prose is kept a tenth larger than need be, and each block trains both encoders.
 //! Here the first block of a column is compressed with each, the smaller result decides, and the blocks after it
-//! train the one that won.
+//! train the one that won: those of the same file, and of the files that come after it. A table that grows by small
+//! files, one block each, would else train both for every file.
 
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use vortex::array::{ArrayRef, ExecutionCtx};
 use vortex::compressor::{BtrBlocksCompressor, BtrBlocksCompressorBuilder, CompressionSessionExt as _};
+use vortex::dtype::FieldName;
 use vortex::error::VortexResult;
 use vortex::layout::layouts::compressed::CompressorPlugin;
 use vortex::session::VortexSession;
@@ -25,6 +29,24 @@ const BLOCKS_UNTIL_RETRY: u32 = 64;
 /// By how many hundredths `OnPair` has to win: FSST finds substrings faster.
 const HANDICAP_PERCENT: u64 = 3;
 
+/// Of more columns nothing is remembered; a choice takes about a hundred bytes.
+const COLUMNS_MAX: usize = 16 * 1024;
+
+/// What was chosen last for the text columns of the tables of a process.
+#[derive(Debug, Default)]
+pub(crate) struct TextChoices(Mutex<HashMap<(PathBuf, FieldName), Arc<Mutex<Choice>>>>);
+
+impl TextChoices {
+    /// Returns the choice for a column of the table in a folder, which all of its writers share.
+    pub(crate) fn of(&self, table: &Path, column: &FieldName) -> Arc<Mutex<Choice>> {
+        let mut choices = self.0.lock();
+        if choices.len() >= COLUMNS_MAX {
+            choices.clear();
+        }
+        Arc::clone(choices.entry((table.to_owned(), column.clone())).or_default())
+    }
+}
+
 /// The encoders of all text columns of a file.
 pub(crate) struct TextEncoders {
     either: BtrBlocksCompressor,
@@ -35,11 +57,12 @@ pub(crate) struct TextEncoders {
 /// Compresses one text column.
 pub(crate) struct TextCompressor {
     encoders: Arc<TextEncoders>,
-    choice: Mutex<Choice>,
+    choice: Arc<Mutex<Choice>>,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Choice {
+/// Which encoder the next blocks of a column are given to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Choice {
     is_onpair: bool,
     blocks_left: u32,
 }
@@ -57,8 +80,8 @@ impl TextEncoders {
 }
 
 impl TextCompressor {
-    pub(crate) fn new(encoders: Arc<TextEncoders>) -> Self {
-        Self { encoders, choice: Mutex::default() }
+    pub(crate) fn new(encoders: Arc<TextEncoders>, choice: Arc<Mutex<Choice>>) -> Self {
+        Self { encoders, choice }
     }
 
     /// Returns the choice for the next block, or `None` if both have to be tried.
@@ -89,5 +112,41 @@ impl CompressorPlugin for TextCompressor {
             Some(Choice { is_onpair: true, .. }) => self.encoders.onpair.compress_chunk(block, ctx),
             Some(_) => self.encoders.fsst.compress_chunk(block, ctx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vortex::array::arrays::VarBinViewArray;
+    use vortex::array::{IntoArray as _, VortexSessionExecute as _};
+
+    use super::*;
+
+    #[test]
+    fn what_was_chosen_for_a_column_holds_for_the_files_after_it() {
+        let session = crate::session::session();
+        let (encoders, choices) = (Arc::new(TextEncoders::new(&session)), TextChoices::default());
+        let column = |table: &str, name: &str| {
+            TextCompressor::new(Arc::clone(&encoders), choices.of(Path::new(table), &FieldName::from(name)))
+        };
+        let text = (0..20_000).map(|row| format!("the {row} quick brown foxes jump over {} lazy dogs", row * 7 % 1000));
+        let block = VarBinViewArray::from_iter_str(text).into_array();
+        let mut ctx = session.create_execution_ctx();
+        let first = column("a", "words").compress_chunk(&block, &mut ctx).unwrap();
+        assert!(first.nbytes() < block.nbytes());
+        assert_eq!(column("a", "words").next_choice().map(|choice| choice.blocks_left), Some(BLOCKS_UNTIL_RETRY));
+        let next = column("a", "words").compress_chunk(&block, &mut ctx).unwrap();
+        assert_eq!(next.nbytes(), first.nbytes(), "it is compressed as the one before");
+        assert!(column("b", "words").next_choice().is_none(), "another table has text of its own");
+        assert!(column("a", "others").next_choice().is_none(), "and so has another column");
+    }
+
+    #[test]
+    fn choices_of_very_many_columns_are_not_kept() {
+        let choices = TextChoices::default();
+        for number in 0..COLUMNS_MAX + 10 {
+            choices.of(Path::new("a"), &FieldName::from(number.to_string().as_str()));
+        }
+        assert!(choices.0.lock().len() <= COLUMNS_MAX);
     }
 }
