@@ -136,8 +136,9 @@ impl<'a> KeyColumns<'a> {
             }
             Expr::InList(InList { expr, list, negated: false }) if list.len() <= KEYS_MAX => {
                 // All of them are compared in one type.
-                let types_of = |value: &Expr| value.as_literal().map(ScalarValue::data_type);
-                if list.windows(2).any(|pair| types_of(&pair[0]) != types_of(&pair[1])) {
+                let mut types = list.iter().map(|value| value.as_literal().map(ScalarValue::data_type));
+                let first = types.next();
+                if types.any(|found| Some(found) != first) {
                     return None;
                 }
                 let mut any = Vec::with_capacity(list.len());

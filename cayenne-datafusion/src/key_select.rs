@@ -57,18 +57,15 @@ pub(crate) fn by_key(plan: &LogicalPlan) -> Option<KeyQuery> {
     };
     let LogicalPlan::Filter(filter) = below else { return None };
     let (_, provider) = filtered_table(filter)?;
-    let table = Arc::clone(provider.downcast_ref::<CayenneTable>()?.table());
-    if provider.downcast_ref::<CayenneTable>()?.is_fixed() {
-        return None;
-    }
+    let provider = provider.downcast_ref::<CayenneTable>().filter(|provider| !provider.is_fixed())?;
+    let table = Arc::clone(provider.table());
     let place = |expr: &Expr| match expr {
         Expr::Column(column) => table.schema().index_of(&column.name).ok(),
         _ => None,
     };
-    let columns = projection.map(|projection| projection.expr.iter().map(place).collect::<Option<Vec<_>>>());
-    let columns = match columns {
+    let columns = match projection {
         None => None,
-        Some(columns) => Some(columns?),
+        Some(projection) => Some(projection.expr.iter().map(place).collect::<Option<Vec<_>>>()?),
     };
     Some(KeyQuery { columns, condition: filter.predicate.clone(), table })
 }

@@ -177,8 +177,8 @@ fn digits(data_type: &DataType) -> Option<(u8, i8)> {
 mod tests {
     use super::*;
 
-    fn value(value: impl Into<ScalarValue>) -> Option<Equals> {
-        Some(Equals::Value(value.into()))
+    fn only(value: impl Into<ScalarValue>) -> Equals {
+        Equals::Value(value.into())
     }
 
     const NOTHING: Option<Equals> = Some(Equals::Nothing);
@@ -186,14 +186,14 @@ mod tests {
     #[test]
     fn whole_numbers_equal_what_they_are_and_no_fraction() {
         let of = |literal: ScalarValue| equal_to(&DataType::Int16, &literal);
-        assert_eq!(of(7_i64.into()), value(7_i16));
+        assert_eq!(of(7_i64.into()), Some(only(7_i16)));
         assert_eq!(of(70_000_i64.into()), NOTHING);
         assert_eq!(of(ScalarValue::Int64(None)), NOTHING);
         assert_eq!(of(1.5_f64.into()), NOTHING);
-        assert_eq!(of(2.0_f64.into()), value(2_i16));
+        assert_eq!(of(2.0_f64.into()), Some(only(2_i16)));
         assert_eq!(of((-0.0_f64).into()), None, "those who compare say whether it is 0");
         let long = |literal: f64| equal_to(&DataType::Int64, &literal.into());
-        assert_eq!(long(9_007_199_254_740_991.0), value(9_007_199_254_740_991_i64));
+        assert_eq!(long(9_007_199_254_740_991.0), Some(only(9_007_199_254_740_991_i64)));
         assert_eq!(long(9_007_199_254_740_992.0), None, "the next number is the same float");
         assert_eq!(equal_to(&DataType::UInt64, &(-1_i64).into()), NOTHING);
     }
@@ -202,7 +202,7 @@ mod tests {
     fn decimals_equal_those_of_other_scales() {
         let key = DataType::Decimal128(10, 2);
         let of = |unscaled, digits, scale| equal_to(&key, &ScalarValue::Decimal128(Some(unscaled), digits, scale));
-        let found = |unscaled| value(ScalarValue::Decimal128(Some(unscaled), 10, 2));
+        let found = |unscaled| Some(only(ScalarValue::Decimal128(Some(unscaled), 10, 2)));
         assert_eq!(of(15, 3, 1), found(150));
         assert_eq!(of(1_500, 4, 3), found(150));
         assert_eq!(of(1_501, 4, 3), NOTHING);
@@ -215,7 +215,7 @@ mod tests {
     fn instants_between_two_units_equal_nothing() {
         let key = DataType::Timestamp(TimeUnit::Microsecond, None);
         let of = |nanos| equal_to(&key, &ScalarValue::TimestampNanosecond(Some(nanos), None));
-        assert_eq!(of(7_000), value(ScalarValue::TimestampMicrosecond(Some(7), None)));
+        assert_eq!(of(7_000), Some(only(ScalarValue::TimestampMicrosecond(Some(7), None))));
         assert_eq!([of(7_001), of(-1)], [NOTHING, NOTHING]);
         let zoned = ScalarValue::TimestampMicrosecond(Some(7), Some("Europe/Vienna".into()));
         assert_eq!(equal_to(&key, &zoned), None);
@@ -224,11 +224,11 @@ mod tests {
     #[test]
     fn floats_that_are_one_key_are_compared_once_more() {
         let of = |literal: f64| equal_to(&DataType::Float64, &literal.into());
-        assert_eq!(of(-0.0), value(0.0_f64));
-        assert_eq!(of(-f64::NAN), value(f64::NAN));
+        assert_eq!(of(-0.0), Some(only(0.0_f64)));
+        assert_eq!(of(-f64::NAN), Some(only(f64::NAN)));
         assert!(!is_equal_to_its_key(&0.0_f64.into()) && !is_equal_to_its_key(&f32::NAN.into()));
         assert!(is_equal_to_its_key(&1.0_f64.into()) && is_equal_to_its_key(&0_i64.into()));
         assert_eq!(equal_to(&DataType::Float32, &0.1_f64.into()), NOTHING);
-        assert_eq!(equal_to(&DataType::Float32, &0.5_f64.into()), value(0.5_f32));
+        assert_eq!(equal_to(&DataType::Float32, &0.5_f64.into()), Some(only(0.5_f32)));
     }
 }

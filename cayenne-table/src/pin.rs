@@ -331,7 +331,7 @@ mod tests {
         assert!(!pin().is_safe(), "nobody held it in between");
     }
 
-    const HOUR: Duration = Duration::from_secs(3_600);
+    const HOUR: Duration = Duration::from_hours(1);
 
     #[test]
     fn a_pin_lingers_for_others_until_it_was_looked_at_twice() {

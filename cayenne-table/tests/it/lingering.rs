@@ -15,7 +15,7 @@ const KEEP_NONE: RetentionOptions = RetentionOptions { count: 0, seconds: 0 };
 
 /// A process that finds out late what others commit.
 async fn patient(root: &Path) -> Arc<Database> {
-    let settings = DatabaseSettings { poll_interval: Duration::from_secs(3_600), ..DatabaseSettings::default() };
+    let settings = DatabaseSettings { poll_interval: Duration::from_hours(1), ..DatabaseSettings::default() };
     Database::builder(root).access(Access::ReadOnly).settings(settings).open().await.unwrap()
 }
 
@@ -37,7 +37,7 @@ async fn a_reader_of_a_table_that_does_not_change_asks_nobody_and_makes_no_file(
     let metastore = SqliteMetastore::open_read_only(file, SqliteSettings::default()).await.unwrap();
     let metastore = Arc::new(CountingMetastore::new(Arc::new(metastore)));
     let fs = Arc::new(CountingFs::default());
-    let settings = DatabaseSettings { poll_interval: Duration::from_secs(3_600), ..DatabaseSettings::default() };
+    let settings = DatabaseSettings { poll_interval: Duration::from_hours(1), ..DatabaseSettings::default() };
     let reader = Database::builder(folder.path()).access(Access::ReadOnly).settings(settings);
     let reader = reader.metastore(Arc::clone(&metastore) as _).fs(Arc::clone(&fs) as _).open().await.unwrap();
     drop(existing(&reader, "t").await.view().await.unwrap());
@@ -85,7 +85,7 @@ async fn what_lingers_here_keeps_nothing_from_this_process() {
     let (folder, first) = database().await;
     table(&first, "t").await.append(rows(0..10)).await.unwrap();
     first.close().await.unwrap();
-    let settings = DatabaseSettings { poll_interval: Duration::from_secs(3_600), ..DatabaseSettings::default() };
+    let settings = DatabaseSettings { poll_interval: Duration::from_hours(1), ..DatabaseSettings::default() };
     let database = Database::builder(folder.path()).settings(settings).open().await.unwrap();
     let t = existing(&database, "t").await;
     assert_eq!(read(&t).await, sum(0..10));
@@ -128,7 +128,7 @@ async fn a_table_that_this_process_replaces_is_seen_at_once() {
     let (folder, first) = database().await;
     table(&first, "t").await.append(rows(0..10)).await.unwrap();
     first.close().await.unwrap();
-    let settings = DatabaseSettings { poll_interval: Duration::from_secs(3_600), ..DatabaseSettings::default() };
+    let settings = DatabaseSettings { poll_interval: Duration::from_hours(1), ..DatabaseSettings::default() };
     let database = Database::builder(folder.path()).settings(settings).open().await.unwrap();
     let t: TableName = name("t");
     let mut before = existing(&database, "t").await;
