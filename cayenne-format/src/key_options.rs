@@ -209,7 +209,7 @@ impl TableOptions {
                 Err(Error::invalid("rows cannot be hidden by keys that nobody compares")
                     .code("invalid-option")
                     .with("option", "cayenne_deletion_mode")
-                    .with("found", &self.deletion_mode)
+                    .with("found", self.deletion_mode)
                     .help("leave out cayenne_pk_conflict_detection 'none', or hide rows by position"))
             }
             _ if self.has_key() => Ok(()),

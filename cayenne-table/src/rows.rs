@@ -89,6 +89,7 @@ impl SeenRows {
     }
 
     /// Adds rows that were looked up, and returns how many of them had been added before.
+    #[must_use = "rows that were there before may be an error"]
     pub fn add_all(&self, found: RowPositions) -> u64 {
         let mut rows = self.0.lock();
         let expected = rows.len().saturating_add(found.len());

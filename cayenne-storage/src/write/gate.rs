@@ -133,7 +133,9 @@ mod tests {
         }
         failed.close_and_remove();
 
-        assert_eq!(std::fs::read(path("older.keys")).unwrap(), b"older");
+        let mut older = vec![0; 5];
+        LocalFs.open_file(&path("older.keys")).unwrap().read_at(0, &mut older).unwrap();
+        assert_eq!(older, b"older");
         assert!(!path("newer.keys").exists());
     }
 }

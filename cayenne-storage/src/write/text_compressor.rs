@@ -34,11 +34,14 @@ const COLUMNS_MAX: usize = 16 * 1024;
 
 /// What was chosen last for the text columns of the tables of a process.
 #[derive(Debug, Default)]
-pub(crate) struct TextChoices(Mutex<HashMap<(PathBuf, FieldName), Arc<Mutex<Choice>>>>);
+pub(crate) struct TextChoices(Mutex<HashMap<(PathBuf, FieldName), SharedChoice>>);
+
+/// The choice for a column, which all writers of its table share.
+type SharedChoice = Arc<Mutex<Choice>>;
 
 impl TextChoices {
     /// Returns the choice for a column of the table in a folder, which all of its writers share.
-    pub(crate) fn of(&self, table: &Path, column: &FieldName) -> Arc<Mutex<Choice>> {
+    pub(crate) fn of(&self, table: &Path, column: &FieldName) -> SharedChoice {
         let mut choices = self.0.lock();
         if choices.len() >= COLUMNS_MAX {
             choices.clear();
@@ -57,7 +60,7 @@ pub(crate) struct TextEncoders {
 /// Compresses one text column.
 pub(crate) struct TextCompressor {
     encoders: Arc<TextEncoders>,
-    choice: Arc<Mutex<Choice>>,
+    choice: SharedChoice,
 }
 
 /// Which encoder the next blocks of a column are given to.
@@ -80,7 +83,7 @@ impl TextEncoders {
 }
 
 impl TextCompressor {
-    pub(crate) fn new(encoders: Arc<TextEncoders>, choice: Arc<Mutex<Choice>>) -> Self {
+    pub(crate) fn new(encoders: Arc<TextEncoders>, choice: SharedChoice) -> Self {
         Self { encoders, choice }
     }
 

@@ -155,7 +155,7 @@ async fn deletions_and_tombstones_come_along() {
     assert_eq!((tombstones.keys, tombstones.sequence.number()), (3, 3));
     assert_eq!(content(&back).await, expected);
     back.upsert(pairs([(5, 5)])).await.unwrap();
-    assert_eq!(back.visible_rows(&*back.view().await.unwrap()).await.unwrap(), expected.len() as u64);
+    assert_eq!(back.visible_rows(&back.view().await.unwrap()).await.unwrap(), expected.len() as u64);
     assert!(target.check(CheckDepth::Deep).await.unwrap().problems.is_empty());
 }
 
