@@ -143,7 +143,8 @@ impl DeletionVector {
 
     /// Reads the stored form of a vector of this data file, which has so many rows.
     ///
-    /// It takes no more memory than a few times the bytes, and 256 KiB.
+    /// It takes no more memory than a few times the bytes, and 256 KiB. Bytes that nobody wrote may take some fifty times
+    /// as much as they are: gaps between rows that lie so far apart that Roaring keeps each by itself.
     ///
     /// # Errors
     ///
