@@ -6,11 +6,12 @@
 
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use cayenne_format::Error;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, TableReference};
-use datafusion::datasource::{DefaultTableSource, provider_as_source};
+use datafusion::datasource::{DefaultTableSource, MemTable, provider_as_source};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::InSubquery;
 use datafusion::logical_expr::logical_plan::TableScanBuilder;
@@ -67,6 +68,9 @@ fn rewritten(statement: DmlStatement) -> Result<Transformed<LogicalPlan>> {
         }
         WriteOp::Delete if let Some(keys) = target.deleted_keys(&input) => {
             target.statement.plan(table_name, target.reading_one_view(keys)?, Change::DeleteKeys)
+        }
+        WriteOp::Delete if let Some(keys) = target.listed_keys(&input)? => {
+            target.statement.plan(table_name, keys, Change::DeleteKeys)
         }
         WriteOp::Delete => {
             let found = target.identified(input)?;
@@ -157,17 +161,35 @@ impl Target {
         }
     }
 
-    /// Returns the query for the keys of the rows that go, if a condition says nothing but that.
-    fn deleted_keys(&self, plan: &LogicalPlan) -> Option<LogicalPlan> {
+    /// Returns the condition of a plan that gives the rows of the table for which it is true.
+    fn condition<'p>(&self, plan: &'p LogicalPlan) -> Option<&'p Expr> {
         let LogicalPlan::Filter(Filter { predicate, input, .. }) = plan else { return None };
         let LogicalPlan::TableScan(scan) = input.as_ref() else { return None };
         let is_whole = self.is_scanned_by(scan) && is_whole_table(input) && scan.projection.is_none();
+        is_whole.then_some(predicate)
+    }
+
+    /// Returns the keys of the rows that go, if a condition lists very many of them: as rows, and no longer as expressions,
+    /// each of which every rule of the planner visits.
+    fn listed_keys(&self, plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+        let table = &self.statement.table;
+        let Some(condition) = self.condition(plan) else { return Ok(None) };
+        let Some(keys) = key_lookup::long_list(table, condition)? else { return Ok(None) };
+        let names = table.options().primary_key.iter();
+        let rows = RecordBatch::try_from_iter(names.zip(keys))?;
+        let listed = MemTable::try_new(rows.schema(), vec![vec![rows]])?;
+        LogicalPlanBuilder::scan("listed_keys", provider_as_source(Arc::new(listed)), None)?.build().map(Some)
+    }
+
+    /// Returns the query for the keys of the rows that go, if a condition says nothing but that.
+    fn deleted_keys(&self, plan: &LogicalPlan) -> Option<LogicalPlan> {
+        let predicate = self.condition(plan)?;
         let Expr::InSubquery(InSubquery { expr, subquery, negated: false }) = predicate else { return None };
         let Expr::Column(column) = expr.as_ref() else { return None };
         let data_type = key_lookup::only_key(&self.statement.table).filter(|(name, _)| *name == column.name)?.1;
         let keys = subquery.subquery.schema().fields();
         let is_key = keys.len() == 1 && keys.iter().all(|field| field.data_type() == data_type);
-        (is_whole && is_key && subquery.outer_ref_columns.is_empty()).then(|| subquery.subquery.as_ref().clone())
+        (is_key && subquery.outer_ref_columns.is_empty()).then(|| subquery.subquery.as_ref().clone())
     }
 
     /// Returns the columns of a plan that tell which row is which.

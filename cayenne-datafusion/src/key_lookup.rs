@@ -47,7 +47,18 @@ pub(crate) fn exactly(table: &Table, condition: &Expr) -> Result<Option<Vec<Arra
                 && parts.iter().all(|part| matches!(part, Expr::BinaryExpr(pair) if pair.op == Operator::Eq))
         }
     };
-    let Some(key) = KeyColumns::of(table).filter(|_| says_only) else { return Ok(None) };
+    if says_only { exact_keys(table, condition) } else { Ok(None) }
+}
+
+/// Returns the keys of a list that is a whole condition, and so long that it takes longer to plan than to look up.
+pub(crate) fn long_list(table: &Table, condition: &Expr) -> Result<Option<Vec<ArrayRef>>> {
+    let is_long = matches!(condition, Expr::InList(list) if list.list.len() > EXACT_KEYS_MAX);
+    if is_long && only_key(table).is_some() { exact_keys(table, condition) } else { Ok(None) }
+}
+
+/// Returns the keys that a condition names, if it is true of each of them.
+fn exact_keys(table: &Table, condition: &Expr) -> Result<Option<Vec<ArrayRef>>> {
+    let Some(key) = KeyColumns::of(table) else { return Ok(None) };
     let rows = key.rows(std::slice::from_ref(condition));
     let is_exact = |rows: &Vec<Pinned>| rows.iter().flat_map(BTreeMap::values).all(key_value::is_equal_to_its_key);
     rows.filter(is_exact).map(|rows| key.columns(&rows)).transpose()

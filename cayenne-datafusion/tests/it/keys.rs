@@ -262,3 +262,41 @@ async fn queries_by_key_answer_as_all_others_do() {
         assert_eq!(f.rows("EXECUTE p(8)").await, Vec::<String>::new());
     }
 }
+
+/// Long lists become rows before they are planned; the answers are those of the same list of a table without a key.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_lists_of_keys_delete_what_they_list() {
+    let f = fixture().await;
+    let list = |numbers: &mut dyn Iterator<Item = i64>| {
+        let numbers: Vec<_> = numbers.map(|number| number.to_string()).collect();
+        numbers.join(", ")
+    };
+    let (even, twice) = (list(&mut (-100..2_000).map(|n| n * 2)), list(&mut (0..1_400).map(|n| n / 2)));
+    let texts: Vec<String> = (0..1_000).map(|n| format!("'s{}'", n * 3)).collect();
+    for (condition, whole) in [
+        (format!("id IN ({even})"), "CayenneChange: delete by key"),
+        (format!("id IN ({twice})"), "CayenneChange: delete by key"),
+        (format!("id IN ({even}, NULL)"), "CayenneChange: delete from"),
+        (format!("id NOT IN ({even})"), "CayenneChange: delete from"),
+        (format!("id IN ({even}) AND n > 5"), "CayenneChange: delete from"),
+        (format!("id IN ({even}, 3.5)"), "CayenneChange: delete from"),
+        (format!("n IN ({even})"), "CayenneChange: delete from"),
+    ] {
+        for (name, key) in [("k", " PRIMARY KEY"), ("p", "")] {
+            f.run(&format!("CREATE TABLE {name} (id BIGINT{key}, n BIGINT)")).await;
+            f.run(&format!("INSERT INTO {name} SELECT value AS id, value % 11 AS n FROM range(0, 3000)")).await;
+        }
+        let plan = f.plan(&format!("EXPLAIN DELETE FROM k WHERE {condition}")).await;
+        assert!(plan.contains(whole), "{}: {plan}", &condition[..20]);
+        let [k, p] = ["k", "p"].map(|name| format!("DELETE FROM {name} WHERE {condition}"));
+        assert_eq!(f.rows(&k).await, f.rows(&p).await, "{}", &condition[..20]);
+        let [k, p] = ["k", "p"].map(|name| format!("SELECT * FROM {name} ORDER BY id"));
+        assert_eq!(f.rows(&k).await, f.rows(&p).await, "{}", &condition[..20]);
+        f.run("DROP TABLE k").await;
+        f.run("DROP TABLE p").await;
+    }
+    f.run("CREATE TABLE t (s VARCHAR PRIMARY KEY)").await;
+    f.run("INSERT INTO t SELECT concat('s', value) FROM range(0, 2000)").await;
+    assert_eq!(f.rows(&format!("DELETE FROM t WHERE s IN ({})", texts.join(", "))).await, ["667"]);
+    assert_eq!(f.rows("SELECT count(*) FROM t WHERE s IN ('s0', 's3', 's1998', 's1')").await, ["1"]);
+}
