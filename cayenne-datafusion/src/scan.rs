@@ -121,6 +121,13 @@ impl KeptFile {
     }
 }
 
+/// The data files that a scan reads.
+struct Kept {
+    files: Vec<KeptFile>,
+    /// How often a key index was asked for a key, if the rows were looked up.
+    index_probes: Option<u64>,
+}
+
 /// A scan of one view.
 pub(crate) struct Scan<'a> {
     pub(crate) table: &'a Arc<Table>,
@@ -134,18 +141,18 @@ impl Scan<'_> {
     /// Returns the plan.
     pub(crate) async fn plan(self, args: &ScanArgs<'_>) -> Result<Arc<dyn ExecutionPlan>> {
         let filters = self.filters_of_table(args);
-        let (kept, were_looked_up) = match self.found_in_few_files(&filters).await? {
-            Some(found) => (found, true),
+        let kept = match self.found_in_few_files(&filters).await? {
+            Some(found) => found,
             None => self.kept(&filters).await?,
         };
-        if were_looked_up && kept.iter().all(KeptFile::is_direct) {
+        if kept.index_probes.is_some() && kept.files.iter().all(KeptFile::is_direct) {
             return self.lookup_of(args.projection(), &kept);
         }
         let mut columns = needed_columns(self.schema(), args);
         columns.retain(|column| *column < self.table.schema().fields().len());
-        let statistics = statistics::of_files(&kept, self.schema(), &columns)?;
+        let statistics = statistics::of_files(&kept.files, self.schema(), &columns)?;
         let partitions = self.state.config().target_partitions();
-        let files = self.partitioned_files(&kept, &columns, partitions)?;
+        let files = self.partitioned_files(&kept.files, &columns, partitions)?;
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(self.source(&kept)))
             .with_file_groups(groups_of(files, partitions))
             .with_statistics(statistics)
@@ -172,15 +179,15 @@ impl Scan<'_> {
     }
 
     /// Returns the plan that reads a few rows and nothing else.
-    fn lookup_of(&self, projection: Option<&[usize]>, kept: &[KeptFile]) -> Result<Arc<dyn ExecutionPlan>> {
-        let files = DirectFiles(kept.iter().map(KeptFile::direct).collect());
+    fn lookup_of(&self, projection: Option<&[usize]>, kept: &Kept) -> Result<Arc<dyn ExecutionPlan>> {
+        let files = DirectFiles(kept.files.iter().map(KeptFile::direct).collect());
         let lookup = LookupExec::new(self, projection, files)?;
         show_counts(lookup.counters(), self.view.files().len(), self.view.snapshot().stored_rows(), kept);
         Ok(Arc::new(lookup))
     }
 
     /// Returns the rows whose keys the filters name, where looking into all files is less work than choosing among them.
-    async fn found_in_few_files(&self, filters: &[Expr]) -> Result<Option<Vec<KeptFile>>> {
+    async fn found_in_few_files(&self, filters: &[Expr]) -> Result<Option<Kept>> {
         if self.view.files().len() > key_lookup::FILES_MIN {
             return Ok(None);
         }
@@ -188,12 +195,12 @@ impl Scan<'_> {
         self.looked_up(&all, filters).await
     }
 
-    /// Returns the files that statistics do not rule out, which of their rows are given, and whether those were looked up.
-    async fn kept(&self, filters: &[Expr]) -> Result<(Vec<KeptFile>, bool)> {
+    /// Returns the files that statistics do not rule out, and which of their rows are given.
+    async fn kept(&self, filters: &[Expr]) -> Result<Kept> {
         let pruned = prune(&self.view, self.table.schema(), filters, self.state)?;
         match self.looked_up(&pruned, filters).await? {
-            Some(found) => Ok((found, true)),
-            None => Ok((self.without_hidden(pruned).await?, false)),
+            Some(found) => Ok(found),
+            None => Ok(Kept { files: self.without_hidden(pruned).await?, index_probes: None }),
         }
     }
 
@@ -214,7 +221,7 @@ impl Scan<'_> {
     }
 
     /// Returns the rows whose keys the filters name, if they do.
-    async fn looked_up(&self, files: &[Arc<DataFile>], filters: &[Expr]) -> Result<Option<Vec<KeptFile>>> {
+    async fn looked_up(&self, files: &[Arc<DataFile>], filters: &[Expr]) -> Result<Option<Kept>> {
         let Some(keys) = key_lookup::keys(self.table, filters)? else { return Ok(None) };
         let rows = files.iter().map(|file| file.rows).sum();
         if !key_lookup::is_worth_it(&keys, files.len(), self.view.files().len(), rows) {
@@ -224,14 +231,16 @@ impl Scan<'_> {
     }
 
     /// Returns the rows of data files that have these keys.
-    async fn found(&self, files: &[Arc<DataFile>], keys: &[ArrayRef]) -> Result<Vec<KeptFile>> {
+    async fn found(&self, files: &[Arc<DataFile>], keys: &[ArrayRef]) -> Result<Kept> {
         let found = self.table.find(&self.view, keys).await.map_err(external)?;
         let places = self.places();
         let kept = files.iter().filter_map(|file| {
             let rows = GivenRows::Only(Arc::new(found.of(file.id)?.clone()));
             Some(KeptFile { place: place(&places, file), file: Arc::clone(file), rows })
         });
-        Ok(kept.collect())
+        let keys = keys.first().map_or(0, |column| column.len() as u64);
+        let index_probes = keys.saturating_mul(self.view.files().len() as u64);
+        Ok(Kept { files: kept.collect(), index_probes: Some(index_probes) })
     }
 
     /// Returns the place of each file in the view, if the scan tells which row is which.
@@ -315,7 +324,7 @@ impl Scan<'_> {
             .with_partition_values(self.partition_values(0)))
     }
 
-    fn source(&self, kept: &[KeptFile]) -> CayenneSource {
+    fn source(&self, kept: &Kept) -> CayenneSource {
         let state = self.state;
         let session = self.table.storage().session().clone();
         dynamic_filter::register(&session);
@@ -339,7 +348,7 @@ impl Scan<'_> {
             table: Arc::clone(self.table),
             sequence: self.view.sequence(),
             identity: self.identity.cloned(),
-            files_kept: kept.len(),
+            files_kept: kept.files.len(),
             files_total,
             failure,
             memory: Arc::clone(&state.runtime_env().memory_pool),
@@ -354,7 +363,8 @@ fn place(places: &HashMap<FileId, u32>, file: &DataFile) -> u32 {
 }
 
 /// Shows in `EXPLAIN ANALYZE` what is left after pruning by file statistics, and what is hidden in it.
-fn show_counts(metrics: &ExecutionPlanMetricsSet, files_total: usize, rows_total: u64, kept: &[KeptFile]) {
+fn show_counts(metrics: &ExecutionPlanMetricsSet, files_total: usize, rows_total: u64, kept: &Kept) {
+    let Kept { files: kept, index_probes } = kept;
     let rows_kept: u64 = kept.iter().map(|kept| kept.file.rows).sum();
     let rows_hidden: u64 = kept.iter().map(KeptFile::hidden_rows).sum();
     let as_metric = |rows| usize::try_from(rows).unwrap_or(usize::MAX);
@@ -366,6 +376,7 @@ fn show_counts(metrics: &ExecutionPlanMetricsSet, files_total: usize, rows_total
     counter("rows_masked_by_deletes").add(as_metric(rows_hidden));
     let looked_up = kept.iter().filter(|kept| matches!(kept.rows, GivenRows::Only(_))).map(KeptFile::given_rows);
     counter("rows_looked_up").add(as_metric(looked_up.sum()));
+    counter("index_probes").add(as_metric(index_probes.unwrap_or_default()));
 }
 
 /// Deals files out to output partitions. A scan of nothing has one, which is empty: no plan works on none.

@@ -190,6 +190,7 @@ async fn rows_are_looked_up_by_their_keys() {
         let plan = f.plan("EXPLAIN ANALYZE SELECT n FROM t WHERE a = 5 AND b = 'k3'").await;
         assert!(plan.contains("files=1/3") && plan.contains("output_rows=1,"), "{plan}");
         assert_eq!(crate::explain::metric(&plan, "rows_looked_up").to_string(), "1", "{plan}");
+        assert_eq!(crate::explain::metric(&plan, "index_probes").to_string(), "3", "one key, three data files: {plan}");
         assert_eq!(f.rows("DELETE FROM t WHERE b = 'k0' AND a IN (1, 2, 3) AND n <> 2").await, ["2"]);
         assert_eq!(f.rows("UPDATE t SET n = -n WHERE b = 'k0' AND a IN (1, 2, 4)").await, ["2"]);
         assert_eq!(f.rows("SELECT n FROM t WHERE b = 'k0' AND a < 6 ORDER BY a").await, ["0", "-2", "-4", "5"]);
