@@ -32,7 +32,7 @@ pub enum Subject {
     Marker,
     /// A live data file.
     DataFile(FileId),
-    /// A deletion file.
+    /// A deletion or tombstone file.
     DeletionFile(FileId),
     /// A commit that is durable and not visible yet.
     StagedCommit,
@@ -203,7 +203,7 @@ impl Table {
         }
     }
 
-    /// A deletion file hides rows of a live data file that no other hides, and its bytes say so.
+    /// A deletion file hides rows of a live data file that no other hides, and its bytes say so; tombstones can be read.
     async fn check_deletions(&self, view: &PinnedView, report: &mut CheckReport) {
         for file in view.snapshot().files_with_deletions() {
             self.check_that_none_is_twice(view, file, report).await;

@@ -140,8 +140,8 @@ impl Table {
     ///
     /// Costs nothing but an atomic load in the process that writes the table. Other processes ask the metastore for later
     /// snapshots at most once per [`poll_interval`](crate::DatabaseSettings::poll_interval), and make a file and ask whether
-    /// the snapshot is still kept if nobody of them has read it since half of that. They need permission to make files in the metadata folder: without it no
-    /// writer knows of them, and files may be removed that they are about to read.
+    /// the snapshot is still kept if nobody of them has read it since half of that. They need permission to make files in
+    /// the metadata folder: without it no writer knows of them, and files may be removed that they are about to read.
     ///
     /// # Errors
     ///

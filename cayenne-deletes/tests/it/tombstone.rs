@@ -54,6 +54,17 @@ proptest! {
     }
 
     #[test]
+    fn whole_keys_are_looked_for_as_the_rows_that_have_them(
+        shape in 0..SHAPES,
+        seed in any::<u64>(),
+        keys in prop::collection::vec(any::<u8>(), 0..50),
+    ) {
+        let (codec, rows) = (codec(shape).with_seed(seed), columns(shape, &keys));
+        let whole = codec.encode_rows(&rows).unwrap();
+        prop_assert_eq!(codec.keys_of_bytes(&whole).unwrap(), codec.keys_of(&rows).unwrap());
+    }
+
+    #[test]
     fn a_set_remembers_the_latest_commit_of_each_key(
         shape in 0..SHAPES,
         commits in prop::collection::vec((1_u64..50, prop::collection::vec(0_u8..30, 0..10)), 0..10),

@@ -109,16 +109,8 @@ impl Table {
         keys: Arc<SortedKeys>,
     ) -> Result<DeletionVector> {
         let indexed = Indexed { keys: self.key_index(view, file).await?, file: Arc::clone(file), fresh: None };
-        let found = self.with_indexes(view, vec![indexed], keys.len() as u64, move |pages, indexed| {
-            let mut found = DeletionVector::default();
-            for of in indexed {
-                probe(pages, of, &keys, &mut |_, position| {
-                    found.hide(position);
-                })?;
-            }
-            Ok(found)
-        });
-        found.await
+        let found = self.hits(view, vec![indexed], keys).await?;
+        Ok(found.of(file.id).cloned().unwrap_or_default())
     }
 
     /// Returns those of the rows that a view shows.
