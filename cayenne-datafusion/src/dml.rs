@@ -62,7 +62,7 @@ fn rewritten(statement: DmlStatement) -> Result<Transformed<LogicalPlan>> {
     let input = Arc::unwrap_or_clone(input);
     let plan = match op {
         // All rows go: there is nothing to find.
-        WriteOp::Delete if is_whole_table(&input) => {
+        WriteOp::Delete if target.is_whole(&input) => {
             let nothing = Arc::new(LogicalPlanBuilder::empty(false).build()?);
             LogicalPlan::Dml(DmlStatement::new(table_name, source, WriteOp::Truncate, nothing))
         }
@@ -93,10 +93,6 @@ fn rewritten(statement: DmlStatement) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(plan))
 }
 
-fn is_whole_table(plan: &LogicalPlan) -> bool {
-    matches!(plan, LogicalPlan::TableScan(scan) if scan.filters.is_empty() && scan.fetch.is_none())
-}
-
 /// Returns a projection of a plan.
 pub(crate) fn project(columns: Vec<Expr>, input: LogicalPlan) -> Result<LogicalPlan> {
     Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(input))?))
@@ -125,6 +121,12 @@ impl Target {
     fn is_scanned_by(&self, scan: &TableScan) -> bool {
         cayenne_table(&scan.source)
             .is_some_and(|table| table.table().id() == self.statement.table.id() && !table.is_fixed())
+    }
+
+    /// Says whether a plan gives all rows of the table.
+    fn is_whole(&self, plan: &LogicalPlan) -> bool {
+        matches!(plan, LogicalPlan::TableScan(scan)
+            if self.is_scanned_by(scan) && scan.filters.is_empty() && scan.fetch.is_none())
     }
 
     /// Returns a plan that tells of each of its rows which row of the table it is.
@@ -165,8 +167,7 @@ impl Target {
     fn condition<'p>(&self, plan: &'p LogicalPlan) -> Option<&'p Expr> {
         let LogicalPlan::Filter(Filter { predicate, input, .. }) = plan else { return None };
         let LogicalPlan::TableScan(scan) = input.as_ref() else { return None };
-        let is_whole = self.is_scanned_by(scan) && is_whole_table(input) && scan.projection.is_none();
-        is_whole.then_some(predicate)
+        (self.is_whole(input) && scan.projection.is_none()).then_some(predicate)
     }
 
     /// Returns the keys of the rows that go, if a condition lists very many of them: as rows, and no longer as expressions,

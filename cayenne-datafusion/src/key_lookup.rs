@@ -50,10 +50,14 @@ pub(crate) fn exactly(table: &Table, condition: &Expr) -> Result<Option<Vec<Arra
     if says_only { exact_keys(table, condition) } else { Ok(None) }
 }
 
-/// Returns the keys of a list that is a whole condition, and so long that it takes longer to plan than to look up.
+/// Says whether a condition is a list, and so long that it takes longer to plan than to look up.
+pub(crate) fn is_long_list(condition: &Expr) -> bool {
+    matches!(condition, Expr::InList(list) if list.list.len() > EXACT_KEYS_MAX)
+}
+
+/// Returns the keys of such a list, if it is one of keys.
 pub(crate) fn long_list(table: &Table, condition: &Expr) -> Result<Option<Vec<ArrayRef>>> {
-    let is_long = matches!(condition, Expr::InList(list) if list.list.len() > EXACT_KEYS_MAX);
-    if is_long && only_key(table).is_some() { exact_keys(table, condition) } else { Ok(None) }
+    if is_long_list(condition) && only_key(table).is_some() { exact_keys(table, condition) } else { Ok(None) }
 }
 
 /// Returns the keys that a condition names, if it is true of each of them.

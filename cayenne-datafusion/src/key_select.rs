@@ -1,7 +1,8 @@
-//! Queries that only ask for rows by their keys, planned without the detour.
+//! Queries for rows by their keys, planned without the detour.
 //!
 //! `SELECT … FROM t WHERE id = 7` costs the planner twenty times what it costs to read the row. In place of the filter and
-//! the scan comes a table that has these rows and no others; what is left to plan is next to nothing.
+//! the scan comes a table that has these rows and no others; what is left to plan is next to nothing. So it is with a list
+//! of very many keys anywhere in a query: as an expression, every rule of the planner would visit each of them.
 
 use std::sync::Arc;
 
@@ -9,12 +10,16 @@ use arrow_array::ArrayRef;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use cayenne_table::Table;
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::{ScanArgs, Session, TableProvider};
 use datafusion::common::TableReference;
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::Result;
 use datafusion::logical_expr::logical_plan::TableScanBuilder;
-use datafusion::logical_expr::{Analyze, Explain, Expr, Filter, LogicalPlan, Projection, TableScan, TableType};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction};
+use datafusion::logical_expr::{
+    Analyze, Explain, Expr, Filter, LogicalPlan, Projection, TableScan, TableType, WriteOp,
+};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::DataFrame;
 
@@ -25,7 +30,11 @@ use crate::scan::Scan;
 
 /// Returns the query with less to plan, if it is one of these; else as it is.
 pub(crate) fn shortened(query: DataFrame) -> Result<DataFrame> {
-    let Some(short) = shorter_or_its_explanation(query.logical_plan())? else { return Ok(query) };
+    let short = match shorter_or_its_explanation(query.logical_plan())? {
+        Some(short) => short,
+        None if lists_many_keys(query.logical_plan())? => with_listed_rows(query.logical_plan())?,
+        None => return Ok(query),
+    };
     let (state, _) = query.into_parts();
     Ok(DataFrame::new(state, short))
 }
@@ -39,6 +48,48 @@ fn shorter_or_its_explanation(plan: &LogicalPlan) -> Result<Option<LogicalPlan>>
             .map(|short| LogicalPlan::Analyze(Analyze { input: Arc::new(short), ..analyze.clone() })),
         plan => shorter(plan)?,
     })
+}
+
+/// Says whether some condition of a query lists very many keys. Conditions of statements that change rows are theirs: they
+/// tell which rows of the table itself are meant.
+fn lists_many_keys(plan: &LogicalPlan) -> Result<bool> {
+    let is_long = |condition: &&Expr| key_lookup::is_long_list(condition);
+    let mut found = false;
+    plan.apply_with_subqueries(|plan| {
+        match plan {
+            LogicalPlan::Dml(statement) if !matches!(statement.op, WriteOp::Insert(_)) => {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+            LogicalPlan::Filter(filter) => found = split_conjunction(&filter.predicate).iter().any(is_long),
+            _ => {}
+        }
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+/// Returns the query with rows in place of every condition that lists very many keys.
+fn with_listed_rows(plan: &LogicalPlan) -> Result<LogicalPlan> {
+    let listed = plan.clone().transform_down_with_subqueries(|plan| {
+        let rows = match &plan {
+            LogicalPlan::Filter(filter) => listed_rows(filter)?,
+            _ => None,
+        };
+        Ok(rows.map_or_else(|| Transformed::no(plan), Transformed::yes))
+    })?;
+    Ok(listed.data)
+}
+
+/// Returns the rows that a filter lists, filtered by what else it says.
+fn listed_rows(filter: &Filter) -> Result<Option<LogicalPlan>> {
+    let conditions = split_conjunction(&filter.predicate);
+    for (place, condition) in conditions.iter().enumerate() {
+        let Some(rows) = rows_of(filter, condition, key_lookup::long_list)? else { continue };
+        let others = conditions.iter().enumerate().filter(|(other, _)| *other != place);
+        let Some(others) = conjunction(others.map(|(_, other)| (*other).clone())) else { return Ok(Some(rows)) };
+        return Ok(Some(LogicalPlan::Filter(Filter::try_new(others, Arc::new(rows))?)));
+    }
+    Ok(None)
 }
 
 /// A query for columns of rows, perhaps by their keys.
@@ -76,7 +127,7 @@ fn shorter(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
         plan => (None, plan),
     };
     let LogicalPlan::Filter(filter) = below else { return Ok(None) };
-    let Some(rows) = rows_of(filter)? else { return Ok(None) };
+    let Some(rows) = rows_of(filter, &filter.predicate, key_lookup::exactly)? else { return Ok(None) };
     Ok(Some(match projection {
         Some(projection) if !is_all(projection, &rows) => {
             LogicalPlan::Projection(Projection::try_new(projection.expr.clone(), Arc::new(rows))?)
@@ -85,11 +136,14 @@ fn shorter(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
     }))
 }
 
-/// Returns the rows that a filter asks for, if it names their keys and nothing else.
-fn rows_of(filter: &Filter) -> Result<Option<LogicalPlan>> {
+/// Says which keys a condition on a table names, if it says nothing else.
+type FindKeys = fn(&Table, &Expr) -> Result<Option<Vec<ArrayRef>>>;
+
+/// Returns the rows that a condition of a filter asks for, if it names their keys and nothing else.
+fn rows_of(filter: &Filter, condition: &Expr, find_keys: FindKeys) -> Result<Option<LogicalPlan>> {
     let Some((table_name, provider)) = filtered_table(filter) else { return Ok(None) };
     let Some(table) = provider.downcast_ref::<CayenneTable>() else { return Ok(None) };
-    let Some(keys) = key_lookup::exactly(table.table(), &filter.predicate)? else { return Ok(None) };
+    let Some(keys) = find_keys(table.table(), condition)? else { return Ok(None) };
     let rows = KeyRows { table: Arc::clone(table.table()), reads: table.reads().clone(), keys };
     let rows = TableScanBuilder::new(table_name.clone(), provider_as_source(Arc::new(rows))).build()?;
     Ok(Some(LogicalPlan::TableScan(rows)))
@@ -137,10 +191,11 @@ impl TableProvider for KeyRows {
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
         _: &[Expr],
-        _: Option<usize>,
+        limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let view = self.reads.view(&self.table).await?;
         let scan = Scan { table: &self.table, view, identity: None, state };
-        scan.of_keys(&self.keys, projection.map(Vec::as_slice)).await
+        let args = ScanArgs::default().with_projection(projection.map(Vec::as_slice)).with_limit(limit);
+        scan.of_keys(&self.keys, &args).await
     }
 }

@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use cayenne_format::Error;
+use datafusion::catalog::ScanArgs;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionContext;
 use datafusion::scalar::ScalarValue;
 
@@ -119,8 +121,8 @@ impl Lookup {
         let Some(keys) = key_lookup::exactly(table, &condition)? else { return Ok(None) };
         let view = Reads::Latest.view(table).await?;
         let scan = Scan { table, view, identity: None, state: &self.state };
-        let plan = scan.of_keys(&keys, columns.as_deref()).await?;
-        plan.execute(0, Arc::clone(&self.task)).map(Some)
+        let plan = scan.of_keys(&keys, &ScanArgs::default().with_projection(columns.as_deref())).await?;
+        execute_stream(plan, Arc::clone(&self.task)).map(Some)
     }
 }
 

@@ -145,15 +145,26 @@ impl Scan<'_> {
             Some(found) => found,
             None => self.kept(&filters).await?,
         };
+        self.plan_of(&kept, args)
+    }
+
+    /// Returns the plan that reads the rows with these keys and no others.
+    pub(crate) async fn of_keys(self, keys: &[ArrayRef], args: &ScanArgs<'_>) -> Result<Arc<dyn ExecutionPlan>> {
+        let all: Vec<_> = self.view.files().cloned().collect();
+        let kept = self.found(&all, keys).await?;
+        self.plan_of(&kept, args)
+    }
+
+    fn plan_of(self, kept: &Kept, args: &ScanArgs<'_>) -> Result<Arc<dyn ExecutionPlan>> {
         if kept.index_probes.is_some() && kept.files.iter().all(KeptFile::is_direct) {
-            return self.lookup_of(args.projection(), &kept);
+            return self.lookup_of(args.projection(), kept);
         }
         let mut columns = needed_columns(self.schema(), args);
         columns.retain(|column| *column < self.table.schema().fields().len());
         let statistics = statistics::of_files(&kept.files, self.schema(), &columns)?;
         let partitions = self.state.config().target_partitions();
         let files = self.partitioned_files(&kept.files, &columns, partitions)?;
-        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(self.source(&kept)))
+        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(self.source(kept)))
             .with_file_groups(groups_of(files, partitions))
             .with_statistics(statistics)
             .with_expr_adapter(self.identity.map(|identity| {
@@ -165,17 +176,6 @@ impl Scan<'_> {
             .with_limit(args.limit())
             .build();
         Ok(DataSourceExec::from_data_source(config))
-    }
-
-    /// Returns the plan that reads the rows with these keys, which are few.
-    pub(crate) async fn of_keys(
-        self,
-        keys: &[ArrayRef],
-        projection: Option<&[usize]>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let all: Vec<_> = self.view.files().cloned().collect();
-        let kept = self.found(&all, keys).await?;
-        self.lookup_of(projection, &kept)
     }
 
     /// Returns the plan that reads a few rows and nothing else.

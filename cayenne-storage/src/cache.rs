@@ -8,10 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cayenne_format::FileId;
 use moka::sync::Cache;
 use parking_lot::RwLock;
+use vortex::array::ArrayRef;
 use vortex::buffer::ByteBuffer;
 
 /// What an entry costs besides its bytes, roughly.
 const ENTRY_BYTES: u64 = 128;
+
+/// What the array of a segment costs besides the bytes of the segment, roughly: its nodes and their statistics.
+const ARRAY_BYTES: u64 = 2048;
 
 /// How many removed files are remembered. A read that was under way when its file was removed ends long before as many
 /// more files have been removed.
@@ -43,12 +47,27 @@ pub struct CacheCounters {
 /// How many pieces the cache knows to have been asked for once; 8 bytes each.
 const ASKED_ONCE: usize = 64 * 1024;
 
+/// A segment as it is in the file and, once single rows of it were asked for, as the array that it is: still compressed,
+/// and without bytes of its own.
+#[derive(Clone)]
+struct Segment {
+    bytes: ByteBuffer,
+    array: Option<ArrayRef>,
+}
+
+impl Segment {
+    fn weight(&self) -> u32 {
+        let array = if self.array.is_some() { ARRAY_BYTES } else { 0 };
+        u32::try_from(self.bytes.len() as u64 + ENTRY_BYTES + array).unwrap_or(u32::MAX)
+    }
+}
+
 /// A cache bounded in bytes that admits what is asked for again.
 ///
 /// A table that is scanned once, by a command that ends or beside the queries that come back, takes no memory here and
 /// drives nothing out.
 pub(crate) struct SegmentCache {
-    entries: Option<Cache<SegmentKey, ByteBuffer>>,
+    entries: Option<Cache<SegmentKey, Segment>>,
     asked: AskedOnce,
     capacity_bytes: u64,
     removed: RwLock<Removed>,
@@ -68,9 +87,7 @@ impl SegmentCache {
             Cache::builder()
                 .name("cayenne.segments")
                 .max_capacity(capacity_bytes)
-                .weigher(|_: &SegmentKey, bytes: &ByteBuffer| {
-                    u32::try_from(bytes.len() as u64 + ENTRY_BYTES).unwrap_or(u32::MAX)
-                })
+                .weigher(|_, segment: &Segment| segment.weight())
                 .build()
         });
         Self {
@@ -92,15 +109,32 @@ impl SegmentCache {
         let found = self.entries.as_ref().and_then(|entries| entries.get(key));
         let counter = if found.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
-        found
+        found.map(|segment| segment.bytes)
+    }
+
+    /// Returns the array that a segment is, if it was kept. Only an answer counts, as a hit: who gets none asks for bytes.
+    pub(crate) fn array(&self, key: &SegmentKey) -> Option<ArrayRef> {
+        let array = self.entries.as_ref()?.get(key)?.array?;
+        self.hits.fetch_add(1, Ordering::Relaxed);
+        Some(array)
+    }
+
+    /// Keeps the array that a segment is beside its bytes, as long as those are kept.
+    pub(crate) fn keep_array(&self, key: SegmentKey, array: &ArrayRef) {
+        let Some(Segment { bytes, .. }) = self.entries.as_ref().and_then(|entries| entries.get(&key)) else { return };
+        self.insert_segment(key, Segment { bytes, array: Some(array.clone()) });
     }
 
     pub(crate) fn insert(&self, key: SegmentKey, bytes: ByteBuffer) {
+        self.insert_segment(key, Segment { bytes, array: None });
+    }
+
+    fn insert_segment(&self, key: SegmentKey, segment: Segment) {
         let Some(entries) = &self.entries else { return };
         // Held over the insertion, so that no bytes of a file enter after `evict` went through the entries.
         let removed = self.removed.read();
         if !removed.ids.contains(&key.file) {
-            entries.insert(key, bytes);
+            entries.insert(key, segment);
         }
     }
 

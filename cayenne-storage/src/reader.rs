@@ -10,6 +10,7 @@ use cayenne_format::{BLOCK_BYTES, BlockChecksums, DataFile, Error, Result, Table
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, future};
 use tokio::sync::OnceCell;
+use vortex::array::ArrayRef;
 use vortex::array::buffer::BufferHandle;
 use vortex::buffer::{Alignment, ByteBuffer, ByteBufferMut};
 use vortex::error::VortexResult;
@@ -140,7 +141,7 @@ impl VortexReadAt for DataFileReader {
         let counters = &self.0.request.counters;
         counters.requests.fetch_add(1, Ordering::Relaxed);
         counters.bytes_requested.fetch_add(length as u64, Ordering::Relaxed);
-        let key = SegmentKey { file: self.0.request.file.id, offset, length };
+        let key = self.key(offset, length);
         if let Some(bytes) = self.0.segments.get(&key) {
             counters.cache_hits.fetch_add(1, Ordering::Relaxed);
             return future::ready(Ok(BufferHandle::new_host(bytes.aligned(alignment)))).boxed();
@@ -158,6 +159,28 @@ impl VortexReadAt for DataFileReader {
             }
         }
         .boxed()
+    }
+}
+
+impl DataFileReader {
+    /// Returns the array that a segment is, if the segment cache has it.
+    pub(crate) fn cached_array(&self, offset: u64, length: usize) -> Option<ArrayRef> {
+        let counters = &self.0.request.counters;
+        let array = self.0.segments.array(&self.key(offset, length))?;
+        for counter in [&counters.requests, &counters.cache_hits] {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        counters.bytes_requested.fetch_add(length as u64, Ordering::Relaxed);
+        Some(array)
+    }
+
+    /// Keeps the array that a segment is, if the segment cache has the segment.
+    pub(crate) fn cache_array(&self, offset: u64, length: usize, array: &ArrayRef) {
+        self.0.segments.keep_array(self.key(offset, length), array);
+    }
+
+    fn key(&self, offset: u64, length: usize) -> SegmentKey {
+        SegmentKey { file: self.0.request.file.id, offset, length }
     }
 }
 

@@ -45,12 +45,14 @@ impl Shared {
 }
 
 /// Block checksums come from the metastore, when a file is first touched.
+///
+/// It knows no more than that: files that stay open keep it, and are kept themselves by what tables share.
 #[derive(Debug)]
-pub(crate) struct BlocksOf(pub(crate) Arc<Shared>);
+pub(crate) struct BlocksOf(pub(crate) Arc<dyn Metastore>);
 
 #[async_trait]
 impl LoadBlocks for BlocksOf {
     async fn load_blocks(&self, table: TableId, file: FileId) -> Result<BlockChecksums> {
-        self.0.metastore.load_blocks(table, file).await
+        self.0.load_blocks(table, file).await
     }
 }

@@ -73,7 +73,7 @@ impl Table {
         let codec = codec_of(&record.schema, &record.options, record.id).map_err(|error| {
             Error::corrupt("the stored primary key of a table is none of its schema").because(error)
         })?;
-        let blocks = Arc::new(BlocksOf(Arc::clone(&shared)));
+        let blocks = Arc::new(BlocksOf(Arc::clone(&shared.metastore)));
         let sequence = view.sequence().number();
         let pins = Pins::new(record.id, Arc::clone(&shared.readers));
         let table = Self {

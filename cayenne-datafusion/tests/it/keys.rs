@@ -264,15 +264,54 @@ async fn queries_by_key_answer_as_all_others_do() {
     }
 }
 
+fn list(numbers: impl Iterator<Item = i64>) -> String {
+    let numbers: Vec<_> = numbers.map(|number| number.to_string()).collect();
+    numbers.join(", ")
+}
+
 /// Long lists become rows before they are planned; the answers are those of the same list of a table without a key.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_lists_of_keys_select_what_they_list() {
+    let f = fixture().await;
+    for (name, key) in [("k", " PRIMARY KEY"), ("p", "")] {
+        f.run(&format!("CREATE TABLE {name} (id BIGINT{key}, n BIGINT)")).await;
+        f.run(&format!("INSERT INTO {name} SELECT value AS id, value % 11 AS n FROM range(0, 60000)")).await;
+        f.run(&format!("DELETE FROM {name} WHERE id % 7 = 3")).await;
+        f.run(&format!("INSERT INTO {name} VALUES (60001, 1), (60002, 2)")).await;
+    }
+    let wide = list((-100..4_000).map(|n| n * 17));
+    let narrow = list((0..1_400).map(|n| n / 2).chain([60_001, 59_999]));
+    for keys in [wide, narrow] {
+        for query in [
+            format!("SELECT * FROM t WHERE id IN ({keys}) ORDER BY id"),
+            format!("SELECT id FROM t WHERE id IN ({keys}) AND n > 5 ORDER BY id"),
+            format!(
+                "SELECT n, count(*), sum(id) FROM t WHERE n <> 4 AND id IN ({keys}) AND id > 50 GROUP BY n ORDER BY n"
+            ),
+            format!("SELECT count(*) FROM (SELECT * FROM t WHERE id IN ({keys}) LIMIT 90)"),
+            format!("SELECT count(*) FROM t a JOIN t b ON a.id = b.n WHERE a.id IN ({keys})"),
+            format!("SELECT count(*) FROM t WHERE n IN (SELECT id FROM t AS s WHERE s.id IN ({keys}))"),
+            format!("SELECT x.id FROM t AS x WHERE x.id IN ({keys}) AND x.id NOT IN (1, 7) ORDER BY x.id"),
+            format!("SELECT count(*) FROM t WHERE id NOT IN ({keys})"),
+            format!("SELECT count(*) FROM t WHERE id IN ({keys}, NULL)"),
+            format!("SELECT count(*) FROM t WHERE id IN ({keys}) OR n = 3"),
+        ] {
+            let [k, p] = ["k", "p"].map(|name| query.replace(" t ", &format!(" {name} ")));
+            assert_eq!(f.rows(&k).await, f.rows(&p).await, "{}", &k[..40]);
+        }
+        let query = format!("SELECT sum(n) FROM k WHERE id IN ({keys})");
+        let plan = f.plan(&format!("EXPLAIN {query}")).await;
+        assert!(!plan.contains(" IN ("), "{plan}");
+        let ran = f.plan(&format!("EXPLAIN ANALYZE {query}")).await;
+        assert!(ran.contains("index_probes="), "{ran}");
+    }
+}
+
+/// So it is with those of a statement that deletes.
 #[tokio::test(flavor = "multi_thread")]
 async fn long_lists_of_keys_delete_what_they_list() {
     let f = fixture().await;
-    let list = |numbers: &mut dyn Iterator<Item = i64>| {
-        let numbers: Vec<_> = numbers.map(|number| number.to_string()).collect();
-        numbers.join(", ")
-    };
-    let (even, twice) = (list(&mut (-100..2_000).map(|n| n * 2)), list(&mut (0..1_400).map(|n| n / 2)));
+    let (even, twice) = (list((-100..2_000).map(|n| n * 2)), list((0..1_400).map(|n| n / 2)));
     let texts: Vec<String> = (0..1_000).map(|n| format!("'s{}'", n * 3)).collect();
     for (condition, whole) in [
         (format!("id IN ({even})"), "CayenneChange: delete by key"),

@@ -107,6 +107,18 @@ impl Disk {
         sendable(self.storage.read(request, schema)).await?.try_collect().await
     }
 
+    /// Reads single rows by their positions, and the columns at these places.
+    pub(crate) async fn take(
+        &self,
+        new: &NewDataFile,
+        schema: &SchemaRef,
+        positions: &[u64],
+        columns: &[usize],
+    ) -> Result<RecordBatch> {
+        let request = read_request(new, Arc::default());
+        sendable(self.storage.take(request, schema, positions, columns)).await
+    }
+
     /// Another storage on the same folder, with nothing in its caches.
     pub(crate) fn cold(&self) -> Self {
         let root = self.dir.path().join("data");

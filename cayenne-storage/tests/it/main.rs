@@ -16,5 +16,6 @@ mod manifests;
 mod memory;
 mod normalising;
 mod round_trip;
+mod single_rows;
 mod sizes;
 mod statistics;

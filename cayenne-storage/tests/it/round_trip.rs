@@ -19,9 +19,14 @@ async fn comes_back(field: Field, array: ArrayRef) {
     let numbers = Int32Array::from_iter_values(0..i32::try_from(array.len()).unwrap());
     let batch = RecordBatch::try_new(schema, vec![Arc::new(numbers), array]).unwrap();
     let disk = Disk::new().await;
-    for files in disk.write_both_ways(std::slice::from_ref(&batch)).await {
-        let read = disk.read(&files[0], batch.schema()).await.unwrap();
+    let [files, inline] = disk.write_both_ways(std::slice::from_ref(&batch)).await;
+    for file in [&files[0], &inline[0]] {
+        let read = disk.read(file, batch.schema()).await.unwrap();
         assert_eq!(whole(&read), batch, "{name}");
+    }
+    for row in 0..batch.num_rows() {
+        let single = disk.take(&files[0], &batch.schema(), &[row as u64], &[0, 1]).await.unwrap();
+        assert_eq!(single, batch.slice(row, 1), "{name}");
     }
 }
 

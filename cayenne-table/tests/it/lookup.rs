@@ -3,15 +3,18 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, Int64Array};
+use cayenne_format::{DeletionMode, TableOptions};
 use cayenne_table::{Database, Table, View};
+use cayenne_testkit::CountingFs;
 
 use crate::fixture::{database, existing, open, settings};
 use crate::hooked_fs::{Asked, HookedFs};
-use crate::keyed::{delete, files, inline, keyed, pairs};
+use crate::keyed::{content, delete, files, inline, keyed, pairs};
 
 fn keys(ids: &[i64]) -> [ArrayRef; 1] {
     [Arc::new(Int64Array::from(ids.to_vec()))]
@@ -96,4 +99,29 @@ async fn a_read_that_fails_once_is_tried_again_by_the_next_lookup() {
         assert_eq!(found(&t, &view, &[id], &[0, 1]).await, [[id, id * 7_919 % 1_000]]);
     }
     assert!(failed > 0, "nothing was read");
+}
+
+/// Files of the system and threads would be used up by whoever opens databases often.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_database_keeps_nothing_open() {
+    for mode in [DeletionMode::Position, DeletionMode::Key] {
+        let folder = tempfile::tempdir().unwrap();
+        let fs = Arc::new(CountingFs::default());
+        let builder = Database::builder(folder.path()).settings(settings());
+        let database = builder.fs(Arc::clone(&fs) as _).open().await.unwrap();
+        let t = keyed(&database, TableOptions { deletion_mode: mode, ..files() }).await;
+        t.append(pairs((0..5_000).map(|id| (id, 0)))).await.unwrap();
+        t.upsert(pairs([(7, 1), (8, 1)])).await.unwrap();
+        let view = t.view().await.unwrap();
+        assert_eq!(found(&t, &view, &[7, 3], &[0, 1]).await, [[3, 0], [7, 1]]);
+        assert_eq!(content(&t).await.len(), 5_000);
+        drop((t, view));
+        database.close().await.unwrap();
+        drop(database);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Arc::strong_count(&fs) > 1 {
+            assert!(Instant::now() < deadline, "{} still have the file system", Arc::strong_count(&fs) - 1);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
 }

@@ -1,34 +1,41 @@
 //! Single rows of data files, by their positions.
 //!
-//! A scan of Vortex cuts a file into pieces and starts tasks for them, which costs more than reading one row does. Here the
-//! columns are asked for the rows directly, where the caller is, and a file stays open for the next time.
+//! A scan of Vortex cuts a file into pieces and starts tasks for them, and decodes blocks to filter them, which costs more
+//! than reading one row does. Here each value is asked for where it lies, by the task of the caller; a file stays open, and
+//! a segment understood, for the next time.
+
+mod column;
+mod values;
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
-use arrow_array::{Array as _, RecordBatch, RecordBatchOptions};
+use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Field, Fields, SchemaRef};
 use cayenne_format::{Error, FileId, Result};
 use futures::FutureExt as _;
 use moka::sync::Cache;
-use vortex::array::expr::{BoundExpression, root, select};
-use vortex::array::{MaskFuture, VortexSessionExecute as _};
+use vortex::array::arrays::StructArray;
+use vortex::array::buffer::BufferHandle;
+use vortex::array::dtype::FieldNames;
+use vortex::array::validity::Validity;
+use vortex::array::{ArrayRef, IntoArray as _, VortexSessionExecute as _};
 use vortex::arrow::ArrowSessionExt as _;
 use vortex::buffer::Alignment;
-use vortex::error::{VortexError, VortexResult, vortex_err};
+use vortex::error::{VortexResult, vortex_err};
 use vortex::file::OpenOptionsSessionExt as _;
 use vortex::io::VortexReadAt;
-use vortex::layout::LayoutReaderRef;
 use vortex::layout::segments::{SegmentFuture, SegmentId, SegmentSource};
-use vortex::mask::Mask;
 use vortex::session::VortexSession;
 
 use crate::read::{Origin, declared, in_file};
 use crate::reader::{DataFileReader, ReadRequest};
 use crate::storage::Storage;
 use crate::task;
+
+use self::column::{Column, columns_of};
 
 /// So many data files stay open for single rows, each with its footer and an open file of the system.
 const OPEN_FILES_MAX: u64 = 256;
@@ -54,7 +61,8 @@ impl fmt::Debug for OpenFiles {
 
 /// A data file whose footer has been read.
 struct OpenFile {
-    columns: LayoutReaderRef,
+    columns: Vec<Column>,
+    segments: Arc<Segments>,
     rows: u64,
     /// The types that its columns have in the file.
     fields: Fields,
@@ -66,11 +74,32 @@ struct Segments {
     places: Vec<(u64, usize, Alignment)>,
 }
 
+impl Segments {
+    fn place(&self, id: SegmentId) -> VortexResult<(u64, usize, Alignment)> {
+        self.places.get(*id as usize).copied().ok_or_else(|| vortex_err!("a file has no segment {id}"))
+    }
+
+    /// Returns the segment as the array that it is, from the segment cache or made by `read`.
+    async fn array(
+        &self,
+        id: SegmentId,
+        read: impl FnOnce(BufferHandle) -> VortexResult<ArrayRef>,
+    ) -> VortexResult<ArrayRef> {
+        let (offset, length, alignment) = self.place(id)?;
+        if let Some(array) = self.reader.cached_array(offset, length) {
+            return Ok(array);
+        }
+        let array = read(self.reader.read_at(offset, length, alignment).await?)?;
+        self.reader.cache_array(offset, length, &array);
+        Ok(array)
+    }
+}
+
 impl SegmentSource for Segments {
     fn request(&self, id: SegmentId) -> SegmentFuture {
-        match self.places.get(*id as usize) {
-            Some((offset, length, alignment)) => self.reader.read_at(*offset, *length, *alignment),
-            None => async move { Err(vortex_err!("a file has no segment {id}")) }.boxed(),
+        match self.place(id) {
+            Ok((offset, length, alignment)) => self.reader.read_at(offset, length, alignment),
+            Err(error) => async move { Err(error) }.boxed(),
         }
     }
 }
@@ -134,9 +163,9 @@ impl Storage {
         let places = places.map(|place| (place.offset, place.length as usize, place.alignment)).collect();
         let fields = in_file(self.session(), file.dtype(), schema).map_err(|error| of.undecodable(error))?;
         let rows = file.row_count();
-        let columns = file.with_segment_source(Arc::new(Segments { reader, places })).layout_reader();
-        let columns = columns.map_err(|error| of.undecodable(error))?;
-        let open = Arc::new(OpenFile { columns, rows, fields });
+        let columns = columns_of(file.footer().layout()).map_err(|error| of.undecodable(error))?;
+        let segments = Arc::new(Segments { reader, places });
+        let open = Arc::new(OpenFile { columns, segments, rows, fields });
         self.open_files().0.insert(id, Arc::clone(&open));
         Ok(open)
     }
@@ -150,33 +179,21 @@ impl OpenFile {
         columns: &[usize],
         wanted: &SchemaRef,
     ) -> VortexResult<RecordBatch> {
-        let fields: Fields = columns.iter().filter_map(|column| self.fields.get(*column).cloned()).collect();
-        let range = positions.first().map_or(0, |first| *first)..positions.last().map_or(0, |last| last + 1);
-        let mask = mask_of(&range, positions)?;
-        let projected = self.projection(&fields)?;
-        let rows = self.columns.projection_evaluation(&range, &projected, mask)?.await?;
-        let in_file = Field::new_struct("", fields, false);
-        let rows = session.arrow().execute_arrow(rows, Some(&in_file), &mut session.create_execution_ctx())?;
-        if rows.len() != positions.len() {
-            return Err(vortex_err!("{} rows were asked for and {} found", positions.len(), rows.len()));
+        let mut ctx = session.create_execution_ctx();
+        let mut fields = Vec::with_capacity(columns.len());
+        let mut arrays = Vec::with_capacity(columns.len());
+        for place in columns {
+            let (Some(column), Some(field)) = (self.columns.get(*place), self.fields.get(*place)) else {
+                return Err(vortex_err!("a file has no column {place}"));
+            };
+            let pieces = column.pieces(&self.segments, session, positions).await?;
+            arrays.push(values::of_pieces(column.dtype(), &pieces, positions.len(), &mut ctx)?);
+            fields.push(Arc::clone(field));
         }
+        let names: FieldNames = fields.iter().map(|field| field.name().as_str()).collect();
+        let rows = StructArray::try_new(names, arrays, positions.len(), Validity::NonNullable)?.into_array();
+        let in_file = Field::new_struct("", fields, false);
+        let rows = session.arrow().execute_arrow(rows, Some(&in_file), &mut ctx)?;
         Ok(declared(rows.as_struct(), wanted)?)
     }
-
-    fn projection(&self, fields: &Fields) -> VortexResult<BoundExpression> {
-        let names = fields.iter().map(|field| field.name().as_str()).collect::<Vec<_>>();
-        // All of them, but in another order, are not what the file has.
-        let all = if *fields == self.fields { root() } else { select(names, root()) };
-        all.bind(self.columns.dtype())
-    }
-}
-
-/// Says which rows of a range are meant.
-fn mask_of(range: &std::ops::Range<u64>, positions: &[u64]) -> VortexResult<MaskFuture> {
-    let length = usize::try_from(range.end - range.start).map_err(VortexError::from)?;
-    if length == positions.len() {
-        return Ok(MaskFuture::new_true(length));
-    }
-    let places = positions.iter().map(|position| usize::try_from(position - range.start).map_err(VortexError::from));
-    Ok(MaskFuture::ready(Mask::from_indices(length, places.collect::<VortexResult<Vec<usize>>>()?)))
 }
