@@ -30,6 +30,7 @@ use vortex::io::VortexReadAt;
 use vortex::layout::segments::{SegmentFuture, SegmentId, SegmentSource};
 use vortex::session::VortexSession;
 
+use crate::error::into_vortex;
 use crate::read::{Origin, declared, in_file};
 use crate::reader::{DataFileReader, ReadRequest};
 use crate::storage::Storage;
@@ -171,29 +172,50 @@ impl Storage {
     }
 }
 
+/// With so many values to read, half of the columns are read beside the others.
+const VALUES_FOR_TWO: usize = 256;
+
 impl OpenFile {
     async fn rows_at(
-        &self,
+        self: &Arc<Self>,
         session: &VortexSession,
         positions: &[u64],
         columns: &[usize],
         wanted: &SchemaRef,
     ) -> VortexResult<RecordBatch> {
-        let mut ctx = session.create_execution_ctx();
-        let mut fields = Vec::with_capacity(columns.len());
-        let mut arrays = Vec::with_capacity(columns.len());
-        for place in columns {
-            let (Some(column), Some(field)) = (self.columns.get(*place), self.fields.get(*place)) else {
-                return Err(vortex_err!("a file has no column {place}"));
-            };
-            let pieces = column.pieces(&self.segments, session, positions).await?;
-            arrays.push(values::of_pieces(column.dtype(), &pieces, positions.len(), &mut ctx)?);
-            fields.push(Arc::clone(field));
+        let is_much = positions.len().saturating_mul(columns.len()) >= VALUES_FOR_TWO;
+        let (here, beside) = columns.split_at(if is_much { columns.len().div_ceil(2) } else { columns.len() });
+        let beside = (!beside.is_empty()).then(|| {
+            let (open, session) = (Arc::clone(self), session.clone());
+            let (positions, beside) = (positions.to_vec(), beside.to_vec());
+            task::spawn(async move { open.columns_at(&session, &positions, &beside).await })
+        });
+        let mut arrays = self.columns_at(session, positions, here).await?;
+        if let Some(beside) = beside {
+            arrays.extend(beside.await.map_err(into_vortex)??);
         }
+        let fields: Fields = columns.iter().filter_map(|column| self.fields.get(*column).cloned()).collect();
         let names: FieldNames = fields.iter().map(|field| field.name().as_str()).collect();
         let rows = StructArray::try_new(names, arrays, positions.len(), Validity::NonNullable)?.into_array();
         let in_file = Field::new_struct("", fields, false);
-        let rows = session.arrow().execute_arrow(rows, Some(&in_file), &mut ctx)?;
+        let rows = session.arrow().execute_arrow(rows, Some(&in_file), &mut session.create_execution_ctx())?;
         Ok(declared(rows.as_struct(), wanted)?)
+    }
+
+    /// Returns values of these columns.
+    async fn columns_at(
+        &self,
+        session: &VortexSession,
+        positions: &[u64],
+        columns: &[usize],
+    ) -> VortexResult<Vec<ArrayRef>> {
+        let mut ctx = session.create_execution_ctx();
+        let mut arrays = Vec::with_capacity(columns.len());
+        for place in columns {
+            let column = self.columns.get(*place).ok_or_else(|| vortex_err!("a file has no column {place}"))?;
+            let pieces = column.pieces(&self.segments, session, positions).await?;
+            arrays.push(values::of_pieces(column.dtype(), &pieces, positions.len(), &mut ctx)?);
+        }
+        Ok(arrays)
     }
 }
