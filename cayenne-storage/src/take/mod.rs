@@ -172,7 +172,7 @@ impl Storage {
     }
 }
 
-/// With so many values to read, half of the columns are read beside the others.
+/// With so many values to read, two tasks read half of the columns each.
 const VALUES_FOR_TWO: usize = 256;
 
 impl OpenFile {
@@ -184,22 +184,37 @@ impl OpenFile {
         wanted: &SchemaRef,
     ) -> VortexResult<RecordBatch> {
         let is_much = positions.len().saturating_mul(columns.len()) >= VALUES_FOR_TWO;
-        let (here, beside) = columns.split_at(if is_much { columns.len().div_ceil(2) } else { columns.len() });
-        let beside = (!beside.is_empty()).then(|| {
-            let (open, session) = (Arc::clone(self), session.clone());
-            let (positions, beside) = (positions.to_vec(), beside.to_vec());
-            task::spawn(async move { open.columns_at(&session, &positions, &beside).await })
-        });
-        let mut arrays = self.columns_at(session, positions, here).await?;
-        if let Some(beside) = beside {
-            arrays.extend(beside.await.map_err(into_vortex)??);
-        }
+        let arrays = if is_much {
+            self.columns_of_two(session, positions, columns).await?
+        } else {
+            self.columns_at(session, positions, columns).await?
+        };
         let fields: Fields = columns.iter().filter_map(|column| self.fields.get(*column).cloned()).collect();
         let names: FieldNames = fields.iter().map(|field| field.name().as_str()).collect();
         let rows = StructArray::try_new(names, arrays, positions.len(), Validity::NonNullable)?.into_array();
         let in_file = Field::new_struct("", fields, false);
         let rows = session.arrow().execute_arrow(rows, Some(&in_file), &mut session.create_execution_ctx())?;
         Ok(declared(rows.as_struct(), wanted)?)
+    }
+
+    /// Returns values of these columns, read by two tasks.
+    async fn columns_of_two(
+        self: &Arc<Self>,
+        session: &VortexSession,
+        positions: &[u64],
+        columns: &[usize],
+    ) -> VortexResult<Vec<ArrayRef>> {
+        let positions: Arc<[u64]> = positions.into();
+        let (first, second) = columns.split_at(columns.len() / 2);
+        // Both are spawned: Tokio lets no other thread take the last task that a thread has spawned.
+        let [first, second] = [first, second].map(|columns| {
+            let (open, session, columns) = (Arc::clone(self), session.clone(), columns.to_vec());
+            let positions = Arc::clone(&positions);
+            task::spawn(async move { open.columns_at(&session, &positions, &columns).await })
+        });
+        let mut arrays = first.await.map_err(into_vortex)??;
+        arrays.extend(second.await.map_err(into_vortex)??);
+        Ok(arrays)
     }
 
     /// Returns values of these columns.
