@@ -14,7 +14,7 @@ use vortex::error::{VortexError, VortexResult, vortex_err};
 use vortex::layout::layouts::dict::DictLayout;
 use vortex::layout::layouts::flat::FlatLayout;
 use vortex::layout::layouts::struct_::StructLayout;
-use vortex::layout::{LayoutChildType, LayoutRef};
+use vortex::layout::{LayoutChildType, LayoutReaderContext, LayoutRef};
 use vortex::mask::Mask;
 use vortex::session::VortexSession;
 
@@ -51,9 +51,10 @@ pub(super) fn columns_of(root: &LayoutRef) -> VortexResult<Vec<Column>> {
     let is_field = |slot: &usize| matches!(root.slot_type(*slot), Some(LayoutChildType::Field(_)));
     let columns: Vec<Column> =
         (0..root.nslots()).filter(is_field).map(|slot| Column::of_slot(root, slot)).collect::<VortexResult<_>>()?;
-    match columns.len() == fields.struct_fields().nfields() && !root.dtype().is_nullable() {
-        true => Ok(columns),
-        false => Err(vortex_err!("the file has rows that are null")),
+    if columns.len() == fields.struct_fields().nfields() && !root.dtype().is_nullable() {
+        Ok(columns)
+    } else {
+        Err(vortex_err!("the file has rows that are null"))
     }
 }
 
@@ -127,12 +128,11 @@ impl Column {
             let end = parts.get(place + 1).map_or(u64::MAX, |(begin, _)| *begin);
             let (now, later) = rows.split_at(rows.partition_point(|row| *row < end));
             let now: Vec<u64> = now.iter().map(|row| row - begin).collect();
-            let part = match part.get() {
-                Some(part) => part,
-                None => {
-                    let made = Self::of_slot(&self.layout, place)?;
-                    part.get_or_init(|| made)
-                }
+            let part = if let Some(part) = part.get() {
+                part
+            } else {
+                let made = Self::of_slot(&self.layout, place)?;
+                part.get_or_init(|| made)
             };
             pieces.extend(part.pieces(segments, session, &now).await?);
             rows = later;
@@ -174,7 +174,7 @@ impl Column {
             Some(places) => MaskFuture::ready(Mask::from_indices(length, places)),
         };
         let source = Arc::clone(segments) as Arc<_>;
-        let reader = self.layout.dyn_new_reader("".into(), source, session, &Default::default())?;
+        let reader = self.layout.dyn_new_reader("".into(), source, session, &LayoutReaderContext::default())?;
         let all = root().bind(self.dtype())?;
         reader.projection_evaluation(&range, &all, mask)?.await
     }

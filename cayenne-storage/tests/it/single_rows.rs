@@ -38,18 +38,17 @@ fn rows(count: usize) -> RecordBatch {
     let times = TimestampMicrosecondArray::from_iter_values(all().map(|row| number(row) % 1_000_000_000_000));
     let items = |row: usize| (0..row % 4).map(|item| Some(number(row + item))).collect::<Vec<_>>();
     let lists = all().map(|row| (row % 3 > 0).then(|| items(row)));
+    let small = |row: usize| (!row.is_multiple_of(11)).then_some(i32::try_from(row % 97).unwrap());
+    let flag = |row: usize| (!row.is_multiple_of(17)).then_some(noise(row).is_multiple_of(3));
     let inner: ArrayRef = Arc::new(Int64Array::from_iter_values(all().map(number)));
     let fields = Fields::from(vec![Field::new("inner", inner.data_type().clone(), true)]);
     RecordBatch::try_from_iter_with_nullable([
         column("sequence", Int64Array::from_iter_values(all().map(|row| i64::try_from(row).unwrap()))),
         column("number", Int64Array::from_iter_values(all().map(number))),
-        column(
-            "small",
-            Int32Array::from_iter(all().map(|row| (row % 11 > 0).then_some(i32::try_from(row % 97).unwrap()))),
-        ),
+        column("small", all().map(small).collect::<Int32Array>()),
         column("runs", Int64Array::from_iter_values(all().map(|row| number(row / 300)))),
-        column("rare", Int64Array::from_iter(all().map(|row| (row % 500 == 7).then(|| number(row))))),
-        column("price", Float64Array::from_iter(all().map(|row| (row % 13 > 0).then(|| price(row))))),
+        column("rare", all().map(|row| (row % 500 == 7).then(|| number(row))).collect::<Int64Array>()),
+        column("price", all().map(|row| (row % 13 > 0).then(|| price(row))).collect::<Float64Array>()),
         column("angle", Float64Array::from_iter_values(all().map(angle))),
         column("decimal", decimals.with_precision_and_scale(15, 2).unwrap()),
         column(
@@ -57,9 +56,9 @@ fn rows(count: usize) -> RecordBatch {
             Date32Array::from_iter_values(all().map(|row| 8_000 + i32::try_from(noise(row) % 3_000).unwrap())),
         ),
         column("time", times.with_timezone("UTC")),
-        column("flag", BooleanArray::from_iter(all().map(|row| (row % 17 > 0).then_some(noise(row) % 3 == 0)))),
+        column("flag", all().map(flag).collect::<BooleanArray>()),
         column("word", StringViewArray::from_iter_values(all().map(word))),
-        column("sentence", StringViewArray::from_iter(all().map(|row| (row % 19 > 0).then(|| sentence(row))))),
+        column("sentence", all().map(|row| (row % 19 > 0).then(|| sentence(row))).collect::<StringViewArray>()),
         column("key", StringArray::from_iter_values(all().map(|row| format!("{:032x}", u128::from(noise(row)) << 9)))),
         column("null", NullArray::new(count)),
         column("same", Int64Array::from_iter_values(all().map(|_| 42))),

@@ -1,0 +1,9 @@
+#![doc = include_str!("../README.md")]
+
+mod file;
+mod pick;
+mod reason;
+
+pub use file::{CompactionLimits, File, Tier};
+pub use pick::{Pick, pick};
+pub use reason::{Finding, Reason, next, why};

@@ -1,0 +1,149 @@
+//! Why files are compacted, or why not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use crate::pick::pick_of_group;
+use crate::{CompactionLimits, File, Pick, Tier};
+
+/// What makes files worth compacting. The first that applies is acted upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// Much of a file is hidden.
+    Deletes,
+    /// There are many small files.
+    Files,
+    /// There are two or more files of middling size that make a large one.
+    MidBytes,
+    /// There are many layers with a file that is not large.
+    Layers,
+    /// There is more than one of them, and the oldest has been there for long.
+    LayerAge,
+    /// Somebody asked for it.
+    Manual,
+}
+
+impl Reason {
+    /// Those that need nobody to ask, in the order in which they are looked at.
+    pub const OF_THEMSELVES: [Self; 5] = [Self::Deletes, Self::Files, Self::MidBytes, Self::Layers, Self::LayerAge];
+
+    const ALL: [Self; 6] = [Self::Deletes, Self::Files, Self::MidBytes, Self::Layers, Self::LayerAge, Self::Manual];
+
+    /// Returns the word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deletes => "deletes",
+            Self::Files => "files",
+            Self::MidBytes => "mid_bytes",
+            Self::Layers => "layers",
+            Self::LayerAge => "layer_age",
+            Self::Manual => "manual",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Reason {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|reason| reason.as_str() == text);
+        found.ok_or_else(|| format!("'{text}' is no reason to compact"))
+    }
+}
+
+/// How near a reason is to apply: the group of files that is nearest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The reason.
+    pub reason: Reason,
+    /// What was found: small files, bytes of files of middling size, layers, seconds, or hidden rows in a hundred.
+    pub found: u64,
+    /// What has to be found for it to apply; `None` if it is switched off.
+    pub limit: Option<u64>,
+    /// Whether it applies.
+    pub applies: bool,
+}
+
+/// Says of each reason how near it is to apply.
+///
+/// # Examples
+///
+/// ```
+/// use cayenne_compaction::{CompactionLimits, File, Reason, why};
+/// use std::time::Duration;
+///
+/// let file = |id, bytes| File { id, bytes, rows: 10, hidden_rows: 0, layer: 1, age: Duration::ZERO, group: 0 };
+/// let files = [file("a", 100), file("b", 200)];
+/// let limits = CompactionLimits { small_files: 2, ..CompactionLimits::default() };
+/// let applying = why(&files, &limits).into_iter().filter(|finding| finding.applies);
+/// assert_eq!(applying.map(|finding| finding.reason).collect::<Vec<_>>(), [Reason::Files]);
+/// ```
+#[must_use]
+pub fn why<Id>(files: &[File<Id>], limits: &CompactionLimits) -> Vec<Finding> {
+    let limits = limits.clamped();
+    let groups = groups(files);
+    let nearest = |reason| {
+        let findings = groups.values().map(|group| finding(reason, group, &limits));
+        let nearest = findings.max_by_key(|finding| (finding.applies, finding.found));
+        nearest.unwrap_or_else(|| finding::<Id>(reason, &[], &limits))
+    };
+    Reason::OF_THEMSELVES.map(nearest).to_vec()
+}
+
+/// Returns the files to compact next, and why; `None` if nothing has to be done, or nothing that is worth its work.
+#[must_use]
+pub fn next<Id: Clone + Ord>(files: &[File<Id>], limits: &CompactionLimits) -> Option<Pick<Id>> {
+    let limits = limits.clamped();
+    let groups = groups(files);
+    let candidates =
+        Reason::OF_THEMSELVES.into_iter().flat_map(|reason| groups.values().map(move |group| (reason, group)));
+    let applying = candidates.filter(|(reason, group)| finding(*reason, group, &limits).applies);
+    applying.into_iter().find_map(|(reason, group)| pick_of_group(group, reason, &limits))
+}
+
+/// Returns the files of each group.
+pub(crate) fn groups<Id>(files: &[File<Id>]) -> BTreeMap<usize, Vec<&File<Id>>> {
+    let mut groups: BTreeMap<usize, Vec<&File<Id>>> = BTreeMap::new();
+    for file in files {
+        groups.entry(file.group).or_default().push(file);
+    }
+    groups
+}
+
+fn finding<Id>(reason: Reason, group: &[&File<Id>], limits: &CompactionLimits) -> Finding {
+    let of_tier = |tier| group.iter().filter(move |file| limits.tier(file.bytes) == tier);
+    let unsettled = || group.iter().filter(|file| limits.tier(file.bytes) != Tier::Settled);
+    let layers = || unsettled().map(|file| file.layer).collect::<BTreeSet<_>>().len();
+    let (found, limit, also) = match reason {
+        Reason::Deletes => {
+            let percent = |file: &&File<Id>| u128::from(file.hidden_rows) * 100 / u128::from(file.rows.max(1));
+            let most = group.iter().map(percent).max().unwrap_or_default();
+            (u64::try_from(most).unwrap_or(u64::MAX), Some(limits.hidden_percent), true)
+        }
+        Reason::Files => (count(of_tier(Tier::Small).count()), Some(count(limits.small_files)), true),
+        Reason::MidBytes => {
+            let bytes = of_tier(Tier::Mid).fold(0_u64, |sum, file| sum.saturating_add(file.live_bytes()));
+            (bytes, Some(limits.target_bytes), of_tier(Tier::Mid).count() >= 2)
+        }
+        Reason::Layers => (count(layers()), Some(count(limits.layers)), true),
+        Reason::LayerAge => {
+            let oldest = unsettled().map(|file| file.age).max().unwrap_or_default();
+            let limit = Some(limits.layer_age.as_secs().max(1)).filter(|_| !limits.layer_age.is_zero());
+            (oldest.as_secs(), limit, layers() >= 2)
+        }
+        Reason::Manual => (0, Some(0), true),
+    };
+    Finding { reason, found, limit, applies: also && limit.is_some_and(|limit| found >= limit) }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

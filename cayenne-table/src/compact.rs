@@ -1,0 +1,149 @@
+//! Data files become fewer and larger ones, without the rows that are hidden: on demand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cayenne_compaction::{CompactionLimits, File, Finding, Pick, Reason, next, pick, why};
+use cayenne_format::{DataFile, FileId, Operation, Result, Sequence, Timestamp};
+
+use crate::rewrite::{Pace, is_race};
+use crate::{Table, View};
+
+/// What can be said of the files of a table before anything is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompactionPlan {
+    /// The snapshot that was looked at.
+    pub sequence: Sequence,
+    /// The number of its data files that are not kept in the metastore: so many a scan opens that reads the whole table.
+    pub files: usize,
+    /// How near each reason is to apply.
+    pub findings: Vec<Finding>,
+    /// The data files that are compacted next because a reason applies.
+    pub next: Option<Pick<FileId>>,
+    /// Those that are compacted first if somebody asks.
+    pub asked: Option<Pick<FileId>>,
+}
+
+/// What one pass did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compacted {
+    /// Why.
+    pub reason: Reason,
+    /// The number of data files that were read, and are no longer part of the table.
+    pub inputs: usize,
+    /// Their bytes.
+    pub bytes_read: u64,
+    /// The number of data files that were written.
+    pub outputs: usize,
+    /// Their bytes.
+    pub bytes_written: u64,
+    /// The number of rows that were written.
+    pub rows: u64,
+    /// The number of hidden rows that were left out.
+    pub rows_left_out: u64,
+    /// The sequence of the table afterwards.
+    pub sequence: Sequence,
+}
+
+impl Table {
+    /// Says which data files would be compacted, and why; or why not. Nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`view`](Self::view).
+    pub async fn compaction_plan(&self) -> Result<CompactionPlan> {
+        let view = self.view().await?;
+        let (files, limits) = (self.files_to_compact(&view), self.compaction_limits());
+        Ok(CompactionPlan {
+            sequence: view.sequence(),
+            files: files.len(),
+            findings: why(&files, &limits),
+            next: next(&files, &limits),
+            asked: pick(&files, Reason::Manual, &limits),
+        })
+    }
+
+    /// Moves the rows that are kept in the metastore to data files, and compacts these until every one but the last is as
+    /// large as it is to be, and none has hidden rows. No row becomes visible or invisible by it. A pass reads at most
+    /// `max_files` data files, and 32 if that is not said.
+    ///
+    /// Rows that come or go meanwhile stay as they are; a write that replaces all of them ends it.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append). What the passes before have done stays.
+    pub async fn compact(self: &Arc<Self>, max_files: Option<usize>) -> Result<Vec<Compacted>> {
+        let mut limits = self.compaction_limits();
+        limits.files_per_pick = max_files.unwrap_or(limits.files_per_pick);
+        self.flush().await?;
+        let mut passes = Vec::new();
+        // What hidden rows come while it runs is not its business: so it ends beside the most eager writer.
+        let limit = self.view().await?.files().len().max(1);
+        let _one_at_a_time = self.compact_turn.lock().await;
+        while passes.len() < limit {
+            match self.compact_once(|files| pick(files, Reason::Manual, &limits), Pace::Waited).await {
+                Ok(Some(pass)) => passes.push(pass),
+                Ok(None) => break,
+                // All rows were replaced.
+                Err(error) if is_race(&error) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(passes)
+    }
+
+    /// Compacts the data files that `choose` picks, if it picks any.
+    async fn compact_once(
+        self: &Arc<Self>,
+        choose: impl FnOnce(&[File<FileId>]) -> Option<Pick<FileId>>,
+        pace: Pace,
+    ) -> Result<Option<Compacted>> {
+        drop(self.writer().await?);
+        let no_commit_yet = Arc::clone(&self.unnamed_files).read_owned().await;
+        let view = self.view().await?;
+        let Some(picked) = choose(&self.files_to_compact(&view)) else { return Ok(None) };
+        let mut files: Vec<Arc<DataFile>> =
+            picked.files.iter().filter_map(|id| view.snapshot().file(*id).cloned()).collect();
+        // The rows stay in the order in which they came.
+        files.sort_by_key(|file| (file.added_at, file.id));
+        let rows_before: u64 = files.iter().map(|file| file.rows).sum();
+        let rewrite = self.rewrite(&view, files).await?;
+        let written = self.rewrite_files(rewrite, Operation::Compact, pace, no_commit_yet).await?;
+        Ok(Some(Compacted {
+            reason: picked.reason,
+            inputs: picked.files.len(),
+            bytes_read: picked.bytes,
+            outputs: written.files,
+            bytes_written: written.bytes,
+            rows: written.rows,
+            rows_left_out: rows_before.saturating_sub(written.rows),
+            sequence: written.sequence,
+        }))
+    }
+
+    /// Returns what compaction has to know of the data files of a view. Rows that are kept in the metastore are flushed and
+    /// not compacted. Rows that tombstones hide are not counted: a flush makes positions of many of those.
+    fn files_to_compact(&self, view: &View) -> Vec<File<FileId>> {
+        let now = self.shared.environment.clock.now();
+        let stored = view.files().filter(|file| !file.is_inline());
+        let file = |file: &Arc<DataFile>| File {
+            id: file.id,
+            bytes: file.bytes,
+            rows: file.rows,
+            hidden_rows: view.snapshot().hidden_rows_of(file.id),
+            layer: file.added_at.number(),
+            age: age(file.id, now),
+            group: 0,
+        };
+        stored.map(file).collect()
+    }
+
+    fn compaction_limits(&self) -> CompactionLimits {
+        CompactionLimits { target_bytes: self.options().target_file_bytes(), ..CompactionLimits::default() }
+    }
+}
+
+/// Returns how long ago a data file was made, as far as its id tells.
+fn age(file: FileId, now: Timestamp) -> Duration {
+    file.made_at().map_or(Duration::ZERO, |made_at| now.since(made_at))
+}
