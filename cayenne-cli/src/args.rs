@@ -151,6 +151,8 @@ pub(crate) enum Command {
         /// The tables; all if none is named
         tables: Vec<String>,
     },
+    /// Make fewer and larger data files of small ones, without the rows that are hidden
+    Compact(CompactArgs),
     /// Give up earlier snapshots, as far as nobody reads them; `collect` then removes their files
     Expire(ExpireArgs),
     /// Print a completion script for a shell
@@ -281,6 +283,21 @@ pub(crate) struct ExpireArgs {
     /// Only say what would be given up
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompactArgs {
+    /// The tables; all if none is named
+    pub(crate) tables: Vec<String>,
+    /// Only say how near each reason to compact is to apply
+    #[arg(long, conflicts_with_all = ["dry_run", "max_files"])]
+    pub(crate) why: bool,
+    /// Only say what the first pass would take
+    #[arg(long, conflicts_with = "max_files")]
+    pub(crate) dry_run: bool,
+    /// A pass reads at most so many data files [default: 32]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    pub(crate) max_files: Option<u64>,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ mod allocator;
 mod args;
 mod check;
 mod collect;
+mod compact;
 mod describe;
 mod engine;
 mod escape;
@@ -120,6 +121,11 @@ async fn with_database(globals: &Globals, command: Command, terminal: &mut Termi
         Command::Flush { tables } => {
             engine::refuse_missing(globals)?;
             with_engine(globals, ReadWrite, stops, async |engine| upkeep::flush(engine, &tables, terminal).await).await
+        }
+        Command::Compact(args) => {
+            engine::refuse_missing(globals)?;
+            let access = if args.why || args.dry_run { ReadOnly } else { ReadWrite };
+            with_engine(globals, access, stops, async |engine| compact::run(engine, &args, terminal).await).await
         }
         Command::Expire(args) => {
             engine::refuse_missing(globals)?;

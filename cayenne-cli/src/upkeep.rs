@@ -42,7 +42,8 @@ fn retention(args: &ExpireArgs, table: &Table) -> RetentionOptions {
     }
 }
 
-async fn tables(database: &Database, names: &[String]) -> Result<Vec<Arc<Table>>> {
+/// Returns the tables with these names, or all.
+pub(crate) async fn tables(database: &Database, names: &[String]) -> Result<Vec<Arc<Table>>> {
     let names = match names {
         [] => database.tables().await?.into_iter().map(|record| record.name).collect(),
         names => names.iter().map(|name| TableName::try_from(name.as_str())).collect::<Result<Vec<_>>>()?,

@@ -1,4 +1,5 @@
-//! Table functions that do something: `cayenne_flush('t')`, `cayenne_expire('t')`, `cayenne_collect()`.
+//! Table functions that do something: `cayenne_flush('t')`, `cayenne_compact('t')`, `cayenne_expire('t')`,
+//! `cayenne_collect()`.
 //!
 //! What they do is done when the statement runs and not when it is planned, so that `EXPLAIN` changes nothing.
 
@@ -9,7 +10,7 @@ use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use cayenne_format::{Error, Result as CayenneResult, RetentionOptions, TableName};
-use cayenne_table::{Database, Table};
+use cayenne_table::{Compacted, Database, Table};
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::ScalarValue;
@@ -62,6 +63,8 @@ fn when_executed(work: impl Maintenance + 'static) -> Result<Arc<dyn TableProvid
 pub(crate) enum Function {
     /// `cayenne_flush('t')`: moves the inline rows of a table to data files.
     Flush,
+    /// `cayenne_compact('t' [, max_files])`: makes fewer and larger data files of small ones.
+    Compact,
     /// `cayenne_expire('t' [, keep [, dry_run]])`: gives up earlier snapshots of a table.
     Expire,
     /// `cayenne_collect([dry_run])`: removes files that nobody names.
@@ -69,11 +72,12 @@ pub(crate) enum Function {
 }
 
 impl Function {
-    pub(crate) const ALL: [Self; 3] = [Self::Flush, Self::Expire, Self::Collect];
+    pub(crate) const ALL: [Self; 4] = [Self::Flush, Self::Compact, Self::Expire, Self::Collect];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Flush => "cayenne_flush",
+            Self::Compact => "cayenne_compact",
             Self::Expire => "cayenne_expire",
             Self::Collect => "cayenne_collect",
         }
@@ -82,6 +86,9 @@ impl Function {
     const fn usage(self) -> &'static str {
         match self {
             Self::Flush => "for instance SELECT * FROM cayenne_flush('t')",
+            Self::Compact => {
+                "for instance SELECT * FROM cayenne_compact('t', 8): a table, and how many data files a pass reads at most"
+            }
             Self::Expire => {
                 "for instance SELECT * FROM cayenne_expire('t', 3): a table, how many snapshots before the current one \
                  are kept (else what the options of the table say), and true to change nothing"
@@ -120,6 +127,11 @@ impl TableFunctionImpl for MaintenanceFunction {
         match (self.function, literals.as_slice()) {
             (Function::Flush, [table]) => {
                 when_executed(Flush { database, table: name(table).map_err(external)?.ok_or_else(misused)? })
+            }
+            (Function::Compact, [table, rest @ ..]) if rest.len() <= 1 => {
+                let table = name(table).map_err(external)?.ok_or_else(misused)?;
+                let max_files = rest.first().map(|files| count(files).ok_or_else(misused)).transpose()?;
+                when_executed(Compact { database, table, max_files })
             }
             (Function::Expire, [table, rest @ ..]) if rest.len() <= 2 => {
                 let table = name(table).map_err(external)?.ok_or_else(misused)?;
@@ -179,6 +191,44 @@ impl Maintenance for Flush {
         let counts = [flushed.rows, flushed.inline_files as u64, flushed.files as u64, flushed.sequence.number()];
         answer(&self.schema(), &self.table, &counts)
     }
+}
+
+#[derive(Debug)]
+struct Compact {
+    database: Arc<Database>,
+    table: TableName,
+    max_files: Option<u64>,
+}
+
+/// The counts of a pass.
+const PASS: [&str; 7] = ["inputs", "bytes_read", "outputs", "bytes_written", "rows", "rows_left_out", "sequence"];
+
+#[async_trait]
+impl Maintenance for Compact {
+    fn schema(&self) -> SchemaRef {
+        let texts = ["table_name", "reason"].map(|name| Field::new(name, DataType::Utf8, false));
+        let counts = PASS.map(|name| Field::new(name, DataType::UInt64, false));
+        Arc::new(Schema::new(texts.into_iter().chain(counts).collect::<Vec<_>>()))
+    }
+
+    async fn run(&self) -> CayenneResult<RecordBatch> {
+        let max_files = self.max_files.map(|files| usize::try_from(files).unwrap_or(usize::MAX));
+        let passes = find(&self.database, &self.table).await?.compact(max_files).await?;
+        let names = StringArray::from_iter_values(passes.iter().map(|_| self.table.as_str()));
+        let reasons = StringArray::from_iter_values(passes.iter().map(|pass| pass.reason.as_str()));
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(names), Arc::new(reasons)];
+        let counts: Vec<_> = passes.iter().map(counts_of).collect();
+        columns.extend((0..PASS.len()).map(|place| {
+            let column = counts.iter().map(|counts| counts.get(place).copied().unwrap_or_default());
+            Arc::new(UInt64Array::from_iter_values(column)) as ArrayRef
+        }));
+        RecordBatch::try_new(self.schema(), columns).map_err(no_shape)
+    }
+}
+
+fn counts_of(pass: &Compacted) -> [u64; PASS.len()] {
+    let Compacted { inputs, bytes_read, outputs, bytes_written, rows, rows_left_out, sequence, .. } = *pass;
+    [inputs as u64, bytes_read, outputs as u64, bytes_written, rows, rows_left_out, sequence.number()]
 }
 
 #[derive(Debug)]

@@ -14,6 +14,14 @@ use crate::Result;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
+impl Timestamp {
+    /// Returns the time from `earlier` to this; none if that is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0).try_into().unwrap_or_default())
+    }
+}
+
 impl fmt::Display for Timestamp {
     /// As `2026-01-31T12:00:00Z`: the seconds of UTC, by the civil calendar.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

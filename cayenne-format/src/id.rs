@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
-use crate::{Error, Ids, Result};
+use crate::{Error, Ids, Result, Timestamp};
 
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
@@ -66,6 +66,16 @@ uuid_id! {
 uuid_id! {
     /// Identifies a process that reads, for as long as it runs.
     ReaderId, "reader"
+}
+
+impl FileId {
+    /// Returns when the id was drawn, for those that tell: as close as a millisecond, by the clock of who drew it.
+    #[must_use]
+    pub fn made_at(&self) -> Option<Timestamp> {
+        let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
+        let micros = i64::try_from(seconds).ok()?.checked_mul(1_000_000)?;
+        micros.checked_add(i64::from(nanos / 1_000)).map(Timestamp)
+    }
 }
 
 /// Orders commits within one table. Later is larger; the empty table before its first commit is 0.

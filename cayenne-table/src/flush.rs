@@ -3,18 +3,11 @@
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use cayenne_format::{
-    DataFile, ErrorKind, InlineOptions, NewDataFile, Operation, Result, Sequence, Snapshot, TableOptions,
-};
-use cayenne_storage::{RowStream, WriteRequest};
-use futures::{StreamExt as _, stream};
+use cayenne_format::{DataFile, InlineOptions, Operation, Result, Sequence, Snapshot, TableOptions};
 
-use crate::keys::KeyRule;
-use crate::publish::Replaced;
-use crate::rewrite::Rewrite;
-use crate::together::{Unnamed, publish_files};
+use crate::Table;
+use crate::rewrite::{Pace, is_race};
 use crate::tombstones::has_many_tombstones;
-use crate::{Table, task};
 
 /// With this many inline bytes, which every reader holds in memory, a write becomes files however small it is: so a table
 /// stays bounded even if it cannot be flushed as fast as it is written.
@@ -28,15 +21,6 @@ const DELETIONS_EACH_MAX: usize = 40;
 
 /// How often a flush is tried again after another commit has taken its inline rows away.
 const TRIES: usize = 3;
-
-/// How a flush is done.
-#[derive(Clone, Copy, Debug)]
-enum Pace {
-    /// Somebody waits for it.
-    Waited,
-    /// Nobody does, and others compute.
-    Beside,
-}
 
 /// What a flush did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,47 +69,8 @@ impl Table {
         }
         let inline_files = inline.len();
         let rewrite = self.rewrite(&view, inline).await?.with_folds(self.fold_deletions(&view).await?);
-        let request = WriteRequest {
-            location: self.record.location.clone(),
-            schema: Arc::clone(self.schema()),
-            options: TableOptions { inline: InlineOptions::OFF, ..self.options().clone() },
-            rows: vec![self.rows_of(&rewrite)],
-            index: self.index_rows(KeyRule::Unchecked),
-        };
-        let files = self.write_at(pace, request).await?;
-        let rows = files.iter().map(|new| new.file.rows).sum();
-        self.warm_key_indexes(&files).await;
-        let unnamed = Unnamed {
-            place: 0,
-            table: Arc::clone(self),
-            operation: Operation::Flush,
-            replaced: Replaced::Rewritten(rewrite),
-            found: None,
-            rule: KeyRule::Unchecked,
-            deleted: None,
-            files,
-            source: None,
-        };
-        let written = publish_files(&self.shared, vec![unnamed], vec![no_commit_yet]).await?;
-        let files = written.iter().map(|one| one.files).sum();
-        Ok(Flushed { rows, inline_files, files, sequence: self.view.load().sequence() })
-    }
-
-    /// Encodes and writes. Beside others this takes nearly all of the time of a flush, and no lock that anybody waits for.
-    async fn write_at(&self, pace: Pace, request: WriteRequest) -> Result<Vec<NewDataFile>> {
-        let shared = Arc::clone(&self.shared);
-        let write = async move { shared.storage.write(request).await };
-        match pace {
-            Pace::Waited => write.await,
-            Pace::Beside => task::with_low_priority("cayenne-encode", write).await,
-        }
-    }
-
-    /// Returns the visible rows of inline files, in the order in which the files were written.
-    fn rows_of(self: &Arc<Self>, rewrite: &Rewrite) -> RowStream {
-        let inputs: Vec<_> = rewrite.inputs().map(|(file, hidden)| (Arc::clone(file), hidden.cloned())).collect();
-        let table = Arc::clone(self);
-        stream::iter(inputs).map(move |(file, hidden)| table.visible_inline_rows(&file, hidden.as_ref())).boxed()
+        let written = self.rewrite_files(rewrite, Operation::Flush, pace, no_commit_yet).await?;
+        Ok(Flushed { rows: written.rows, inline_files, files: written.files, sequence: written.sequence })
     }
 
     /// Returns the rows of an inline data file.
@@ -178,8 +123,4 @@ fn has_many_deletions(snapshot: &Snapshot) -> bool {
     }
     let each = snapshot.files_with_deletions().len().saturating_mul(DELETIONS_EACH_MAX);
     snapshot.deletions().len() >= DELETIONS_MAX.max(each)
-}
-
-fn is_race(error: &cayenne_format::Error) -> bool {
-    error.kind() == ErrorKind::Conflict && error.stable_code() != "fenced"
 }

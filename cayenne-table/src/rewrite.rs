@@ -4,10 +4,19 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use cayenne_deletes::{DeletionVector, RowMap, hide_positions, pick_fold};
-use cayenne_format::{Change, DataFile, DeletionFile, FileId, NewDataFile, Result, Snapshot};
+use cayenne_format::{
+    Change, DataFile, DeletionFile, Error, ErrorKind, FileId, InlineOptions, NewDataFile, Operation, Result, Sequence,
+    Snapshot, TableOptions,
+};
+use cayenne_storage::{RowStream, WriteRequest};
+use futures::{StreamExt as _, TryStreamExt as _, future, stream};
+use tokio::sync::OwnedRwLockReadGuard;
 
+use crate::keys::KeyRule;
+use crate::publish::Replaced;
 use crate::rows::RowPositions;
-use crate::{Table, View};
+use crate::together::{Unnamed, publish_files};
+use crate::{Table, View, task};
 
 /// The files that a rewrite has read, and the rows of each that were hidden then and are not in the new files.
 #[derive(Clone, Debug)]
@@ -20,6 +29,31 @@ pub(crate) struct Rewrite {
 struct Input {
     file: Arc<DataFile>,
     left_out: Option<Arc<DeletionVector>>,
+}
+
+/// How a rewrite is done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pace {
+    /// Somebody waits for it.
+    Waited,
+    /// Nobody does, and others compute.
+    Beside,
+}
+
+/// What a rewrite did.
+pub(crate) struct Rewritten {
+    pub(crate) rows: u64,
+    /// Those of the new files.
+    pub(crate) bytes: u64,
+    /// The number of new files.
+    pub(crate) files: usize,
+    /// The sequence of the table afterwards.
+    pub(crate) sequence: Sequence,
+}
+
+/// Says whether a rewrite failed because another commit has taken its files away, as an overwrite does.
+pub(crate) fn is_race(error: &Error) -> bool {
+    error.kind() == ErrorKind::Conflict && error.stable_code() != "fenced"
 }
 
 /// Deletion files of one data file, and the one that takes their place. It is on the disk, or so short that it goes into
@@ -79,17 +113,75 @@ impl Table {
         Ok(Rewrite { inputs, folds: Vec::new() })
     }
 
-    /// Returns the visible rows of an inline data file.
-    pub(crate) fn visible_inline_rows(
-        &self,
-        file: &Arc<DataFile>,
-        hidden: Option<&Arc<DeletionVector>>,
-    ) -> Result<RecordBatch> {
-        let rows = self.inline_rows(file)?;
-        match hidden {
-            None => Ok(rows),
-            Some(hidden) => hide_positions(&rows, 0, hidden),
+    /// Writes the visible rows of the files into new ones, and puts those in their place.
+    ///
+    /// `no_commit_yet` was taken before the view that the rewrite is of.
+    pub(crate) async fn rewrite_files(
+        self: &Arc<Self>,
+        rewrite: Rewrite,
+        operation: Operation,
+        pace: Pace,
+        no_commit_yet: OwnedRwLockReadGuard<()>,
+    ) -> Result<Rewritten> {
+        let request = WriteRequest {
+            location: self.record.location.clone(),
+            schema: Arc::clone(self.schema()),
+            options: TableOptions { inline: InlineOptions::OFF, ..self.options().clone() },
+            rows: vec![self.rows_of(&rewrite)],
+            index: self.index_rows(KeyRule::Unchecked),
+        };
+        let files = self.write_at(pace, request).await?;
+        let sum = |of: fn(&NewDataFile) -> u64| files.iter().map(of).sum();
+        let (rows, bytes) = (sum(|new| new.file.rows), sum(|new| new.file.bytes));
+        self.warm_key_indexes(&files).await;
+        let unnamed = Unnamed {
+            place: 0,
+            table: Arc::clone(self),
+            operation,
+            replaced: Replaced::Rewritten(rewrite),
+            found: None,
+            rule: KeyRule::Unchecked,
+            deleted: None,
+            files,
+            source: None,
+        };
+        let written = publish_files(&self.shared, vec![unnamed], vec![no_commit_yet]).await?;
+        let files = written.iter().map(|one| one.files).sum();
+        Ok(Rewritten { rows, bytes, files, sequence: self.view.load().sequence() })
+    }
+
+    /// Encodes and writes. Beside others this takes nearly all of the time of a rewrite, and no lock that anybody waits for.
+    async fn write_at(&self, pace: Pace, request: WriteRequest) -> Result<Vec<NewDataFile>> {
+        let shared = Arc::clone(&self.shared);
+        let write = async move { shared.storage.write(request).await };
+        match pace {
+            Pace::Waited => write.await,
+            Pace::Beside => task::with_low_priority("cayenne-encode", write).await,
         }
+    }
+
+    /// Returns the visible rows of the files, one file after the other.
+    fn rows_of(self: &Arc<Self>, rewrite: &Rewrite) -> RowStream {
+        let inputs: Vec<_> = rewrite.inputs().map(|(file, hidden)| (Arc::clone(file), hidden.cloned())).collect();
+        let table = Arc::clone(self);
+        let rows = stream::iter(inputs).then(move |(file, hidden)| Arc::clone(&table).visible_rows_of(file, hidden));
+        rows.try_flatten().boxed()
+    }
+
+    async fn visible_rows_of(
+        self: Arc<Self>,
+        file: Arc<DataFile>,
+        hidden: Option<Arc<DeletionVector>>,
+    ) -> Result<RowStream> {
+        let rows = self.read(&file).await?;
+        let Some(hidden) = hidden else { return Ok(rows) };
+        let mut begin = 0;
+        let visible = move |batch: RecordBatch| {
+            let from = begin;
+            begin += batch.num_rows() as u64;
+            future::ready(hide_positions(&batch, from, &hidden))
+        };
+        Ok(rows.and_then(visible).boxed())
     }
 
     /// Returns the rows of the new files that are copies of rows that became hidden after the rewrite had read them.

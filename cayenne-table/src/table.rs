@@ -44,6 +44,8 @@ pub struct Table {
     pub(crate) flushing: Slot,
     /// Held by whoever flushes. The turn to commit may be waited for while it is held, and not the other way round.
     pub(crate) flush_turn: Mutex<()>,
+    /// Held by whoever compacts. The turn to commit may be waited for while it is held, and not the other way round.
+    pub(crate) compact_turn: Mutex<()>,
     /// The writing of a manifest in the background.
     pub(crate) writing_manifest: Slot,
     /// Held by whoever writes or removes manifests. The turn to commit may be waited for while it is held, and not the
@@ -86,6 +88,7 @@ impl Table {
             pins,
             flushing: Slot::default(),
             flush_turn: Mutex::default(),
+            compact_turn: Mutex::default(),
             writing_manifest: Slot::default(),
             manifests: Mutex::default(),
             manifested: parking_lot::Mutex::default(),

@@ -7,13 +7,17 @@ use crate::tidy::{Crate, Finding, Need, Tree};
 /// Who may use whom: a crate may depend only on the crates named in its row.
 ///
 /// The rows stand in the order of the picture in the design: a crate uses only what is above it, and nothing runs
-/// sideways among deletes, metastore and storage.
+/// sideways among deletes, compaction, metastore and storage.
 const LAYERS: &[(&str, &[&str])] = &[
     ("cayenne-format", &[]),
     ("cayenne-deletes", &["cayenne-format"]),
+    ("cayenne-compaction", &[]),
     ("cayenne-metastore", &["cayenne-format"]),
     ("cayenne-storage", &["cayenne-format"]),
-    ("cayenne-table", &["cayenne-format", "cayenne-deletes", "cayenne-metastore", "cayenne-storage"]),
+    (
+        "cayenne-table",
+        &["cayenne-format", "cayenne-deletes", "cayenne-compaction", "cayenne-metastore", "cayenne-storage"],
+    ),
     ("cayenne-datafusion", ENGINE_PARTS),
     ("cayenne-cli", ENGINE),
     ("cayenne-testkit", &["cayenne-format", "cayenne-metastore", "cayenne-storage"]),
@@ -25,6 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const ENGINE: &[&str] = &[
     "cayenne-format",
     "cayenne-deletes",
+    "cayenne-compaction",
     "cayenne-metastore",
     "cayenne-storage",
     "cayenne-table",
@@ -32,8 +37,14 @@ const ENGINE: &[&str] = &[
 ];
 
 /// What the SQL integration stands on.
-const ENGINE_PARTS: &[&str] =
-    &["cayenne-format", "cayenne-deletes", "cayenne-metastore", "cayenne-storage", "cayenne-table"];
+const ENGINE_PARTS: &[&str] = &[
+    "cayenne-format",
+    "cayenne-deletes",
+    "cayenne-compaction",
+    "cayenne-metastore",
+    "cayenne-storage",
+    "cayenne-table",
+];
 
 /// What tests share. A dev-dependency of any crate, and nothing else.
 const FOR_TESTS: &[&str] = &["cayenne-testkit"];

@@ -175,7 +175,16 @@ fn describe_tells_the_key_and_what_is_hidden() {
 fn looking_after_a_keyed_table_leaves_its_content() {
     for inline in [true, false] {
         let database = changed_table(inline);
-        for args in [&["flush", "t"][..], &["expire"], &["collect"], &["flush"], &["repair", "--deep"], &["collect"]] {
+        let steps: [&[&str]; 7] = [
+            &["flush", "t"],
+            &["compact", "t"],
+            &["expire"],
+            &["collect"],
+            &["flush"],
+            &["repair", "--deep"],
+            &["collect"],
+        ];
+        for args in steps {
             database.ok(args);
             assert_eq!(database.query(ALL), CHANGED, "{args:?}");
             assert_eq!(database.query("SELECT count(*) FROM t"), "3\n", "{args:?}");
@@ -210,7 +219,7 @@ fn a_keyed_table_goes_elsewhere_with_what_is_hidden() {
         assert_eq!(to.query(ALL), "1,one\n2,deux\n3,three\n4,vier\n");
         to.ok(&["import", &slice, "--replace"]);
         assert_eq!(to.query(ALL), CHANGED);
-        for args in [&["flush"][..], &["expire"], &["collect"], &["check", "--deep"]] {
+        for args in [&["flush"][..], &["compact"], &["expire"], &["collect"], &["check", "--deep"]] {
             to.ok(args);
         }
         assert_eq!(to.query(ALL), CHANGED);

@@ -79,6 +79,8 @@ pub(crate) enum Act {
     Overwrite(Rows),
     Truncate,
     Flush,
+    /// Data files become fewer, so many at a time.
+    Compact(u64),
     Expire,
     Collect,
 }
@@ -104,7 +106,8 @@ impl Act {
             }
             22 if random.below(4) > 0 => Self::Overwrite(Rows::draw(random, 2_000)),
             22 => Self::Truncate,
-            23 | 24 => Self::Flush,
+            23 => Self::Flush,
+            24 => Self::Compact(2 + random.below(5)),
             _ if random.below(2) == 0 => Self::Expire,
             _ => Self::Collect,
         }
@@ -152,6 +155,7 @@ impl Act {
             Self::Overwrite(rows) => format!("INSERT OVERWRITE {name} {}", rows.text()),
             Self::Truncate => format!("TRUNCATE TABLE {name}"),
             Self::Flush => format!("SELECT * FROM cayenne_flush('{name}')"),
+            Self::Compact(files) => format!("SELECT * FROM cayenne_compact('{name}', {files})"),
             Self::Expire => format!("SELECT * FROM cayenne_expire('{name}')"),
             Self::Collect => "SELECT * FROM cayenne_collect()".to_owned(),
         }
@@ -191,7 +195,7 @@ impl Act {
             }
             Self::Overwrite(rows) => *content = rows.pairs().collect(),
             Self::Truncate => content.clear(),
-            Self::Flush | Self::Expire | Self::Collect => {}
+            Self::Flush | Self::Compact(_) | Self::Expire | Self::Collect => {}
         }
         true
     }

@@ -137,8 +137,10 @@ impl Torture {
 
     /// Looks after all tables, after which nothing is there that nobody needs, and the content is as it was.
     fn look_after(&mut self) {
-        if self.random.below(2) == 0 {
-            self.database.ok(&["--quiet", "flush"]);
+        match self.random.below(4) {
+            0 => drop(self.database.ok(&["--quiet", "flush"])),
+            1 => drop(self.database.ok(&["--quiet", "compact"])),
+            _ => {}
         }
         self.database.ok(&["--quiet", "expire"]);
         self.database.ok(&["--quiet", "collect"]);

@@ -73,6 +73,31 @@ async fn a_flush_tells_what_it_did_and_is_done_by_running_it_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_compaction_tells_of_each_pass_and_is_done_by_running_it_only() {
+    let f = fixture_of_files().await;
+    f.run("CREATE TABLE t AS SELECT value AS id FROM range(0, 10)").await;
+    for from in [10, 20, 30] {
+        f.run(&format!("INSERT INTO t SELECT value AS id FROM range({from}, {from} + 10)")).await;
+    }
+    f.run("DELETE FROM t WHERE id % 5 = 3").await;
+    f.run("EXPLAIN SELECT * FROM cayenne_compact('t')").await;
+    assert_eq!(f.rows("SELECT count(*), sum(hidden_rows) FROM \"t$files\"").await, ["4,8"]);
+    let counts = "table_name, reason, inputs, outputs, rows, rows_left_out, bytes_read > bytes_written, sequence";
+    let passes = f.rows(&format!("SELECT {counts} FROM cayenne_compact('t', 3)")).await;
+    assert_eq!(passes, ["t,manual,3,1,24,6,true,6", "t,manual,2,1,32,2,true,7"]);
+    assert_eq!(f.rows("SELECT count(*), sum(hidden_rows) FROM \"t$files\"").await, ["1,0"]);
+    assert_eq!(f.rows("SELECT count(*), sum(id) FROM t").await, ["32,616"]);
+    assert_eq!(f.rows("SELECT count(*) FROM cayenne_compact('t')").await, ["0"]);
+    let operations = f.rows("SELECT DISTINCT operation FROM \"t$snapshots\" WHERE sequence > 5").await;
+    assert_eq!(operations, ["compact"]);
+    assert_eq!(f.fails("SELECT * FROM cayenne_compact('nowhere')").await.stable_code(), "no-table");
+    for wrong in ["", "1", "'t', 't'", "NULL", "'t', -1", "'t', 2, 3"] {
+        let error = f.fails(&format!("SELECT * FROM cayenne_compact({wrong})")).await;
+        assert!(error.to_string().contains("cayenne_compact"), "{wrong}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn inline_files_are_pruned_by_their_statistics() {
     let f = fixture().await;
     f.run("CREATE TABLE t AS SELECT value AS id FROM range(0, 10)").await;

@@ -1,4 +1,4 @@
-//! Writers, flushes, collections and readers of a table with a primary key at the same time, on real threads.
+//! Writers, flushes, compactions, collections and readers of a table with a primary key at the same time, on real threads.
 //!
 //! Each writer has keys of its own and knows what it has been told; readers know what all must agree on. One key that all
 //! writers change is there at every moment.
@@ -73,8 +73,11 @@ impl Writer {
                     self.mine.retain(|id, _| !keys.contains(id));
                     self.mine.extend(keys.iter().filter(|id| *id % 2 == 0).map(|id| (*id, round)));
                 }
-                7 => {
+                7 if round % 2 == 0 => {
                     self.table.flush().await.unwrap();
+                }
+                7 => {
+                    self.table.compact(Some(2 + keys.len())).await.unwrap();
                 }
                 _ => self.change(&keys, round).await,
             }
@@ -90,8 +93,12 @@ impl Writer {
         let found = find(&self.table, &view, keys.iter().copied()).await.unwrap();
         assert_eq!(found.len(), there.len() as u64, "it was acknowledged, and nobody else has these keys");
         let moves = self.below(3);
-        for _ in 0..moves {
-            self.table.flush().await.unwrap();
+        for way in 0..moves {
+            if way == 0 {
+                self.table.flush().await.unwrap();
+            } else {
+                self.table.compact(None).await.unwrap();
+            }
             self.table.upsert(pairs([(SHARED, round)])).await.unwrap();
         }
         let is_update = self.below(2) == 0;

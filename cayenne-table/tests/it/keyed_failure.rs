@@ -23,12 +23,13 @@ enum Work {
     Delete,
     Update,
     Flush,
+    Compact,
     Overwrite,
     Staged,
 }
 
-const ALL: [Work; 7] =
-    [Work::Upsert, Work::Apply, Work::Delete, Work::Update, Work::Flush, Work::Overwrite, Work::Staged];
+const ALL: [Work; 8] =
+    [Work::Upsert, Work::Apply, Work::Delete, Work::Update, Work::Flush, Work::Compact, Work::Overwrite, Work::Staged];
 
 impl Work {
     async fn perform(self, t: &Arc<Table>) -> Result<()> {
@@ -44,6 +45,7 @@ impl Work {
                 t.change(RowChange { view: Arc::new(view), hidden, rows }).await.map(drop)
             }
             Self::Flush => t.flush().await.map(drop),
+            Self::Compact => t.compact(None).await.map(drop),
             Self::Overwrite => t.overwrite(pairs([(1, 9), (1, 10)])).await.map(drop),
             Self::Staged => t.stage(pairs([(1, 9), (60, 9)]), None).await?.publish().await.map(drop),
         }
@@ -58,7 +60,7 @@ impl Work {
             }
             Self::Delete => content.retain(|id, _| ![2, 7, 21].contains(id)),
             Self::Update => content.extend([(2, 9), (7, 9), (21, 9)]),
-            Self::Flush => {}
+            Self::Flush | Self::Compact => {}
             Self::Overwrite => content = [(1, 10)].into(),
             Self::Staged => content.extend([(1, 9), (60, 9)]),
         }

@@ -13,6 +13,7 @@ mod apply;
 mod backend;
 mod cancel;
 mod collect;
+mod compact;
 mod cost;
 mod deletion_files;
 mod expire;

@@ -1,6 +1,6 @@
 //! Random operations on a table with a primary key, and on a map: after each they contain the same.
 //!
-//! The operations come in any order with flushes, folds of deletion files, reopening, collecting, losing the metastore and
+//! The operations come in any order with flushes, compactions, folds of deletion files, reopening, collecting, losing the metastore and
 //! failures at every step of a commit. What is acknowledged is there, what failed is not, and every way of asking gives the
 //! same answer. `CAYENNE_MODEL_CASES` is how many series each test tries.
 
@@ -302,6 +302,7 @@ async fn perform(
         Operation::Update(keys, value) => find_and_change(table, keys, Some(*value), key).await,
         Operation::Truncate => table.truncate().await.map(drop),
         Operation::Flush => table.flush().await.map(drop),
+        Operation::Compact(max_files) => table.compact(Some(*max_files)).await.map(drop),
         Operation::Collect => {
             database.collect(true).await?;
             let problems = database.check(CheckDepth::Deep).await?.problems;

@@ -27,6 +27,8 @@ pub(crate) enum Operation {
     ChangeRemembered(Option<u32>),
     Truncate,
     Flush,
+    /// Data files become fewer, so many at a time.
+    Compact(usize),
     Reopen,
     /// The metastore is lost, and made anew.
     Recover,
@@ -56,6 +58,7 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         4 => keys().prop_map(Operation::Delete),
         3 => (keys(), 0_u32..100).prop_map(|(keys, value)| Operation::Update(keys, value)),
         3 => Just(Operation::Flush),
+        2 => (2_usize..5).prop_map(Operation::Compact),
         1 => Just(Operation::Truncate),
         1 => Just(Operation::Collect),
         1 => (rows(10), any::<bool>()).prop_map(|(rows, publishes)| Operation::Stage(rows, publishes)),
