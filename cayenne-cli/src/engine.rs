@@ -81,7 +81,8 @@ async fn open(globals: &Globals, access: Access) -> Result<Engine, Failure> {
 
 /// Begins to open the database that the command line names.
 pub(crate) fn builder(globals: &Globals) -> DatabaseBuilder {
-    let mut settings = DatabaseSettings { backend: globals.metastore, ..DatabaseSettings::default() };
+    let (backend, compacts) = (globals.metastore, globals.compacts);
+    let mut settings = DatabaseSettings { backend, compacts, ..DatabaseSettings::default() };
     settings.metastore.synchronous = globals.durability.synchronous();
     Database::builder(&globals.db).settings(settings)
 }

@@ -45,7 +45,8 @@ use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
     allocator::use_small_pages();
-    let Cli { globals, command } = Cli::parse();
+    let Cli { mut globals, command } = Cli::parse();
+    globals.compacts = matches!(command, Command::Sql(_));
     terminal::log_to_stderr(globals.verbosity());
     fault::log_panics();
     let mut terminal = Terminal::new(globals.format, globals.quiet);

@@ -1,4 +1,4 @@
-//! Tables that tell of tables: files, deletions, snapshots, caches.
+//! Tables that tell of tables: files, deletions, snapshots, passes, caches.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMic
 use arrow_schema::{Field, Schema};
 use cayenne_format::{CommitRecord, DataFile, DeletionFile, FileId, Location, Sequence, TombstoneFile};
 use cayenne_metastore::TableRecord;
-use cayenne_table::{Database, Table};
+use cayenne_table::{Compacted, Database, PassRecord, Table};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
@@ -14,7 +14,7 @@ use datafusion::error::Result;
 use crate::error::external;
 
 /// The names of the tables of the schema `system`.
-pub(crate) const NAMES: [&str; 5] = ["tables", "files", "deletes", "snapshots", "caches"];
+pub(crate) const NAMES: [&str; 6] = ["tables", "files", "deletes", "snapshots", "compactions", "caches"];
 
 /// Returns a table of the schema `system`.
 pub(crate) async fn table(database: &Arc<Database>, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
@@ -23,19 +23,21 @@ pub(crate) async fn table(database: &Arc<Database>, name: &str) -> Result<Option
         "files" => files(&every_table(database).await?).await?,
         "deletes" => deletes(&every_table(database).await?).await?,
         "snapshots" => snapshots(&every_table(database).await?).await?,
+        "compactions" => compactions(&every_table(database).await?)?,
         "caches" => caches(database)?,
         _ => return Ok(None),
     };
     Ok(Some(in_memory(batch)?))
 }
 
-/// Returns `t$files`, `t$deletes` or `t$snapshots` of a table.
+/// Returns `t$files`, `t$deletes`, `t$snapshots` or `t$compactions` of a table.
 pub(crate) async fn aspect_of(table: &Arc<Table>, aspect: &str) -> Result<Option<Arc<dyn TableProvider>>> {
     let one = std::slice::from_ref(table);
     let batch = match aspect {
         "files" => files(one).await?,
         "deletes" => deletes(one).await?,
         "snapshots" => snapshots(one).await?,
+        "compactions" => compactions(one)?,
         _ => return Ok(None),
     };
     Ok(Some(in_memory(batch)?))
@@ -213,6 +215,29 @@ async fn snapshots(tables: &[Arc<Table>]) -> Result<RecordBatch> {
         .count("files_removed", records().map(|record| Some(record.files_removed)))
         .count("rows_added", records().map(|record| Some(record.rows_added)))
         .count("rows_hidden", records().map(|record| Some(record.rows_hidden)))
+        .finish()
+}
+
+/// The last passes of this process.
+fn compactions(tables: &[Arc<Table>]) -> Result<RecordBatch> {
+    let passes: Vec<(&Arc<Table>, PassRecord)> =
+        tables.iter().flat_map(|table| table.passes().into_iter().map(move |pass| (table, pass))).collect();
+    let count = |of: fn(&Compacted) -> u64| passes.iter().map(move |(_, pass)| pass.compacted.as_ref().map(of));
+    let took = |pass: &PassRecord| u64::try_from(pass.took.as_millis()).unwrap_or(u64::MAX);
+    Columns::default()
+        .text("table_name", passes.iter().map(|(table, _)| table.name()))
+        .time("began_at", passes.iter().map(|(_, pass)| pass.began_at.0))
+        .count("took_ms", passes.iter().map(|(_, pass)| Some(took(pass))))
+        .text("outcome", passes.iter().map(|(_, pass)| pass.outcome.as_str()))
+        .text_or_null("reason", passes.iter().map(|(_, pass)| pass.compacted.as_ref().map(|done| done.reason)))
+        .count("inputs", count(|done| done.inputs as u64))
+        .count("bytes_read", count(|done| done.bytes_read))
+        .count("outputs", count(|done| done.outputs as u64))
+        .count("bytes_written", count(|done| done.bytes_written))
+        .count("rows", count(|done| done.rows))
+        .count("rows_left_out", count(|done| done.rows_left_out))
+        .count("sequence", count(|done| done.sequence.number()))
+        .text_or_null("error", passes.iter().map(|(_, pass)| pass.error.as_ref()))
         .finish()
 }
 

@@ -4,6 +4,7 @@ mod checksum;
 mod codec;
 mod commit;
 mod commit_codec;
+mod compaction_options;
 mod environment;
 mod error;
 mod file;
@@ -21,6 +22,7 @@ mod value_array;
 
 pub use checksum::{BLOCK_BYTES, BlockChecksums, ContentHash, FileDigest, FileDigester};
 pub use commit::{Change, CommitRecord, Expiry, NewDataFile, Operation, Requirement, SourcePosition, TableCommit};
+pub use compaction_options::CompactionOptions;
 pub use environment::{Clock, Environment, Ids, NoSteps, RandomIds, Step, Steps, SystemClock, Timestamp};
 pub use error::{Error, ErrorKind, Result};
 pub use file::{DataFile, DeletionFile, Location, PartitionValue, TombstoneFile};

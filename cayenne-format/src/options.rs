@@ -7,7 +7,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::key_options::{parse_columns, show_columns};
-use crate::{ConflictDetection, DeletionMode, Error, InlineTotals, OnConflict, Result, UnsupportedTypeAction};
+use crate::{
+    CompactionOptions, ConflictDetection, DeletionMode, Error, InlineTotals, OnConflict, Result, UnsupportedTypeAction,
+};
 
 /// How data files are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +59,8 @@ pub struct TableOptions {
     pub inline: InlineOptions,
     /// Which snapshots besides the current one are kept.
     pub retention: RetentionOptions,
+    /// When data files become fewer and larger ones.
+    pub compaction: CompactionOptions,
     /// The columns of the primary key, in its order; none: the table has none. They are never null.
     pub primary_key: Vec<String>,
     /// What becomes of rows whose key exists already. Default: they take its place.
@@ -157,6 +161,7 @@ impl Default for TableOptions {
             unsupported_type_action: UnsupportedTypeAction::default(),
             inline: InlineOptions::default(),
             retention: RetentionOptions::default(),
+            compaction: CompactionOptions::default(),
             primary_key: Vec::new(),
             on_conflict: OnConflict::default(),
             conflict_detection: ConflictDetection::default(),
@@ -199,7 +204,10 @@ impl TableOptions {
             "on_conflict" => self.set_on_conflict(name, value)?,
             "pk_conflict_detection" => self.conflict_detection = parse_word(name, value)?,
             "deletion_mode" => self.deletion_mode = parse_word(name, value)?,
-            _ => return Err(unknown(name, bare)),
+            _ => {
+                let set = self.compaction.set(bare, || parse_count(name, value));
+                set.unwrap_or_else(|| Err(unknown(name, bare)))?;
+            }
         }
         Ok(())
     }
@@ -217,7 +225,7 @@ impl TableOptions {
     /// Returns the options as name and text, as [`set`](Self::set) takes them.
     #[must_use]
     pub fn to_pairs(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let others = vec![
             ("cayenne_target_file_size_mb", self.target_file_size_mb.to_string()),
             ("cayenne_compression_strategy", self.compression.to_string()),
             ("cayenne_unsupported_type_action", self.unsupported_type_action.to_string()),
@@ -232,7 +240,8 @@ impl TableOptions {
             ("on_conflict", self.on_conflict.to_string()),
             ("cayenne_pk_conflict_detection", self.conflict_detection.to_string()),
             ("cayenne_deletion_mode", self.deletion_mode.to_string()),
-        ]
+        ];
+        others.into_iter().chain(self.compaction.to_pairs()).collect()
     }
 
     /// Returns the stored form: JSON.
@@ -309,11 +318,13 @@ fn parse_seconds(name: &str, value: &str) -> Result<u64> {
 }
 
 fn unknown(name: &str, bare: &str) -> Error {
-    let nearest = NAMES.iter().min_by_key(|known| distance(known, bare)).copied().unwrap_or_default();
+    let of_compaction = CompactionOptions::NAMES.iter().filter_map(|name| name.strip_prefix("cayenne_"));
+    let known: Vec<&str> = NAMES.into_iter().chain(of_compaction).collect();
+    let nearest = known.iter().min_by_key(|known| distance(known, bare)).copied().unwrap_or_default();
     Error::invalid("unknown table option")
         .code("unknown-option")
         .with("option", name)
-        .help(format!("did you mean 'cayenne_{nearest}'? known options: cayenne_{}", NAMES.join(", cayenne_")))
+        .help(format!("did you mean 'cayenne_{nearest}'? known options: cayenne_{}", known.join(", cayenne_")))
 }
 
 /// The Levenshtein distance of two short texts.
@@ -345,11 +356,14 @@ mod tests {
         options.set("cayenne.target_file_size_mb", "7").unwrap();
         options.set("COMPRESSION_STRATEGY", "zstd").unwrap();
         options.set("cayenne_unsupported_type_action", "string").unwrap();
+        options.set("cayenne_compaction_trigger_files", "1").unwrap();
+        options.set("compaction_background_interval_ms", "0").unwrap();
+        assert_eq!((options.compaction.trigger_files, options.compaction.background_interval_ms), (2, 0), "clamped");
         let mut again = TableOptions::default();
         options.to_pairs().iter().for_each(|(name, value)| again.set(name, value).unwrap());
         assert_eq!(again, options);
         assert_eq!(TableOptions::decode(&options.encode()).unwrap(), options);
-        assert_eq!(NAMES.len(), options.to_pairs().len());
+        assert_eq!(NAMES.len() + CompactionOptions::NAMES.len(), options.to_pairs().len());
     }
 
     #[test]

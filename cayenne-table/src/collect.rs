@@ -161,7 +161,7 @@ impl Table {
     }
 
     /// Says whether an earlier snapshot names this file.
-    async fn is_kept(&self, name: &str) -> Result<bool> {
+    pub(crate) async fn is_kept(&self, name: &str) -> Result<bool> {
         let (_, last) = name.rsplit_once('/').unwrap_or(("", name));
         if let Some(id) = path::parse_deletion_file(last) {
             return self.shared.metastore.knows_deletion(self.id(), id).await;

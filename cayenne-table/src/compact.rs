@@ -1,10 +1,11 @@
-//! Data files become fewer and larger ones, without the rows that are hidden: on demand.
+//! Data files become fewer and larger ones, without the rows that are hidden: one pass, and all of them on demand.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use cayenne_compaction::{CompactionLimits, File, Finding, Pick, Reason, next, pick, why};
 use cayenne_format::{DataFile, FileId, Operation, Result, Sequence, Timestamp};
+use tokio::sync::OwnedRwLockReadGuard;
 
 use crate::rewrite::{Pace, is_race};
 use crate::{Table, View};
@@ -65,9 +66,10 @@ impl Table {
 
     /// Moves the rows that are kept in the metastore to data files, and compacts these until every one but the last is as
     /// large as it is to be, and none has hidden rows. No row becomes visible or invisible by it. A pass reads at most
-    /// `max_files` data files, and 32 if that is not said.
+    /// `max_files` data files, or as many as the options of the table say.
     ///
-    /// Rows that come or go meanwhile stay as they are; a write that replaces all of them ends it.
+    /// Rows that come or go meanwhile stay as they are; a write that replaces all of them ends it. Files that others are in
+    /// the place of are removed, unless an earlier snapshot is kept or read that has them.
     ///
     /// # Errors
     ///
@@ -89,11 +91,12 @@ impl Table {
                 Err(error) => return Err(error),
             }
         }
+        self.remove_retired_or_warn().await;
         Ok(passes)
     }
 
     /// Compacts the data files that `choose` picks, if it picks any.
-    async fn compact_once(
+    pub(crate) async fn compact_once(
         self: &Arc<Self>,
         choose: impl FnOnce(&[File<FileId>]) -> Option<Pick<FileId>>,
         pace: Pace,
@@ -102,14 +105,30 @@ impl Table {
         let no_commit_yet = Arc::clone(&self.unnamed_files).read_owned().await;
         let view = self.view().await?;
         let Some(picked) = choose(&self.files_to_compact(&view)) else { return Ok(None) };
+        let clock = &self.shared.environment.clock;
+        let (began_at, began) = (clock.now(), clock.elapsed());
+        let done = self.compact_files(&view, picked, pace, no_commit_yet).await;
+        self.remember(began_at, clock.elapsed().saturating_sub(began), &done);
+        done.map(Some)
+    }
+
+    async fn compact_files(
+        self: &Arc<Self>,
+        view: &View,
+        picked: Pick<FileId>,
+        pace: Pace,
+        no_commit_yet: OwnedRwLockReadGuard<()>,
+    ) -> Result<Compacted> {
         let mut files: Vec<Arc<DataFile>> =
             picked.files.iter().filter_map(|id| view.snapshot().file(*id).cloned()).collect();
         // The rows stay in the order in which they came.
         files.sort_by_key(|file| (file.added_at, file.id));
         let rows_before: u64 = files.iter().map(|file| file.rows).sum();
-        let rewrite = self.rewrite(&view, files).await?;
+        let names = self.names_with(view, &files);
+        let rewrite = self.rewrite(view, files).await?;
         let written = self.rewrite_files(rewrite, Operation::Compact, pace, no_commit_yet).await?;
-        Ok(Some(Compacted {
+        self.retire(names);
+        Ok(Compacted {
             reason: picked.reason,
             inputs: picked.files.len(),
             bytes_read: picked.bytes,
@@ -118,12 +137,12 @@ impl Table {
             rows: written.rows,
             rows_left_out: rows_before.saturating_sub(written.rows),
             sequence: written.sequence,
-        }))
+        })
     }
 
     /// Returns what compaction has to know of the data files of a view. Rows that are kept in the metastore are flushed and
     /// not compacted. Rows that tombstones hide are not counted: a flush makes positions of many of those.
-    fn files_to_compact(&self, view: &View) -> Vec<File<FileId>> {
+    pub(crate) fn files_to_compact(&self, view: &View) -> Vec<File<FileId>> {
         let now = self.shared.environment.clock.now();
         let stored = view.files().filter(|file| !file.is_inline());
         let file = |file: &Arc<DataFile>| File {
@@ -138,8 +157,18 @@ impl Table {
         stored.map(file).collect()
     }
 
-    fn compaction_limits(&self) -> CompactionLimits {
-        CompactionLimits { target_bytes: self.options().target_file_bytes(), ..CompactionLimits::default() }
+    pub(crate) fn compaction_limits(&self) -> CompactionLimits {
+        let options = self.options().compaction;
+        let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        CompactionLimits {
+            target_bytes: self.options().target_file_bytes(),
+            small_files: count(options.trigger_files),
+            layers: count(options.trigger_layers),
+            layer_age: options.trigger_layer_age(),
+            files_per_pick: count(options.max_files_per_pick),
+            levels: count(options.max_levels),
+            ..CompactionLimits::default()
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use crate::backend::{self, Backend};
 use crate::hidden::HiddenCache;
 use crate::keys::KeyIndexCache;
+use crate::maintain::Maintenance;
 use crate::readers::ReaderRegistry;
 use crate::shared::Shared;
 use crate::{Table, View};
@@ -63,6 +64,8 @@ pub struct DatabaseSettings {
     pub key_index_cache_bytes: u64,
     /// The bytes that deletion vectors may take in memory, of all tables together. Default 64 MiB.
     pub deletion_cache_bytes: u64,
+    /// Whether tables that this process writes are compacted in the background, as their options say. Default true.
+    pub compacts: bool,
     /// The options of a table that is made without any. Default [`TableOptions::default`].
     pub table_options: TableOptions,
 }
@@ -77,6 +80,7 @@ impl Default for DatabaseSettings {
             manifest_interval: MANIFEST_INTERVAL,
             key_index_cache_bytes: 128 * 1024 * 1024,
             deletion_cache_bytes: 64 * 1024 * 1024,
+            compacts: true,
             table_options: TableOptions::default(),
         }
     }
@@ -166,6 +170,7 @@ impl DatabaseBuilder {
             environment: self.environment,
             hidden: HiddenCache::new(self.settings.deletion_cache_bytes),
             key_indexes: KeyIndexCache::new(self.settings.key_index_cache_bytes),
+            maintenance: Maintenance::new(self.settings.compacts),
             settings: self.settings,
         };
         Ok(Arc::new(Database { shared: Arc::new(shared), tables: Arc::default() }))
@@ -415,9 +420,11 @@ impl Database {
     /// What the metastore returns.
     pub async fn close(&self) -> Result<()> {
         self.tables.lock().names.clear();
+        self.shared.maintenance.close();
         let tables: Vec<_> = self.tables.lock().open.drain().map(|(_, table)| table).collect();
         for table in tables {
             table.flushing.end().await;
+            table.compacting.end().await;
             table.writing_manifest.end().await;
             table.write_manifest_or_warn().await;
             table.release().await;

@@ -105,6 +105,7 @@ impl Table {
                 return;
             }
         }
+        Self::look_after(&self);
     }
 
     /// Returns the options for the next write.

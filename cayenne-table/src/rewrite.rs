@@ -127,7 +127,7 @@ impl Table {
             location: self.record.location.clone(),
             schema: Arc::clone(self.schema()),
             options: TableOptions { inline: InlineOptions::OFF, ..self.options().clone() },
-            rows: vec![self.rows_of(&rewrite)],
+            rows: vec![self.rows_of(&rewrite, operation)],
             index: self.index_rows(KeyRule::Unchecked),
         };
         let files = self.write_at(pace, request).await?;
@@ -160,12 +160,17 @@ impl Table {
         }
     }
 
-    /// Returns the visible rows of the files, one file after the other.
-    fn rows_of(self: &Arc<Self>, rewrite: &Rewrite) -> RowStream {
+    /// Returns the visible rows of the files, one file after the other. Nobody waits for a compaction to end: it ends when
+    /// the database is closed.
+    fn rows_of(self: &Arc<Self>, rewrite: &Rewrite, operation: Operation) -> RowStream {
         let inputs: Vec<_> = rewrite.inputs().map(|(file, hidden)| (Arc::clone(file), hidden.cloned())).collect();
-        let table = Arc::clone(self);
+        let (table, shared) = (Arc::clone(self), Arc::clone(&self.shared));
         let rows = stream::iter(inputs).then(move |(file, hidden)| Arc::clone(&table).visible_rows_of(file, hidden));
-        rows.try_flatten().boxed()
+        let unless_closing = move |batch| {
+            let is_over = operation == Operation::Compact && shared.maintenance.is_closing();
+            future::ready(if is_over { Err(Error::unavailable("the database is being closed")) } else { Ok(batch) })
+        };
+        rows.try_flatten().and_then(unless_closing).boxed()
     }
 
     async fn visible_rows_of(

@@ -10,6 +10,7 @@ use cayenne_storage::{Fs, LoadBlocks, Storage};
 
 use crate::hidden::HiddenCache;
 use crate::keys::KeyIndexCache;
+use crate::maintain::Maintenance;
 use crate::readers::ReaderRegistry;
 use crate::{Access, DatabaseSettings};
 
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) settings: DatabaseSettings,
     pub(crate) hidden: HiddenCache,
     pub(crate) key_indexes: KeyIndexCache,
+    pub(crate) maintenance: Maintenance,
 }
 
 impl Shared {

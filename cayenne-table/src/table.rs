@@ -17,6 +17,7 @@ use cayenne_storage::{DataFileReader, LoadBlocks, ReadCounters, ReadRequest, Row
 use tokio::sync::{Mutex, RwLock};
 
 use crate::keys::codec_of;
+use crate::maintain::CompactionState;
 use crate::manifest::Manifested;
 use crate::pin::Pins;
 use crate::shared::{BlocksOf, Shared};
@@ -44,6 +45,11 @@ pub struct Table {
     pub(crate) flushing: Slot,
     /// Held by whoever flushes. The turn to commit may be waited for while it is held, and not the other way round.
     pub(crate) flush_turn: Mutex<()>,
+    /// The compaction in the background.
+    pub(crate) compacting: Slot,
+    pub(crate) compaction: parking_lot::Mutex<CompactionState>,
+    /// The names of files that a pass has put others in the place of, and that are not removed yet.
+    pub(crate) retired: parking_lot::Mutex<Vec<String>>,
     /// Held by whoever compacts. The turn to commit may be waited for while it is held, and not the other way round.
     pub(crate) compact_turn: Mutex<()>,
     /// The writing of a manifest in the background.
@@ -88,6 +94,9 @@ impl Table {
             pins,
             flushing: Slot::default(),
             flush_turn: Mutex::default(),
+            compacting: Slot::default(),
+            compaction: parking_lot::Mutex::default(),
+            retired: parking_lot::Mutex::default(),
             compact_turn: Mutex::default(),
             writing_manifest: Slot::default(),
             manifests: Mutex::default(),

@@ -145,6 +145,7 @@ pub(crate) async fn write_together(shared: &Arc<Shared>, writes: Vec<TableWrite>
     let tables: Vec<_> = unnamed.iter().map(|unnamed| Arc::clone(&unnamed.table)).collect();
     let written = publish_files(shared, unnamed, no_commit_yet).await?;
     tables.iter().for_each(Table::flush_if_full);
+    tables.iter().for_each(Table::look_after);
     tables.iter().for_each(Table::write_manifest_if_due);
     Ok(written)
 }

@@ -90,6 +90,11 @@ async fn a_compaction_tells_of_each_pass_and_is_done_by_running_it_only() {
     assert_eq!(f.rows("SELECT count(*) FROM cayenne_compact('t')").await, ["0"]);
     let operations = f.rows("SELECT DISTINCT operation FROM \"t$snapshots\" WHERE sequence > 5").await;
     assert_eq!(operations, ["compact"]);
+    for table in ["\"t$compactions\"", "system.compactions"] {
+        let passes =
+            format!("SELECT outcome, reason, inputs, rows, sequence, error IS NULL FROM {table} ORDER BY sequence");
+        assert_eq!(f.rows(&passes).await, ["committed,manual,3,24,6,true", "committed,manual,2,32,7,true"]);
+    }
     assert_eq!(f.fails("SELECT * FROM cayenne_compact('nowhere')").await.stable_code(), "no-table");
     for wrong in ["", "1", "'t', 't'", "NULL", "'t', -1", "'t', 2, 3"] {
         let error = f.fails(&format!("SELECT * FROM cayenne_compact({wrong})")).await;

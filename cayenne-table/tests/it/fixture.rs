@@ -19,9 +19,10 @@ pub(crate) fn rows(range: std::ops::Range<i64>) -> Vec<RowStream> {
     vec![stream_of(vec![numbers(range)])]
 }
 
-/// Polls the metastore with every look, so that tests need not wait.
+/// Polls the metastore with every look, so that tests need not wait. Tables are compacted on demand only, so that tests
+/// know which files there are.
 pub(crate) fn settings() -> DatabaseSettings {
-    DatabaseSettings { poll_interval: std::time::Duration::ZERO, ..DatabaseSettings::default() }
+    DatabaseSettings { poll_interval: std::time::Duration::ZERO, compacts: false, ..DatabaseSettings::default() }
 }
 
 pub(crate) async fn open(root: &Path) -> Arc<Database> {

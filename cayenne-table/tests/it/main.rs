@@ -36,6 +36,7 @@ mod keyed_stage;
 mod life;
 mod lingering;
 mod lookup;
+mod maintain;
 mod manifest;
 mod marker;
 mod model;

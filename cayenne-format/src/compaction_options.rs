@@ -1,0 +1,85 @@
+//! When the data files of a table are compacted.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+
+/// When the data files of a table become fewer and larger ones by themselves.
+///
+/// Values that make no sense are taken for the nearest that does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CompactionOptions {
+    /// So many data files of less than a quarter of the target size become one; at least 2. Default 8.
+    pub trigger_files: u64,
+    /// When so many commits have left data files below the target size, these become one; at least 2. Default 8.
+    pub trigger_layers: u64,
+    /// When two have, and the older of their files are as old as this, in milliseconds; 0: never for that reason. Default
+    /// 300,000.
+    pub trigger_layer_age_ms: u64,
+    /// One cause starts at most so many passes, one after the other; at least 1. Default 3.
+    pub max_levels: u64,
+    /// A pass reads and replaces at most so many data files; at least 2. Default 32.
+    pub max_files_per_pick: u64,
+    /// How often it is looked whether there is something to do, in milliseconds, besides after writes; 0: never. Default
+    /// 30,000.
+    pub background_interval_ms: u64,
+}
+
+impl Default for CompactionOptions {
+    fn default() -> Self {
+        Self {
+            trigger_files: 8,
+            trigger_layers: 8,
+            trigger_layer_age_ms: 300_000,
+            max_levels: 3,
+            max_files_per_pick: 32,
+            background_interval_ms: 30_000,
+        }
+    }
+}
+
+impl CompactionOptions {
+    /// The names of the options.
+    pub(crate) const NAMES: [&'static str; 6] = [
+        "cayenne_compaction_trigger_files",
+        "cayenne_compaction_trigger_protected_snapshots",
+        "cayenne_compaction_trigger_snapshot_age_ms",
+        "cayenne_compaction_max_levels",
+        "cayenne_compaction_max_files_per_pick",
+        "cayenne_compaction_background_interval_ms",
+    ];
+
+    /// Returns the age at which two layers become one; zero: never for that reason.
+    #[must_use]
+    pub fn trigger_layer_age(&self) -> Duration {
+        Duration::from_millis(self.trigger_layer_age_ms)
+    }
+
+    /// Sets the option with this name, without its prefix, from a number; `None` if none has it.
+    pub(crate) fn set(&mut self, bare: &str, number: impl FnOnce() -> Result<u64>) -> Option<Result<()>> {
+        let place = Self::NAMES.iter().position(|name| name.strip_prefix("cayenne_") == Some(bare))?;
+        let (option, least) = self.options().into_iter().nth(place)?;
+        Some(number().map(|number| *option = number.max(least)))
+    }
+
+    /// Returns the options as name and text.
+    pub(crate) fn to_pairs(mut self) -> impl Iterator<Item = (&'static str, String)> {
+        let values = self.options().map(|(option, _)| option.to_string());
+        Self::NAMES.into_iter().zip(values)
+    }
+
+    /// Returns the options in the order of their names, and the least that each may be.
+    fn options(&mut self) -> [(&mut u64, u64); 6] {
+        [
+            (&mut self.trigger_files, 2),
+            (&mut self.trigger_layers, 2),
+            (&mut self.trigger_layer_age_ms, 0),
+            (&mut self.max_levels, 1),
+            (&mut self.max_files_per_pick, 2),
+            (&mut self.background_interval_ms, 0),
+        ]
+    }
+}
