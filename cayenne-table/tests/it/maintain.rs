@@ -204,7 +204,7 @@ async fn a_long_pass_of_one_table_leaves_others_their_turn() {
     until("so is the large one", async || large.passes().len() == 1).await;
 }
 
-/// Invariants I2, I3 and I4, with passes all the time.
+/// Invariants I2, I3 and I4, with passes all the time. `CAYENNE_CHURN_SECONDS` is how long, for each of two tables.
 #[tokio::test(flavor = "multi_thread")]
 async fn random_changes_beside_passes_equal_a_map() {
     let seconds = std::env::var("CAYENNE_CHURN_SECONDS").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(15);
