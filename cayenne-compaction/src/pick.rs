@@ -19,9 +19,9 @@ pub struct Pick<Id> {
 /// Chooses files for a reason, of one group; `None` if there are none that are worth it.
 ///
 /// A file is taken only if those that are smaller are, all together, two thirds as large: else every byte would be written
-/// over and over. They are taken smallest first, and for the sake of layers oldest first, until they make a file of the size that files
-/// are to have. At least two files become one; a file of which much is hidden is rewritten alone if need be. When somebody
-/// asks, every file is taken that is not settled or has hidden rows.
+/// over and over. They are taken smallest first, and for the sake of layers out of the oldest, until they make a file of
+/// the size that files are to have. At least two files become one; a file of which much is hidden is rewritten alone if
+/// need be. When somebody asks, every file is taken that is not settled or has hidden rows.
 #[must_use]
 pub fn pick<Id: Clone + Ord>(files: &[File<Id>], reason: Reason, limits: &CompactionLimits) -> Option<Pick<Id>> {
     let limits = limits.clamped();

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::str::FromStr;
 
 use crate::pick::pick_of_group;
 use crate::{CompactionLimits, File, Pick, Tier};
@@ -28,8 +27,6 @@ impl Reason {
     /// Those that need nobody to ask, in the order in which they are looked at.
     pub const OF_THEMSELVES: [Self; 5] = [Self::Deletes, Self::Files, Self::MidBytes, Self::Layers, Self::LayerAge];
 
-    const ALL: [Self; 6] = [Self::Deletes, Self::Files, Self::MidBytes, Self::Layers, Self::LayerAge, Self::Manual];
-
     /// Returns the word for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -47,15 +44,6 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
-    }
-}
-
-impl FromStr for Reason {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|reason| reason.as_str() == text);
-        found.ok_or_else(|| format!("'{text}' is no reason to compact"))
     }
 }
 

@@ -240,7 +240,8 @@ impl Table {
 
     /// Does one pass, and says whether there may be more to do.
     async fn compact_for_a_reason(self: &Arc<Self>) -> bool {
-        let _one_at_a_time = self.compact_turn.lock().await;
+        // Whoever compacts the table on demand does all of it, and may take long: waiting would keep a turn from others.
+        let Ok(_one_at_a_time) = self.compact_turn.try_lock() else { return false };
         let limits = self.compaction_limits();
         let done = self.compact_once(|files| next(files, &limits), Pace::Beside).await;
         let has_failed = done.as_ref().is_err_and(|error| !is_race(error));
