@@ -61,31 +61,38 @@ fn flush_and_expire_tell_what_they_did_table_by_table() {
 #[test]
 fn compact_says_what_it_would_do_why_and_what_it_did() {
     let database = Database::new();
-    let source = database.write("t.csv", "id,name\n1,one\n2,two\n");
-    database.ok(&["load", &source, "--into", "t"]);
-    for _ in 0..4 {
-        database.ok(&["flush"]);
-        database.ok(&["load", &source, "--into", "t", "--append"]);
-    }
+    let source = database.write("t.csv", "id,name\n1,one\n2,two\n3,three\n4,four\n");
+    let load_five_times = |table: &str, option: &str| {
+        database.ok(&["load", &source, "--into", table, "--option", option]);
+        for _ in 0..4 {
+            database.ok(&["flush"]);
+            database.ok(&["load", &source, "--into", table, "--append"]);
+        }
+    };
+    load_five_times("t", "compaction_trigger_files=8");
+    // Not so much that `sql` compacts the table by itself.
     database.ok(&["sql", "-c", "DELETE FROM t WHERE id = 1"]);
     assert_eq!(database.data_files().len(), 4, "the last rows are kept in the metastore");
     let compact = |args: &[&str]| database.ok(&[&["--format", "csv", "compact"], args].concat());
     let why = compact(&["t", "--why"]);
-    assert!(why.starts_with("table,reason,found,limit,applies\nt,deletes,50,30,yes\nt,files,4,8,no\n"), "{why}");
+    assert!(why.starts_with("table,reason,found,limit,applies\nt,deletes,25,30,no\nt,files,4,8,no\n"), "{why}");
     assert_eq!(why.lines().count(), 6, "{why}");
     let dry = compact(&["--dry-run"]);
-    assert!(dry.starts_with("table,inputs,bytes_read,rows\nt,4,") && dry.ends_with(",4\n"), "{dry}");
+    assert!(dry.starts_with("table,inputs,bytes_read,rows\nt,4,") && dry.ends_with(",12\n"), "{dry}");
     assert_eq!(compact(&["t", "--why"]), why, "nothing was changed");
     let done = compact(&["t", "--max-files", "5"]);
     let columns = "table,reason,inputs,bytes_read,outputs,bytes_written,rows,rows_left_out,sequence";
     let rows: Vec<&str> = done.lines().collect();
     assert_eq!((rows[0], rows.len()), (columns, 2), "{done}");
-    assert!(rows[1].starts_with("t,manual,5,") && rows[1].contains(",5,4,"), "{done}");
+    assert!(rows[1].starts_with("t,manual,5,") && rows[1].contains(",15,4,"), "{done}");
     assert_eq!(compact(&[]), format!("{columns}\n"), "there is nothing left to do");
-    assert_eq!(database.query("SELECT count(*), min(id) FROM t"), "5,2\n");
+    assert_eq!(database.query("SELECT count(*), min(id) FROM t"), "15,2\n");
     database.ok(&["expire"]);
     database.ok(&["collect"]);
     assert_eq!(database.data_files().len(), 1);
+    load_five_times("small", "compaction_trigger_files=4");
+    let why = compact(&["small", "--why"]);
+    assert!(why.contains("\nsmall,deletes,0,30,no\nsmall,files,4,4,yes\n"), "{why}");
     database.run(&["compact", "nowhere"]).failed(1, "no-table");
     for wrong in [&["--max-files", "1"][..], &["--why", "--dry-run"], &["--max-files", "many"]] {
         assert_eq!(database.run(&[&["compact"], wrong].concat()).code, Some(2), "{wrong:?}");
