@@ -60,8 +60,14 @@ impl Target {
     fn new(root: &Path, schema: &SchemaRef, rows: Vec<RowStream>) -> Self {
         let folder = tempfile::tempdir_in(root).expect("a folder for the files");
         let location = folder.path().file_name().and_then(|name| name.to_str()).expect("a plain name").to_owned();
-        let request =
-            WriteRequest { location, schema: Arc::clone(schema), options: TableOptions::default(), rows, index: None };
+        let request = WriteRequest {
+            location,
+            schema: Arc::clone(schema),
+            options: TableOptions::default(),
+            rows,
+            index: None,
+            memory: None,
+        };
         Self { request, folder }
     }
 

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use cayenne_format::TableOptions;
-use cayenne_table::{Backend, Synchronous};
+use cayenne_table::{Backend, COMPACTION_MEMORY_FRACTION, Synchronous};
 use clap::error::ErrorKind;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
@@ -47,6 +47,9 @@ pub(crate) struct Globals {
     /// The memory that queries and loads may use, as in 512MB or 4GiB; without a limit if not given
     #[arg(long, global = true, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) memory_limit: Option<NonZeroUsize>,
+    /// The share of the memory limit that compaction beside `sql` has for itself: 0.05 to 0.5
+    #[arg(long, global = true, value_name = "SHARE", default_value_t = COMPACTION_MEMORY_FRACTION, value_parser = parse_share)]
+    pub(crate) compaction_memory_fraction: f64,
     /// The number of threads; one per core if not given
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
@@ -345,6 +348,14 @@ fn parse_time(text: &str) -> Result<u64, String> {
     let parsed = options.set("snapshot_retention", text);
     parsed.map_err(|error| error.way_to_mend().unwrap_or_default().to_owned())?;
     Ok(options.retention.seconds)
+}
+
+/// Reads a share; one that is too small or too large is taken for the nearest that is not.
+fn parse_share(text: &str) -> Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(share) if share.is_finite() => Ok(share),
+        _ => Err("use a number from 0.05 to 0.5".to_owned()),
+    }
 }
 
 /// Reads `512MB` (a million bytes each), `4GiB` or `4G` (1024³ bytes each), or a plain number of bytes.

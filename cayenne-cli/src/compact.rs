@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cayenne_table::{Compacted, CompactionFinding, Pick, Table};
+use cayenne_table::{Compacted, CompactionFinding, Pick, ReadAmplification, Table};
 
 use crate::args::CompactArgs;
 use crate::engine::Engine;
@@ -49,6 +49,7 @@ async fn why(tables: &[Arc<Table>], terminal: &mut Terminal) -> Result<(), Failu
     let mut findings: Vec<(String, CompactionFinding)> = Vec::new();
     for table in tables {
         let plan = table.compaction_plan().await?;
+        terminal.note(&reads(table, &plan.reads));
         findings.extend(plan.findings.into_iter().map(|finding| (table.name().to_string(), finding)));
     }
     Listing::of(&findings)
@@ -58,6 +59,16 @@ async fn why(tables: &[Arc<Table>], terminal: &mut Terminal) -> Result<(), Failu
         .number_if_known("limit", |(_, finding)| finding.limit)
         .text("applies", |(_, finding)| if finding.applies { "yes" } else { "no" }.to_owned())
         .print(terminal)
+}
+
+fn reads(table: &Table, reads: &ReadAmplification) -> String {
+    let ReadAmplification { files, inline_files, deletions, layers } = reads;
+    format!(
+        "a scan of `{}` opens {} things: {files} data files in {layers} layers, {inline_files} inline files, {deletions} \
+         deletion files",
+        table.name(),
+        reads.total(),
+    )
 }
 
 /// One row for each table that would be compacted.

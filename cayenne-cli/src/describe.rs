@@ -88,10 +88,22 @@ fn object(table: &Table, view: &PinnedView, known: &Known) -> Value {
         "hidden_rows": known.hidden_rows(view),
         "files": view.files().len(),
         "bytes": view.snapshot().stored_bytes(),
+        "read_amplification": reads_object(view),
         "columns": fields.collect::<Vec<_>>(),
         "options": options,
         "data_files": known.files.iter().map(|(file, hidden)| file_object(file, *hidden)).collect::<Vec<_>>(),
         "data_files_omitted": view.files().len().saturating_sub(known.files.len()),
+    })
+}
+
+fn reads_object(view: &PinnedView) -> Value {
+    let reads = view.read_amplification();
+    json!({
+        "total": reads.total(),
+        "files": reads.files,
+        "inline_files": reads.inline_files,
+        "deletions": reads.deletions,
+        "layers": reads.layers,
     })
 }
 
@@ -133,6 +145,7 @@ fn properties(table: &Table, view: &PinnedView, known: &Known) -> Result<RecordB
         ("hidden rows", text(known.hidden_rows(view))),
         ("files", view.files().len().to_string()),
         ("bytes", view.snapshot().stored_bytes().to_string()),
+        ("read amplification", view.read_amplification().total().to_string()),
     ];
     pairs.extend(record.options.to_pairs());
     let names = pairs.iter().map(|(name, _)| *name);

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use cayenne_format::{Error, path};
-use cayenne_table::{Access, Database, DatabaseBuilder, DatabaseSettings};
+use cayenne_table::{Access, Database, DatabaseBuilder, DatabaseSettings, compaction_memory};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::SessionContext;
@@ -71,8 +71,9 @@ pub(crate) async fn with_engine(
 }
 
 async fn open(globals: &Globals, access: Access) -> Result<Engine, Failure> {
-    let pool = memory_pool(globals.memory_limit);
-    let database = builder(globals).access(access).memory(Arc::clone(&pool)).open().await?;
+    let (pool, of_compaction) = memory_pools(globals);
+    let builder = builder(globals).access(access).memory(Arc::clone(&pool));
+    let database = builder.compaction_memory(of_compaction).open().await?;
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
     let config = cayenne_datafusion::recommended_config(threads(globals));
     let session = cayenne_datafusion::session(config, runtime, &database)?;
@@ -87,11 +88,23 @@ pub(crate) fn builder(globals: &Globals) -> DatabaseBuilder {
     Database::builder(&globals.db).settings(settings)
 }
 
-fn memory_pool(limit: Option<NonZeroUsize>) -> Arc<dyn MemoryPool> {
-    match limit {
-        Some(bytes) => Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes.get()), NAMED_CONSUMERS)),
-        None => Arc::new(UnboundedMemoryPool::default()),
+/// Returns what queries and writes are charged to, and what compaction is.
+fn memory_pools(globals: &Globals) -> (Arc<dyn MemoryPool>, Arc<dyn MemoryPool>) {
+    let Some(limit) = globals.memory_limit.map(NonZeroUsize::get) else {
+        let unbounded: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
+        return (Arc::clone(&unbounded), unbounded);
+    };
+    if !globals.compacts {
+        // What compacts on demand does nothing else.
+        let pool = memory_pool(limit);
+        return (Arc::clone(&pool), pool);
     }
+    let of_compaction = compaction_memory(limit, globals.compaction_memory_fraction);
+    (memory_pool(limit - of_compaction), memory_pool(of_compaction))
+}
+
+fn memory_pool(bytes: usize) -> Arc<dyn MemoryPool> {
+    Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), NAMED_CONSUMERS))
 }
 
 /// Returns an error if there is no database, for commands that would otherwise make an empty one.

@@ -19,6 +19,8 @@ pub struct File<Id> {
     pub age: Duration,
     /// Only files of one group become one file: those of one partition.
     pub group: usize,
+    /// Whether something that belongs to it is missing, such as an index, and comes anew when it is rewritten.
+    pub is_incomplete: bool,
 }
 
 impl<Id> File<Id> {

@@ -20,8 +20,9 @@ pub struct Pick<Id> {
 ///
 /// A file is taken only if those that are smaller are, all together, two thirds as large: else every byte would be written
 /// over and over. They are taken smallest first, and for the sake of layers out of the oldest, until they make a file of
-/// the size that files are to have. At least two files become one; a file of which much is hidden is rewritten alone if
-/// need be. When somebody asks, every file is taken that is not settled or has hidden rows.
+/// the size that files are to have. At least two files become one; a file of which much is hidden, or that is incomplete,
+/// is rewritten alone if need be. When somebody asks, every file is taken that is not settled, has hidden rows, or is
+/// incomplete.
 #[must_use]
 pub fn pick<Id: Clone + Ord>(files: &[File<Id>], reason: Reason, limits: &CompactionLimits) -> Option<Pick<Id>> {
     let limits = limits.clamped();
@@ -35,10 +36,11 @@ pub(crate) fn pick_of_group<Id: Clone + Ord>(
 ) -> Option<Pick<Id>> {
     let is_candidate = |file: &&File<Id>| match (reason, limits.tier(file.bytes)) {
         (Reason::Deletes, _) => limits.is_mostly_hidden(file),
+        (Reason::Incomplete, _) => file.is_incomplete,
         (Reason::Files, tier) => tier == Tier::Small,
         (Reason::MidBytes, tier) => tier == Tier::Mid,
         (Reason::Layers | Reason::LayerAge, tier) => tier != Tier::Settled,
-        (Reason::Manual, tier) => tier != Tier::Settled || file.hidden_rows > 0,
+        (Reason::Manual, tier) => tier != Tier::Settled || file.hidden_rows > 0 || file.is_incomplete,
     };
     let mut candidates: Vec<&File<Id>> = group.iter().copied().filter(is_candidate).collect();
     if matches!(reason, Reason::Layers | Reason::LayerAge) {
@@ -47,7 +49,7 @@ pub(crate) fn pick_of_group<Id: Clone + Ord>(
     }
     candidates.sort_by(|a, b| (a.bytes, &a.id).cmp(&(b.bytes, &b.id)));
     let taken = taken(&candidates, reason, limits);
-    let is_enough = taken.len() >= 2 || taken.iter().any(|file| file.hidden_rows > 0 && hides(reason));
+    let is_enough = taken.len() >= 2 || taken.iter().any(|file| is_better_alone(file, reason));
     is_enough.then(|| Pick {
         reason,
         files: taken.iter().map(|file| file.id.clone()).collect(),
@@ -56,14 +58,18 @@ pub(crate) fn pick_of_group<Id: Clone + Ord>(
     })
 }
 
-/// Says whether a file with hidden rows is rewritten alone.
-fn hides(reason: Reason) -> bool {
-    matches!(reason, Reason::Deletes | Reason::Manual)
+/// Says whether a file is rewritten for what is wrong with it, however large it is.
+fn mends(reason: Reason) -> bool {
+    matches!(reason, Reason::Deletes | Reason::Incomplete | Reason::Manual)
+}
+
+fn is_better_alone<Id>(file: &File<Id>, reason: Reason) -> bool {
+    mends(reason) && (file.hidden_rows > 0 || file.is_incomplete)
 }
 
 /// Takes candidates, smallest first.
 fn taken<'a, Id>(candidates: &[&'a File<Id>], reason: Reason, limits: &CompactionLimits) -> Vec<&'a File<Id>> {
-    let takes_any_size = hides(reason) || reason == Reason::MidBytes;
+    let takes_any_size = mends(reason) || reason == Reason::MidBytes;
     let (mut taken, mut live): (Vec<&File<Id>>, _) = (Vec::new(), 0_u64);
     for file in candidates {
         // Half as large again as all before.

@@ -11,6 +11,8 @@ use crate::{CompactionLimits, File, Pick, Tier};
 pub enum Reason {
     /// Much of a file is hidden.
     Deletes,
+    /// Something that belongs to a file is missing.
+    Incomplete,
     /// There are many small files.
     Files,
     /// There are two or more files of middling size that make a large one.
@@ -25,13 +27,15 @@ pub enum Reason {
 
 impl Reason {
     /// Those that need nobody to ask, in the order in which they are looked at.
-    pub const OF_THEMSELVES: [Self; 5] = [Self::Deletes, Self::Files, Self::MidBytes, Self::Layers, Self::LayerAge];
+    pub const OF_THEMSELVES: [Self; 6] =
+        [Self::Deletes, Self::Incomplete, Self::Files, Self::MidBytes, Self::Layers, Self::LayerAge];
 
     /// Returns the word for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deletes => "deletes",
+            Self::Incomplete => "incomplete",
             Self::Files => "files",
             Self::MidBytes => "mid_bytes",
             Self::Layers => "layers",
@@ -52,7 +56,8 @@ impl fmt::Display for Reason {
 pub struct Finding {
     /// The reason.
     pub reason: Reason,
-    /// What was found: small files, bytes of files of middling size, layers, seconds, or hidden rows in a hundred.
+    /// What was found: hidden rows in a hundred, incomplete files, small files, bytes of files of middling size, layers, or
+    /// seconds.
     pub found: u64,
     /// What has to be found for it to apply; `None` if it is switched off.
     pub limit: Option<u64>,
@@ -68,7 +73,7 @@ pub struct Finding {
 /// use cayenne_compaction::{CompactionLimits, File, Reason, why};
 /// use std::time::Duration;
 ///
-/// let file = |id, bytes| File { id, bytes, rows: 10, hidden_rows: 0, layer: 1, age: Duration::ZERO, group: 0 };
+/// let file = |id, bytes| File { id, bytes, rows: 10, hidden_rows: 0, layer: 1, age: Duration::ZERO, group: 0, is_incomplete: false };
 /// let files = [file("a", 100), file("b", 200)];
 /// let limits = CompactionLimits { small_files: 2, ..CompactionLimits::default() };
 /// let applying = why(&files, &limits).into_iter().filter(|finding| finding.applies);
@@ -116,6 +121,7 @@ fn finding<Id>(reason: Reason, group: &[&File<Id>], limits: &CompactionLimits) -
             let most = group.iter().map(percent).max().unwrap_or_default();
             (u64::try_from(most).unwrap_or(u64::MAX), Some(limits.hidden_percent), true)
         }
+        Reason::Incomplete => (count(group.iter().filter(|file| file.is_incomplete).count()), Some(1), true),
         Reason::Files => (count(of_tier(Tier::Small).count()), Some(count(limits.small_files)), true),
         Reason::MidBytes => {
             let bytes = of_tier(Tier::Mid).fold(0_u64, |sum, file| sum.saturating_add(file.live_bytes()));

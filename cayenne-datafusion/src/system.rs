@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use arrow_array::builder::{MapBuilder, StringBuilder};
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
 use arrow_schema::{Field, Schema};
 use cayenne_format::{CommitRecord, DataFile, DeletionFile, FileId, Location, Sequence, TombstoneFile};
 use cayenne_metastore::TableRecord;
-use cayenne_table::{Compacted, Database, PassRecord, Table};
+use cayenne_table::{Compacted, Database, Decline, Metric, PassRecord, Table};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
@@ -14,7 +15,7 @@ use datafusion::error::Result;
 use crate::error::external;
 
 /// The names of the tables of the schema `system`.
-pub(crate) const NAMES: [&str; 6] = ["tables", "files", "deletes", "snapshots", "compactions", "caches"];
+pub(crate) const NAMES: [&str; 7] = ["tables", "files", "deletes", "snapshots", "compactions", "caches", "metrics"];
 
 /// Returns a table of the schema `system`.
 pub(crate) async fn table(database: &Arc<Database>, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
@@ -25,6 +26,7 @@ pub(crate) async fn table(database: &Arc<Database>, name: &str) -> Result<Option
         "snapshots" => snapshots(&every_table(database).await?).await?,
         "compactions" => compactions(&every_table(database).await?)?,
         "caches" => caches(database)?,
+        "metrics" => metrics(database).await?,
         _ => return Ok(None),
     };
     Ok(Some(in_memory(batch)?))
@@ -112,6 +114,8 @@ async fn tables(database: &Arc<Database>) -> Result<RecordBatch> {
         .count("rows", views.iter().map(|(_, rows)| *rows))
         .count("files", snapshots().map(|snapshot| Some(snapshot.files().len() as u64)))
         .count("bytes", snapshots().map(|snapshot| Some(snapshot.stored_bytes())))
+        .count("layers", views.iter().map(|(view, _)| Some(view.read_amplification().layers)))
+        .count("read_amplification", views.iter().map(|(view, _)| Some(view.read_amplification().total())))
         .text("location", records.iter().map(|record| &record.location))
         .text("compression", records.iter().map(|record| record.options.compression))
         .time("made_at", records.iter().map(|record| record.made_at.0))
@@ -218,7 +222,7 @@ async fn snapshots(tables: &[Arc<Table>]) -> Result<RecordBatch> {
         .finish()
 }
 
-/// The last passes of this process.
+/// The last passes of this process, and the looks that came to none.
 fn compactions(tables: &[Arc<Table>]) -> Result<RecordBatch> {
     let passes: Vec<(&Arc<Table>, PassRecord)> =
         tables.iter().flat_map(|table| table.passes().into_iter().map(move |pass| (table, pass))).collect();
@@ -229,7 +233,9 @@ fn compactions(tables: &[Arc<Table>]) -> Result<RecordBatch> {
         .time("began_at", passes.iter().map(|(_, pass)| pass.began_at.0))
         .count("took_ms", passes.iter().map(|(_, pass)| Some(took(pass))))
         .text("outcome", passes.iter().map(|(_, pass)| pass.outcome.as_str()))
-        .text_or_null("reason", passes.iter().map(|(_, pass)| pass.compacted.as_ref().map(|done| done.reason)))
+        .text_or_null("reason", passes.iter().map(|(_, pass)| pass.reason))
+        .text_or_null("declined", passes.iter().map(|(_, pass)| pass.declined.map(Decline::as_str)))
+        .count("times", passes.iter().map(|(_, pass)| Some(pass.times)))
         .count("inputs", count(|done| done.inputs as u64))
         .count("bytes_read", count(|done| done.bytes_read))
         .count("outputs", count(|done| done.outputs as u64))
@@ -238,6 +244,25 @@ fn compactions(tables: &[Arc<Table>]) -> Result<RecordBatch> {
         .count("rows_left_out", count(|done| done.rows_left_out))
         .count("sequence", count(|done| done.sequence.number()))
         .text_or_null("error", passes.iter().map(|(_, pass)| pass.error.as_ref()))
+        .finish()
+}
+
+/// What is counted and measured at this moment: one row for each number.
+async fn metrics(database: &Database) -> Result<RecordBatch> {
+    let metrics: Vec<Metric> = database.metrics().await;
+    let mut labels = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
+    for metric in &metrics {
+        for (name, value) in &metric.labels {
+            labels.keys().append_value(name);
+            labels.values().append_value(value);
+        }
+        labels.append(true)?;
+    }
+    Columns::default()
+        .text("name", metrics.iter().map(|metric| &metric.name))
+        .text_or_null("table_name", metrics.iter().map(|metric| metric.table.as_ref()))
+        .add("labels", Arc::new(labels.finish()))
+        .add("value", Arc::new(metrics.iter().map(|metric| Some(metric.value)).collect::<Float64Array>()))
         .finish()
 }
 

@@ -45,12 +45,13 @@ impl Storage {
             let rows = self.inline_rows(&request.file, &schema).map_err(|error| error.with("table", request.table));
             return Ok(stream::once(future::ready(rows)).boxed());
         }
+        let pool = request.memory.clone().unwrap_or_else(|| Arc::clone(self.memory()));
         let open = self.session().open_options().with_file_size(request.file.bytes).open(self.reader(request));
         let file = match AssertUnwindSafe(open).catch_unwind().await {
             Ok(opened) => opened.map_err(|error| of.undecodable(error))?,
             Err(payload) => return Err(of.facts(task::panicked(payload.as_ref()))),
         };
-        let mut memory = DecodeMemory::take(self.memory(), "cayenne.read", &schema, file.row_count())?;
+        let mut memory = DecodeMemory::take(&pool, "cayenne.read", &schema, file.row_count())?;
         let batches = scan(self.session(), &file, schema).map_err(|error| of.undecodable(error))?;
         let batches = AssertUnwindSafe(batches).catch_unwind().map(move |batch| match batch {
             Ok(Ok(batch)) => memory.note(&batch).map(|()| batch),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use cayenne_format::{BLOCK_BYTES, BlockChecksums, DataFile, Error, Result, TableId};
+use datafusion_execution::memory_pool::MemoryPool;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, future};
 use tokio::sync::OnceCell;
@@ -41,6 +42,8 @@ pub struct ReadRequest {
     pub blocks: Arc<dyn LoadBlocks>,
     /// Counts what is read.
     pub counters: Arc<ReadCounters>,
+    /// What is charged with the memory that whole batches take; if none is named, the pool of the storage.
+    pub memory: Option<Arc<dyn MemoryPool>>,
 }
 
 /// What was read, for one scan.

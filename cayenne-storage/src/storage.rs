@@ -133,7 +133,9 @@ impl Storage {
         &self.text
     }
 
-    pub(crate) fn memory(&self) -> &Arc<dyn MemoryPool> {
+    /// Returns the pool that is charged where a request names no other.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<dyn MemoryPool> {
         &self.memory
     }
 

@@ -116,6 +116,11 @@ impl Database {
 impl Table {
     async fn collect(self: Arc<Self>, remove: bool, collected: &mut Collected) -> Result<()> {
         let _alone = self.unnamed_files.write().await;
+        self.collect_alone(remove, collected).await
+    }
+
+    /// As [`collect`](Self::collect), by whoever keeps others from writing files.
+    pub(crate) async fn collect_alone(self: &Arc<Self>, remove: bool, collected: &mut Collected) -> Result<()> {
         if self.is_older_than_its_manifests().await? {
             // An old copy of the metastore was put back. What it does not name is what a recovery needs.
             collected.lost.push(self.record.location.clone());

@@ -7,6 +7,7 @@ use cayenne_compaction::{CompactionLimits, File, Finding, Pick, Reason, next, pi
 use cayenne_format::{DataFile, FileId, Operation, Result, Sequence, Timestamp};
 use tokio::sync::OwnedRwLockReadGuard;
 
+use crate::metrics::ReadAmplification;
 use crate::rewrite::{Pace, is_race};
 use crate::{Table, View};
 
@@ -15,8 +16,8 @@ use crate::{Table, View};
 pub struct CompactionPlan {
     /// The snapshot that was looked at.
     pub sequence: Sequence,
-    /// The number of its data files that are not kept in the metastore: so many a scan opens that reads the whole table.
-    pub files: usize,
+    /// How much a scan opens that reads the whole table.
+    pub reads: ReadAmplification,
     /// How near each reason is to apply.
     pub findings: Vec<Finding>,
     /// The data files that are compacted next because a reason applies.
@@ -57,7 +58,7 @@ impl Table {
         let (files, limits) = (self.files_to_compact(&view), self.compaction_limits());
         Ok(CompactionPlan {
             sequence: view.sequence(),
-            files: files.len(),
+            reads: view.read_amplification(),
             findings: why(&files, &limits),
             next: next(&files, &limits),
             asked: pick(&files, Reason::Manual, &limits),
@@ -106,9 +107,9 @@ impl Table {
         let view = self.view().await?;
         let Some(picked) = choose(&self.files_to_compact(&view)) else { return Ok(None) };
         let clock = &self.shared.environment.clock;
-        let (began_at, began) = (clock.now(), clock.elapsed());
+        let (began_at, began, reason) = (clock.now(), clock.elapsed(), picked.reason);
         let done = self.compact_files(&view, picked, pace, no_commit_yet).await;
-        self.remember(began_at, clock.elapsed().saturating_sub(began), &done);
+        self.remember(reason, began_at, clock.elapsed().saturating_sub(began), &done);
         done.map(Some)
     }
 
@@ -124,10 +125,8 @@ impl Table {
         // The rows stay in the order in which they came.
         files.sort_by_key(|file| (file.added_at, file.id));
         let rows_before: u64 = files.iter().map(|file| file.rows).sum();
-        let names = self.names_with(view, &files);
         let rewrite = self.rewrite(view, files).await?;
         let written = self.rewrite_files(rewrite, Operation::Compact, pace, no_commit_yet).await?;
-        self.retire(names);
         Ok(Compacted {
             reason: picked.reason,
             inputs: picked.files.len(),
@@ -144,6 +143,7 @@ impl Table {
     /// not compacted. Rows that tombstones hide are not counted: a flush makes positions of many of those.
     pub(crate) fn files_to_compact(&self, view: &View) -> Vec<File<FileId>> {
         let now = self.shared.environment.clock.now();
+        let incomplete = self.without_index.lock().clone();
         let stored = view.files().filter(|file| !file.is_inline());
         let file = |file: &Arc<DataFile>| File {
             id: file.id,
@@ -153,6 +153,7 @@ impl Table {
             layer: file.added_at.number(),
             age: age(file.id, now),
             group: 0,
+            is_incomplete: incomplete.contains(&file.id),
         };
         stored.map(file).collect()
     }

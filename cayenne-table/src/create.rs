@@ -103,6 +103,7 @@ impl Database {
             options: new.options.clone(),
             rows,
             index: index_rows(codec.as_ref(), &new.options, rule),
+            memory: None,
         };
         let files = self.shared.storage.write(request).await?;
         if !files.is_empty() {

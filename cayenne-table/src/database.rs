@@ -94,6 +94,7 @@ pub struct DatabaseBuilder {
     pub(crate) environment: Environment,
     pub(crate) fs: Arc<dyn Fs>,
     memory: Arc<dyn MemoryPool>,
+    compaction_memory: Option<Arc<dyn MemoryPool>>,
     metastore: Option<Arc<dyn Metastore>>,
 }
 
@@ -130,6 +131,15 @@ impl DatabaseBuilder {
     #[must_use]
     pub fn memory(mut self, memory: Arc<dyn MemoryPool>) -> Self {
         self.memory = memory;
+        self
+    }
+
+    /// Sets the pool that passes of compaction are charged to, so that they never take what queries and writes need, nor
+    /// wait for it. Default: that of [`memory`](Self::memory). [`compaction_memory`](crate::compaction_memory) says how
+    /// much of a limit it gets where there is one for both.
+    #[must_use]
+    pub fn compaction_memory(mut self, memory: Arc<dyn MemoryPool>) -> Self {
+        self.compaction_memory = Some(memory);
         self
     }
 
@@ -171,6 +181,7 @@ impl DatabaseBuilder {
             hidden: HiddenCache::new(self.settings.deletion_cache_bytes),
             key_indexes: KeyIndexCache::new(self.settings.key_index_cache_bytes),
             maintenance: Maintenance::new(self.settings.compacts),
+            compaction_memory: self.compaction_memory.unwrap_or(self.memory),
             settings: self.settings,
         };
         Ok(Arc::new(Database { shared: Arc::new(shared), tables: Arc::default() }))
@@ -284,6 +295,10 @@ impl Handles {
         Arc::clone(self.open.entry(table.id()).or_insert(table))
     }
 
+    pub(crate) fn every_open(&self) -> Vec<Arc<Table>> {
+        self.open.values().cloned().collect()
+    }
+
     /// A dropped table is not given out again.
     pub(crate) fn forget(&mut self, table: &Arc<Table>) {
         self.open.remove(&table.id());
@@ -321,6 +336,7 @@ impl Database {
             environment: Environment::default(),
             fs: Arc::new(LocalFs),
             memory: Arc::new(UnboundedMemoryPool::default()),
+            compaction_memory: None,
             metastore: None,
         }
     }

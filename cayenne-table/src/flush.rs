@@ -6,6 +6,7 @@ use arrow_array::RecordBatch;
 use cayenne_format::{DataFile, InlineOptions, Operation, Result, Sequence, Snapshot, TableOptions};
 
 use crate::Table;
+use crate::metrics::Upkeep;
 use crate::rewrite::{Pace, is_race};
 use crate::tombstones::has_many_tombstones;
 
@@ -99,7 +100,9 @@ impl Table {
 
     async fn flush_while_full(self: Arc<Self>) {
         while self.is_full() {
-            if let Err(error) = self.flush_at(Pace::Beside).await {
+            let flushed = self.flush_at(Pace::Beside).await;
+            self.counters.note_upkeep(Upkeep::Flush, &flushed);
+            if let Err(error) = flushed {
                 // The rows are safe where they are; the next write tries again.
                 tracing::warn!(%error, table = %self.name(), "inline rows were not flushed");
                 return;

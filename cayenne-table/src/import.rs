@@ -229,6 +229,7 @@ impl Database {
                 file: Arc::new(file.file.clone()),
                 blocks: Arc::clone(&blocks),
                 counters: Arc::default(),
+                memory: None,
             };
             let rows = self.shared.storage.count_rows(request, &new.schema).await?;
             require_rows(&file.file.id, file.file.rows, rows)?;

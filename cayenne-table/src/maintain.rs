@@ -1,68 +1,32 @@
 //! Tables look after themselves: after writes, and now and then. One thread looks after all tables of a database, and
 //! begins work in the background where there is some.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cayenne_compaction::next;
-use cayenne_format::{Error, Result, Snapshot, Timestamp};
+use cayenne_compaction::{next, why};
+use cayenne_format::{Result, Snapshot};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use crate::compact::Compacted;
+use crate::metrics::Upkeep;
+use crate::passes::{PassLog, lacks_memory};
 use crate::rewrite::{Pace, is_race};
 use crate::task::Ticker;
-use crate::{Table, View};
+use crate::{Collected, Decline, Table};
 
 /// So many tables are compacted at once. With two, a long pass never keeps all other tables waiting.
 const AT_ONCE: usize = 2;
-/// So many passes of each table are remembered.
-const REMEMBERED: usize = 256;
+/// So often left-overs of writes that came to nothing are looked for.
+const COLLECT_EVERY: Duration = Duration::from_mins(5);
 /// After a failure it is not tried again for a second, and for twice as long after each further one, up to this.
 const BACK_OFF_MAX: Duration = Duration::from_mins(5);
+/// No pass is of fewer files, whatever memory there is.
+const FILES_MIN: usize = 2;
 /// No table is looked at more often, whatever its options say.
 const EVERY_MIN: Duration = Duration::from_millis(10);
-
-/// What became of a pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PassOutcome {
-    /// It was committed.
-    Committed,
-    /// Another commit took its files away, as an overwrite does.
-    Conflict,
-    /// It failed; it is tried again later.
-    Failed,
-}
-
-impl PassOutcome {
-    /// Returns the word for it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Committed => "committed",
-            Self::Conflict => "conflict",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// A pass of this process.
-#[derive(Clone, Debug)]
-pub struct PassRecord {
-    /// When it began.
-    pub began_at: Timestamp,
-    /// How long it took.
-    pub took: Duration,
-    /// What became of it.
-    pub outcome: PassOutcome,
-    /// What it did, if it was committed.
-    pub compacted: Option<Compacted>,
-    /// Why it was not.
-    pub error: Option<Error>,
-}
 
 /// What all tables of a database share to look after themselves.
 pub(crate) struct Maintenance {
@@ -89,7 +53,9 @@ pub(crate) struct CompactionState {
     next_look: Duration,
     not_before: Duration,
     failures: u32,
-    passes: VecDeque<PassRecord>,
+    /// When left-overs are to be looked for next; as the clock counts.
+    next_collection: Option<Duration>,
+    pub(crate) log: PassLog,
 }
 
 /// Unless these change, it is not worth looking at all files again after a write.
@@ -118,6 +84,15 @@ impl Maintenance {
     pub(crate) fn new(is_on: bool) -> Self {
         let (turns, is_closing) = (Semaphore::new(AT_ONCE), AtomicBool::new(false));
         Self { is_on, turns, is_closing, looked_after: Arc::default() }
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// Returns how many passes more could run at this moment, and how many at all.
+    pub(crate) fn permits(&self) -> (u64, u64) {
+        (self.turns.available_permits() as u64, AT_ONCE as u64)
     }
 
     /// Says whether work in the background is to end as soon as it can.
@@ -168,20 +143,26 @@ fn look(all: &Mutex<LookedAfter>) -> bool {
     };
     for table in tables {
         if table.is_time_to_look() {
-            Table::compact_if_worth_it(&table);
+            // Where a flush has failed, or rows came without a write, as staged ones do.
+            Table::flush_if_full(&table);
+            Table::begin_upkeep(&table, Cause::Time);
         }
     }
     true
 }
 
-impl Table {
-    /// Returns the passes of this process, latest last: the last 256.
-    #[must_use]
-    pub fn passes(&self) -> Vec<PassRecord> {
-        self.compaction.lock().passes.iter().cloned().collect()
-    }
+/// Why a table is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// It was written.
+    Write,
+    /// It is time to.
+    Time,
+}
 
-    /// Begins to look after the table, if this is its first write; and to compact it, if the write has made that worth it.
+impl Table {
+    /// Begins to look after the table, if this is its first write; and to put it in shape, if the write has made that worth
+    /// it.
     pub(crate) fn look_after(table: &Arc<Self>) {
         let maintenance = &table.shared.maintenance;
         if !maintenance.is_on || maintenance.is_closing() {
@@ -193,8 +174,8 @@ impl Table {
         let view = table.view.load_full();
         let marks = Some(Marks::of(view.snapshot()));
         let was = std::mem::replace(&mut table.compaction.lock().looked_at, marks);
-        if was != marks {
-            Self::compact_if_worth_it(table);
+        if was != marks || table.retired.lock().has_new() {
+            Self::begin_upkeep(table, Cause::Write);
         }
     }
 
@@ -209,69 +190,124 @@ impl Table {
         is_time
     }
 
-    fn compact_if_worth_it(table: &Arc<Self>) {
-        let is_too_early = table.shared.environment.clock.elapsed() < table.compaction.lock().not_before;
-        let is_worth_it = || table.has_retired() || table.is_worth_compacting(&table.view.load_full());
-        if is_too_early || !table.is_writer() || !is_worth_it() {
+    /// Begins what has to be done, if there is anything.
+    fn begin_upkeep(table: &Arc<Self>, cause: Cause) {
+        if !table.is_writer() {
             return;
         }
-        if let Err(error) = table.compacting.begin("cayenne-compact", || Arc::clone(table).compact_while_worth_it()) {
-            tracing::warn!(%error, table = %table.name(), "the table was not compacted");
+        let is_worth_a_pass = table.is_worth_a_pass();
+        let (is_to_expire, is_to_collect) = match cause {
+            Cause::Write => (false, false),
+            // Without a time snapshots are given up by the commits that take files away.
+            Cause::Time => (table.options().retention.seconds > 0, table.is_time_to_collect()),
+        };
+        if !is_worth_a_pass && !is_to_expire && !is_to_collect && table.retired.lock().is_empty() {
+            return;
+        }
+        let work = || Arc::clone(table).upkeep(is_worth_a_pass, is_to_expire, is_to_collect);
+        if let Err(error) = table.compacting.begin("cayenne-compact", work) {
+            tracing::warn!(%error, table = %table.name(), "the table was not put in shape");
         }
     }
 
-    fn is_worth_compacting(&self, view: &View) -> bool {
-        next(&self.files_to_compact(view), &self.compaction_limits()).is_some()
+    /// Says whether a pass is worth it; if not, it is remembered why.
+    fn is_worth_a_pass(&self) -> bool {
+        if self.shared.environment.clock.elapsed() < self.compaction.lock().not_before {
+            self.decline(Decline::BackingOff, None);
+            return false;
+        }
+        let (files, limits) = (self.files_to_compact(&self.view.load_full()), self.compaction_limits());
+        if next(&files, &limits).is_some() {
+            return true;
+        }
+        let applying = why(&files, &limits).into_iter().find(|finding| finding.applies);
+        let declined = if applying.is_some() { Decline::NotWorthIt } else { Decline::NoReason };
+        self.decline(declined, applying.map(|finding| finding.reason));
+        false
+    }
+
+    /// The first time is a while after the table was first looked at.
+    fn is_time_to_collect(&self) -> bool {
+        let now = self.shared.environment.clock.elapsed();
+        let mut state = self.compaction.lock();
+        let is_time = state.next_collection.is_some_and(|next| now >= next);
+        if is_time || state.next_collection.is_none() {
+            state.next_collection = Some(now + COLLECT_EVERY);
+        }
+        is_time
+    }
+
+    async fn upkeep(self: Arc<Self>, is_worth_a_pass: bool, is_to_expire: bool, is_to_collect: bool) {
+        if is_worth_a_pass {
+            self.compact_while_worth_it().await;
+        }
+        if self.shared.maintenance.is_closing() {
+            return;
+        }
+        if is_to_expire {
+            let expired = self.expire(self.options().retention).await;
+            self.counters.note_upkeep(Upkeep::Expire, &expired);
+            expired.inspect_err(|error| tracing::warn!(%error, "earlier snapshots were not given up")).ok();
+        }
+        self.remove_retired_or_warn().await;
+        if is_to_collect {
+            let collected = self.collect_unless_written().await;
+            self.counters.note_upkeep(Upkeep::Collect, &collected);
+            match collected {
+                Ok(found) => self.counters.note_reclaimed(found.files.len(), found.bytes),
+                Err(error) => tracing::warn!(%error, table = %self.name(), "left-overs were not removed"),
+            }
+        }
+    }
+
+    /// Removes left-overs, unless something is being written at this moment: nobody waits for it, and it waits for nobody.
+    async fn collect_unless_written(self: &Arc<Self>) -> Result<Collected> {
+        let mut collected = Collected::default();
+        if let Ok(_alone) = Arc::clone(&self.unnamed_files).try_write_owned() {
+            self.collect_alone(true, &mut collected).await?;
+        }
+        Ok(collected)
     }
 
     /// One cause starts some passes and no more: what is left waits for the next cause.
-    async fn compact_while_worth_it(self: Arc<Self>) {
+    async fn compact_while_worth_it(self: &Arc<Self>) {
         for _ in 0..self.compaction_limits().levels {
             // In the order in which they asked: so each table has its turn, however long the passes of others are.
             let Ok(_turn) = self.shared.maintenance.turns.acquire().await else { return };
             if self.shared.maintenance.is_closing() || !self.compact_for_a_reason().await {
-                break;
+                return;
             }
-        }
-        if !self.shared.maintenance.is_closing() {
-            self.remove_retired_or_warn().await;
         }
     }
 
     /// Does one pass, and says whether there may be more to do.
     async fn compact_for_a_reason(self: &Arc<Self>) -> bool {
         // Whoever compacts the table on demand does all of it, and may take long: waiting would keep a turn from others.
-        let Ok(_one_at_a_time) = self.compact_turn.try_lock() else { return false };
-        let limits = self.compaction_limits();
-        let done = self.compact_once(|files| next(files, &limits), Pace::Beside).await;
-        let has_failed = done.as_ref().is_err_and(|error| !is_race(error));
-        let mut state = self.compaction.lock();
-        if has_failed {
-            let wait = Duration::from_secs(1).saturating_mul(1 << state.failures.min(16)).min(BACK_OFF_MAX);
-            state.not_before = self.shared.environment.clock.elapsed() + wait;
-            state.failures += 1;
-        } else {
-            state.failures = 0;
-        }
+        let Ok(_one_at_a_time) = self.compact_turn.try_lock() else {
+            self.decline(Decline::Busy, None);
+            return false;
+        };
+        let mut limits = self.compaction_limits();
+        let done = loop {
+            let done = self.compact_once(|files| next(files, &limits), Pace::Beside).await;
+            let has_less_to_try = limits.files_per_pick > FILES_MIN;
+            if !(has_less_to_try && done.as_ref().is_err_and(lacks_memory)) {
+                break done;
+            }
+            limits.files_per_pick /= 2;
+        };
+        self.back_off(done.as_ref().err().filter(|error| !is_race(error)).is_some());
         matches!(done, Ok(Some(_)))
     }
 
-    /// Remembers a pass. One that ends because the database is closed is none.
-    pub(crate) fn remember(&self, began_at: Timestamp, took: Duration, done: &Result<Compacted>) {
-        let (outcome, compacted, error) = match done {
-            Ok(compacted) => (PassOutcome::Committed, Some(compacted.clone()), None),
-            Err(_) if self.shared.maintenance.is_closing() => return,
-            Err(error) if is_race(error) => (PassOutcome::Conflict, None, Some(error.clone())),
-            Err(error) => {
-                // The rows are safe where they are.
-                tracing::warn!(%error, table = %self.name(), "a pass failed");
-                (PassOutcome::Failed, None, Some(error.clone()))
-            }
-        };
+    fn back_off(&self, has_failed: bool) {
         let mut state = self.compaction.lock();
-        if state.passes.len() == REMEMBERED {
-            state.passes.pop_front();
+        if !has_failed {
+            state.failures = 0;
+            return;
         }
-        state.passes.push_back(PassRecord { began_at, took, outcome, compacted, error });
+        let wait = Duration::from_secs(1).saturating_mul(1 << state.failures.min(16)).min(BACK_OFF_MAX);
+        state.not_before = self.shared.environment.clock.elapsed() + wait;
+        state.failures += 1;
     }
 }

@@ -308,6 +308,8 @@ impl Turn<'_> {
             return Ok(Published { sequence, rows_removed: 0, rows_left_out, files_left_out, is_repeated });
         };
         self.writer.note(&commit);
+        self.table.retire(&self.base, &commit);
+        self.table.counters.note_written(commit.operation, &commit.changes);
         self.table.has_changed.store(true, Ordering::Release);
         let sequence = sequences.next().ok_or_else(|| Error::internal("a commit has no sequence"))?;
         if let Some(map) = self.hidden.moved {

@@ -8,7 +8,8 @@ use cayenne_format::{
     Change, DataFile, DeletionFile, Error, ErrorKind, FileId, InlineOptions, NewDataFile, Operation, Result, Sequence,
     Snapshot, TableOptions,
 };
-use cayenne_storage::{RowStream, WriteRequest};
+use cayenne_storage::{ReadRequest, RowStream, WriteRequest};
+use datafusion_execution::memory_pool::MemoryPool;
 use futures::{StreamExt as _, TryStreamExt as _, future, stream};
 use tokio::sync::OwnedRwLockReadGuard;
 
@@ -129,6 +130,7 @@ impl Table {
             options: TableOptions { inline: InlineOptions::OFF, ..self.options().clone() },
             rows: vec![self.rows_of(&rewrite, operation)],
             index: self.index_rows(KeyRule::Unchecked),
+            memory: Some(self.memory_of(operation)),
         };
         let files = self.write_at(pace, request).await?;
         let sum = |of: fn(&NewDataFile) -> u64| files.iter().map(of).sum();
@@ -164,8 +166,9 @@ impl Table {
     /// the database is closed.
     fn rows_of(self: &Arc<Self>, rewrite: &Rewrite, operation: Operation) -> RowStream {
         let inputs: Vec<_> = rewrite.inputs().map(|(file, hidden)| (Arc::clone(file), hidden.cloned())).collect();
-        let (table, shared) = (Arc::clone(self), Arc::clone(&self.shared));
-        let rows = stream::iter(inputs).then(move |(file, hidden)| Arc::clone(&table).visible_rows_of(file, hidden));
+        let (table, shared, memory) = (Arc::clone(self), Arc::clone(&self.shared), self.memory_of(operation));
+        let rows = stream::iter(inputs)
+            .then(move |(file, hidden)| Arc::clone(&table).visible_rows_of(file, hidden, Arc::clone(&memory)));
         let unless_closing = move |batch| {
             let is_over = operation == Operation::Compact && shared.maintenance.is_closing();
             future::ready(if is_over { Err(Error::unavailable("the database is being closed")) } else { Ok(batch) })
@@ -173,12 +176,22 @@ impl Table {
         rows.try_flatten().and_then(unless_closing).boxed()
     }
 
+    /// Returns what a rewrite is charged to.
+    fn memory_of(&self, operation: Operation) -> Arc<dyn MemoryPool> {
+        match operation {
+            Operation::Compact => Arc::clone(&self.shared.compaction_memory),
+            _ => Arc::clone(self.shared.storage.memory()),
+        }
+    }
+
     async fn visible_rows_of(
         self: Arc<Self>,
         file: Arc<DataFile>,
         hidden: Option<Arc<DeletionVector>>,
+        memory: Arc<dyn MemoryPool>,
     ) -> Result<RowStream> {
-        let rows = self.read(&file).await?;
+        let request = ReadRequest { memory: Some(memory), ..self.read_request(&file, &Arc::default()) };
+        let rows = self.shared.storage.read(request, Arc::clone(self.schema())).await?;
         let Some(hidden) = hidden else { return Ok(rows) };
         let mut begin = 0;
         let visible = move |batch: RecordBatch| {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use cayenne_format::{BlockChecksums, Environment, Error, FileId, Result, TableId, path};
 use cayenne_metastore::Metastore;
 use cayenne_storage::{Fs, LoadBlocks, Storage};
+use datafusion_execution::memory_pool::MemoryPool;
 
 use crate::hidden::HiddenCache;
 use crate::keys::KeyIndexCache;
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) hidden: HiddenCache,
     pub(crate) key_indexes: KeyIndexCache,
     pub(crate) maintenance: Maintenance,
+    /// What passes of compaction are charged to.
+    pub(crate) compaction_memory: Arc<dyn MemoryPool>,
 }
 
 impl Shared {

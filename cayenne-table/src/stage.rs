@@ -103,6 +103,8 @@ impl StagedWrite {
                 remove(std::iter::once((&self.unnamed.table, names_of(&self.unnamed.files)))).await;
             }
             let published = published?;
+            Table::flush_if_full(&self.unnamed.table);
+            Table::look_after(&self.unnamed.table);
             let counts = self.unnamed.counts();
             let published = published.first().ok_or_else(|| Error::internal("a commit has no result"))?;
             if published.is_repeated {

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use arrow_schema::SchemaRef;
 use cayenne_deletes::KeyCodec;
 use cayenne_format::{
-    CommitRecord, DataFile, Error, Location, Result, Sequence, TableId, TableName, TableOptions, path,
+    CommitRecord, DataFile, Error, FileId, Location, Result, Sequence, TableId, TableName, TableOptions, path,
 };
 use cayenne_metastore::{TableKey, TableRecord};
 use cayenne_storage::{DataFileReader, LoadBlocks, ReadCounters, ReadRequest, RowStream, Storage};
@@ -19,7 +19,9 @@ use tokio::sync::{Mutex, RwLock};
 use crate::keys::codec_of;
 use crate::maintain::CompactionState;
 use crate::manifest::Manifested;
+use crate::metrics::Counters;
 use crate::pin::Pins;
+use crate::retire::Retired;
 use crate::shared::{BlocksOf, Shared};
 use crate::task::Slot;
 use crate::writer::WriterState;
@@ -48,8 +50,11 @@ pub struct Table {
     /// The compaction in the background.
     pub(crate) compacting: Slot,
     pub(crate) compaction: parking_lot::Mutex<CompactionState>,
-    /// The names of files that a pass has put others in the place of, and that are not removed yet.
-    pub(crate) retired: parking_lot::Mutex<Vec<String>>,
+    /// Files that are no longer part of the table, and are not removed yet.
+    pub(crate) retired: parking_lot::Mutex<Retired>,
+    pub(crate) counters: Counters,
+    /// Data files whose key index was found missing or damaged, and is made anew when they are rewritten.
+    pub(crate) without_index: parking_lot::Mutex<HashSet<FileId>>,
     /// Held by whoever compacts. The turn to commit may be waited for while it is held, and not the other way round.
     pub(crate) compact_turn: Mutex<()>,
     /// The writing of a manifest in the background.
@@ -97,6 +102,8 @@ impl Table {
             compacting: Slot::default(),
             compaction: parking_lot::Mutex::default(),
             retired: parking_lot::Mutex::default(),
+            counters: Counters::default(),
+            without_index: parking_lot::Mutex::default(),
             compact_turn: Mutex::default(),
             writing_manifest: Slot::default(),
             manifests: Mutex::default(),
@@ -268,6 +275,7 @@ impl Table {
             file: Arc::clone(file),
             blocks: Arc::clone(&self.blocks),
             counters: Arc::clone(counters),
+            memory: None,
         }
     }
 

@@ -193,6 +193,7 @@ impl TableWrite {
             options: table.options_of_write(),
             rows,
             index: table.index_rows(rule),
+            memory: None,
         };
         let files = table.shared.storage.write(request).await?;
         let replaced = match operation {

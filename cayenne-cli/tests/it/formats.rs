@@ -74,8 +74,7 @@ fn describe_and_tables_have_stable_shapes() {
     assert!(header.starts_with("name,rows,files,bytes,sequence\nt,3,1,"), "{header}");
     let described = database.describe("t");
     let keys: Vec<_> = described.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected =
-        "bytes columns data_files data_files_omitted files hidden_rows id location made_at name options rows sequence";
+    let expected = "bytes columns data_files data_files_omitted files hidden_rows id location made_at name options read_amplification rows sequence";
     assert_eq!(keys.join(" "), expected);
     let file = described["data_files"][0].as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>();
     assert_eq!(file.join(" "), "added_at bytes hidden_rows id path rows");

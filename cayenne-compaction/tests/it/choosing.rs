@@ -12,7 +12,7 @@ pub(crate) fn limits() -> CompactionLimits {
 }
 
 pub(crate) fn file(id: u32, bytes: u64) -> File<u32> {
-    File { id, bytes, rows: bytes, hidden_rows: 0, layer: 1, age: Duration::ZERO, group: 0 }
+    File { id, bytes, rows: bytes, hidden_rows: 0, layer: 1, age: Duration::ZERO, group: 0, is_incomplete: false }
 }
 
 fn files(bytes: &[u64]) -> Vec<File<u32>> {
@@ -98,6 +98,15 @@ fn a_file_with_many_hidden_rows_is_rewritten_alone() {
 }
 
 #[test]
+fn a_file_that_lacks_something_is_rewritten_alone_whatever_its_size() {
+    for bytes in [10, 5_000] {
+        let lacking = File { is_incomplete: true, ..file(0, bytes) };
+        assert_eq!(chosen(std::slice::from_ref(&lacking)), Some((Reason::Incomplete, vec![0])));
+        assert_eq!(pick(&[lacking], Reason::Manual, &limits()).map(|pick| pick.files), Some(vec![0]));
+    }
+}
+
+#[test]
 fn files_of_different_groups_stay_apart() {
     let mut grouped = files(&[10; 14]);
     for file in &mut grouped[7..] {
@@ -121,14 +130,14 @@ fn whoever_asks_gets_everything_that_can_be_better() {
 #[test]
 fn every_reason_has_a_word_of_its_own() {
     let words = Reason::OF_THEMSELVES.map(Reason::as_str);
-    assert_eq!(words, ["deletes", "files", "mid_bytes", "layers", "layer_age"]);
+    assert_eq!(words, ["deletes", "incomplete", "files", "mid_bytes", "layers", "layer_age"]);
     assert_eq!(Reason::Manual.to_string(), "manual");
 }
 
 pub(crate) fn any_file() -> impl Strategy<Value = File<u32>> {
     let bytes = prop_oneof![0..300_u64, 0..3_000_u64, any::<u64>()];
-    (bytes, 0..2_000_u64, 0..2_000_u64, 0..12_u64, 0..1_000_u64, 0..3_usize).prop_map(
-        |(bytes, rows, hidden, layer, age, group)| File {
+    (bytes, 0..2_000_u64, 0..2_000_u64, 0..12_u64, 0..1_000_u64, (0..3_usize, any::<bool>())).prop_map(
+        |(bytes, rows, hidden, layer, age, (group, is_incomplete))| File {
             id: 0,
             bytes,
             rows,
@@ -136,6 +145,7 @@ pub(crate) fn any_file() -> impl Strategy<Value = File<u32>> {
             layer,
             age: Duration::from_secs(age),
             group,
+            is_incomplete,
         },
     )
 }

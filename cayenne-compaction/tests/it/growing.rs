@@ -30,7 +30,16 @@ impl Table {
         let (id, layer) = (self.next_id, self.layer);
         self.next_id += 1;
         self.written += bytes;
-        self.files.push(File { id, bytes, rows, hidden_rows: 0, layer, age: Duration::ZERO, group: 0 });
+        self.files.push(File {
+            id,
+            bytes,
+            rows,
+            hidden_rows: 0,
+            layer,
+            age: Duration::ZERO,
+            group: 0,
+            is_incomplete: false,
+        });
     }
 
     /// Does as a pass would: the visible rows, in files of the target size and a rest.
@@ -101,7 +110,7 @@ proptest! {
         for file in files {
             let id = table.next_id;
             table.next_id += 1;
-            table.files.push(File { id, bytes: file.bytes % 3_000, group: 0, ..file });
+            table.files.push(File { id, bytes: file.bytes % 3_000, group: 0, is_incomplete: false, ..file });
         }
         let live = |table: &Table| table.files.iter().map(File::live_bytes).sum::<u64>();
         let before = live(&table);

@@ -62,6 +62,8 @@ pub struct WriteRequest {
     pub rows: Vec<RowStream>,
     /// Makes an index of the rows of each data file, if the table has one.
     pub index: Option<Arc<dyn IndexRows>>,
+    /// What is charged with the memory it takes; if none is named, the pool of the storage.
+    pub memory: Option<Arc<dyn MemoryPool>>,
 }
 
 /// What the streams of one write share.
@@ -125,12 +127,12 @@ impl Storage {
     }
 
     async fn write_streams(&self, gate: Arc<Gate>, request: WriteRequest) -> Result<Vec<NewDataFile>> {
-        let WriteRequest { location, schema, options, rows, index } = request;
+        let WriteRequest { location, schema, options, rows, index, memory } = request;
         let has_index = index.is_some();
         let folder = self.folder(&location)?;
         let write = Arc::new(Write {
             session: self.session().clone(),
-            memory: Arc::clone(self.memory()),
+            memory: memory.unwrap_or_else(|| Arc::clone(self.memory())),
             ids: Arc::clone(&self.environment().ids),
             folder: folder.clone(),
             gate: Arc::clone(&gate),

@@ -138,7 +138,7 @@ pub(crate) fn rows(batches: Vec<RecordBatch>) -> RowStream {
 }
 
 pub(crate) fn request(schema: SchemaRef, rows: Vec<RowStream>) -> WriteRequest {
-    WriteRequest { location: LOCATION.into(), schema, options: files_only(), rows, index: None }
+    WriteRequest { location: LOCATION.into(), schema, options: files_only(), rows, index: None, memory: None }
 }
 
 pub(crate) fn options(target_file_size_mb: u64) -> TableOptions {
@@ -157,6 +157,7 @@ pub(crate) fn read_request(new: &NewDataFile, counters: Arc<ReadCounters>) -> Re
         file: Arc::new(new.file.clone()),
         blocks: Arc::new(HashMap::from([(new.file.id, new.blocks.clone())])),
         counters,
+        memory: None,
     }
 }
 

@@ -132,6 +132,8 @@ impl Table {
         file: &Arc<DataFile>,
         fresh: Option<&Fresh>,
     ) -> Result<PagedIndex> {
+        // The next pass takes the file, and with its rows writes an index.
+        self.without_index.lock().insert(file.id);
         let codec = self.codec()?;
         let mut builder = KeyIndexBuilder::new(codec);
         builder.leave_out(&self.never_visible(view, file).await?);

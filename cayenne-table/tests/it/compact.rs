@@ -116,7 +116,7 @@ async fn looking_changes_nothing_and_needs_no_writer() {
     let reader = builder.open().await.unwrap();
     let t = existing(&reader, "t").await;
     let plan = t.compaction_plan().await.unwrap();
-    assert_eq!((plan.sequence, plan.files), (sequence, 8));
+    assert_eq!((plan.sequence, plan.reads.files), (sequence, 8));
     let small = plan.findings.iter().find(|finding| finding.reason == Reason::Files).unwrap();
     assert_eq!((small.found, small.applies), (8, true));
     let next = plan.next.unwrap();

@@ -70,6 +70,11 @@ pub(crate) fn sum(range: std::ops::Range<i64>) -> (usize, i64) {
 
 /// Lists the data files below a folder.
 pub(crate) fn files_on_disk(root: &Path) -> Vec<String> {
+    data_on_disk(root, ".vortex")
+}
+
+/// Lists the files below the data folder whose names end so.
+pub(crate) fn data_on_disk(root: &Path, end: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![root.join("data")];
     while let Some(folder) = folders.pop() {
@@ -77,7 +82,7 @@ pub(crate) fn files_on_disk(root: &Path) -> Vec<String> {
             let entry = entry.unwrap();
             if entry.file_type().unwrap().is_dir() {
                 folders.push(entry.path());
-            } else if entry.file_name().to_string_lossy().ends_with(".vortex") {
+            } else if entry.file_name().to_string_lossy().ends_with(end) {
                 found.push(entry.file_name().to_string_lossy().into_owned());
             }
         }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use cayenne_format::{CompactionOptions, InlineOptions, TableOptions};
+use cayenne_format::{CompactionOptions, InlineOptions, RetentionOptions, TableOptions};
 use cayenne_storage::Fs;
-use cayenne_table::{CheckDepth, Database, DatabaseSettings, PassOutcome, Reason, Table};
+use cayenne_table::{CheckDepth, Database, DatabaseSettings, Decline, Metric, PassOutcome, PassRecord, Reason, Table};
+use datafusion_execution::memory_pool::GreedyMemoryPool;
 use tempfile::TempDir;
 
-use crate::fixture::{existing, files_on_disk, name, settings};
+use crate::fixture::{data_on_disk, existing, files_on_disk, name, settings};
 use crate::hooked_fs::{Asked, HookedFs};
 use crate::keyed::{Content, content, delete, files, keyed, pairs, schema, try_content};
 
@@ -38,6 +39,11 @@ async fn made() -> (TempDir, Arc<Database>) {
     (folder, database)
 }
 
+/// Returns the passes of a table, without the looks that came to none.
+fn passes(t: &Table) -> Vec<PassRecord> {
+    t.passes().into_iter().filter(|record| record.declined.is_none()).collect()
+}
+
 /// Waits until it is so.
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_mins(1);
@@ -61,17 +67,17 @@ async fn the_eighth_small_file_makes_one_of_them_and_the_old_ones_go() {
         keyed(&database, with(CompactionOptions { background_interval_ms: 0, ..CompactionOptions::default() })).await;
     add_files(&t, 7).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_eq!((t.passes().len(), t.view().await.unwrap().files().len()), (0, 7), "nothing is worth it yet");
+    assert_eq!((passes(&t).len(), t.view().await.unwrap().files().len()), (0, 7), "nothing is worth it yet");
     add_files(&t, 1).await;
-    until("there is a pass", async || t.passes().len() == 1).await;
-    let passes = t.passes();
-    let pass = passes[0].compacted.as_ref().unwrap();
-    assert_eq!((passes[0].outcome, pass.reason, pass.inputs, pass.rows), (PassOutcome::Committed, Reason::Files, 8, 8));
+    until("there is a pass", async || passes(&t).len() == 1).await;
+    let done = passes(&t);
+    let pass = done[0].compacted.as_ref().unwrap();
+    assert_eq!((done[0].outcome, pass.reason, pass.inputs, pass.rows), (PassOutcome::Committed, Reason::Files, 8, 8));
     until("the old files go", async || files_on_disk(folder.path()).len() == 1).await;
     assert_eq!(content(&t).await, (0..8).map(|id| (id, 0)).collect::<Content>());
     delete(&t, [0, 1, 2]).await.unwrap();
-    until("hidden rows are written out", async || t.passes().len() == 2).await;
-    assert_eq!(t.passes()[1].compacted.as_ref().unwrap().reason, Reason::Deletes);
+    until("hidden rows are written out", async || passes(&t).len() == 2).await;
+    assert_eq!(passes(&t)[1].compacted.as_ref().unwrap().reason, Reason::Deletes);
     assert_eq!(t.view().await.unwrap().snapshot().hidden_rows(), 0);
     let problems = database.check(CheckDepth::Deep).await.unwrap().problems;
     assert!(problems.is_empty(), "{problems:?}");
@@ -85,7 +91,7 @@ async fn what_time_makes_worth_it_is_done_without_a_write() {
     let t = keyed(&database, with(soon)).await;
     add_files(&t, 2).await;
     until("two layers have become one", async || t.view().await.unwrap().files().len() == 1).await;
-    assert_eq!(t.passes()[0].compacted.as_ref().unwrap().reason, Reason::LayerAge);
+    assert_eq!(passes(&t)[0].compacted.as_ref().unwrap().reason, Reason::LayerAge);
     assert_eq!(content(&t).await.len(), 2);
 }
 
@@ -98,7 +104,7 @@ async fn what_is_read_or_kept_stays_until_it_is_not() {
     let view = t.view().await.unwrap();
     let before = try_content(&t, &view).await.unwrap();
     add_files(&t, 4).await;
-    until("there is a pass", async || !t.passes().is_empty()).await;
+    until("there is a pass", async || !passes(&t).is_empty()).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(try_content(&t, &view).await.unwrap(), before);
     drop(view);
@@ -130,7 +136,8 @@ async fn closing_ends_a_pass_and_loses_nothing() {
     until("a pass has begun", async || reads.load(Ordering::SeqCst) > 0).await;
     database.close().await.unwrap();
     assert!(reads.load(Ordering::SeqCst) < 8, "it went on to its end");
-    assert!(t.passes().is_empty(), "{:?}", t.passes());
+    let outcomes: Vec<_> = passes(&t).iter().map(|pass| pass.outcome).collect();
+    assert_eq!(outcomes, [PassOutcome::Cancelled]);
     drop((t, database));
     assert_eq!(files_on_disk(folder.path()).len(), 8);
     let database = Database::builder(folder.path()).settings(settings()).open().await.unwrap();
@@ -155,14 +162,15 @@ async fn a_pass_that_fails_is_told_of_and_tried_again_later() {
     add_files(&t, 7).await;
     fails.store(true, Ordering::SeqCst);
     t.append(pairs([(7, 0)])).await.unwrap();
-    until("it has failed", async || !t.passes().is_empty()).await;
+    until("it has failed", async || !passes(&t).is_empty()).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let passes = t.passes();
-    assert_eq!((passes.len(), passes[0].outcome), (1, PassOutcome::Failed), "it is not tried again at once");
-    assert!(passes[0].error.is_some() && passes[0].compacted.is_none());
+    let done = passes(&t);
+    assert_eq!((done.len(), done[0].outcome), (1, PassOutcome::Failed), "it is not tried again at once");
+    assert!(done[0].error.is_some() && done[0].compacted.is_none());
+    assert_eq!(t.passes().last().unwrap().declined, Some(Decline::BackingOff));
     fails.store(false, Ordering::SeqCst);
-    until("it is tried again", async || t.passes().len() > 1).await;
-    assert_eq!(t.passes()[1].outcome, PassOutcome::Committed);
+    until("it is tried again", async || passes(&t).len() > 1).await;
+    assert_eq!(passes(&t)[1].outcome, PassOutcome::Committed);
     assert_eq!(content(&t).await.len(), 8);
 }
 
@@ -198,10 +206,150 @@ async fn a_long_pass_of_one_table_leaves_others_their_turn() {
         add_files(&t, 8).await;
         others.push(t);
     }
-    until("all others are compacted", async || others.iter().all(|t| t.passes().len() == 1)).await;
-    assert!(large.passes().is_empty());
+    until("all others are compacted", async || others.iter().all(|t| passes(t).len() == 1)).await;
+    assert!(passes(&large).is_empty());
     is_stuck.store(false, Ordering::SeqCst);
-    until("so is the large one", async || large.passes().len() == 1).await;
+    until("so is the large one", async || passes(&large).len() == 1).await;
+}
+
+/// Says what looks have come to, one after the other.
+fn declines(t: &Table) -> Vec<(Option<Decline>, Option<Reason>)> {
+    t.passes().iter().map(|record| (record.declined, record.reason)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_comes_to_nothing_says_why() {
+    let (_folder, database) = made().await;
+    let t = keyed(&database, with(CompactionOptions::default())).await;
+    add_files(&t, 3).await;
+    assert_eq!(declines(&t), [(Some(Decline::NoReason), None)]);
+    assert_eq!(t.passes()[0].times, 3, "one record for all");
+    add_files(&t, 5).await;
+    until("there is a pass", async || passes(&t).len() == 1).await;
+    // A small file is no reason to write a much larger one again.
+    let grows = with(CompactionOptions { trigger_files: 2, ..CompactionOptions::default() });
+    let u = database.create_table(&name("u"), &schema(), grows).await.unwrap();
+    u.append(pairs([(0, 0)])).await.unwrap();
+    u.append(pairs((1..50_000).map(|id| (id, id * 7_919 % 1_000_003)))).await.unwrap();
+    assert_eq!(declines(&u), [(Some(Decline::NoReason), None), (Some(Decline::NotWorthIt), Some(Reason::Files))]);
+    assert_eq!(u.view().await.unwrap().files().len(), 2);
+}
+
+/// Returns the number that is counted under these labels, of table `t` or of the database.
+async fn counted(database: &Database, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let has = |metric: &Metric| labels.iter().all(|(of, is)| metric.labels.iter().any(|(a, b)| a == of && b == is));
+    let metrics = database.metrics().await;
+    metrics.iter().filter(|metric| metric.name == name && has(metric)).map(|metric| metric.value).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_by_itself_is_counted() {
+    let (folder, database) = made().await;
+    let t = keyed(&database, with(CompactionOptions::default())).await;
+    add_files(&t, 8).await;
+    until("the old files go", async || files_on_disk(folder.path()).len() == 1).await;
+    let kind = [("kind", "files"), ("outcome", "committed")];
+    for (metric, labels, value) in [
+        ("cayenne_compaction_trigger_total", &kind[..1], 1.0),
+        ("cayenne_compaction_outcome_total", &kind, 1.0),
+        ("cayenne_compaction_duration_ms_count", &kind, 1.0),
+        ("cayenne_compaction_permits_total", &[], 2.0),
+        ("cayenne_storage_files", &[], 1.0),
+        ("cayenne_layers", &[], 1.0),
+        ("cayenne_ingest_read_amp", &[], 1.0),
+        ("acceleration_rows", &[], 8.0),
+    ] {
+        assert!((counted(&database, metric, labels).await - value).abs() < 0.1, "{metric}");
+    }
+    until("what went is counted", async || {
+        counted(&database, "cayenne_maintenance_reclaimed_files_total", &[]).await > 7.0
+    })
+    .await;
+    let written = async |kind| counted(&database, "cayenne_written_bytes_total", &[("kind", kind)]).await;
+    let stored = counted(&database, "cayenne_storage_bytes", &[]).await;
+    assert!((written("compact").await - stored).abs() < 0.1 && written("write").await > stored);
+    assert!(counted(&database, "cayenne_maintenance_reclaimed_bytes_total", &[]).await > stored);
+}
+
+/// A table that is overwritten again and again takes no more room than it needs, with nobody calling `collect`.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_overwrite_replaces_goes_by_itself() {
+    let (folder, database) = made().await;
+    let t = keyed(&database, files()).await;
+    for round in 0..5 {
+        t.overwrite(pairs([(round, round)])).await.unwrap();
+    }
+    until("the old files go", async || files_on_disk(folder.path()).len() == 1).await;
+    let held = t.view().await.unwrap();
+    t.truncate().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(try_content(&t, &held).await.unwrap(), Content::from([(4, 4)]), "what is read stays");
+    drop(held);
+    t.append(pairs([(9, 9)])).await.unwrap();
+    t.overwrite(pairs([(8, 8)])).await.unwrap();
+    until("and goes afterwards", async || files_on_disk(folder.path()).len() == 1).await;
+    assert_eq!(content(&t).await, Content::from([(8, 8)]));
+}
+
+/// With a time that snapshots are kept for, nobody has to call `expire` either.
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshots_that_were_kept_long_enough_go_by_themselves() {
+    let (folder, database) = made().await;
+    let often = CompactionOptions { background_interval_ms: 50, ..CompactionOptions::default() };
+    let retention = RetentionOptions { count: 0, seconds: 1 };
+    let t = keyed(&database, TableOptions { retention, ..with(often) }).await;
+    t.append(pairs([(1, 1)])).await.unwrap();
+    t.overwrite(pairs([(2, 2)])).await.unwrap();
+    assert_eq!(files_on_disk(folder.path()).len(), 2, "the first is kept for a second");
+    until("the first goes", async || files_on_disk(folder.path()).len() == 1).await;
+    assert_eq!(content(&t).await, Content::from([(2, 2)]));
+}
+
+/// Memory that a pass may not have: it says so, tries fewer files, changes nothing, and leaves writers what is theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_that_lacks_memory_is_skipped_and_nothing_else_suffers() {
+    let folder = tempfile::tempdir().unwrap();
+    let builder = Database::builder(folder.path()).settings(by_itself());
+    let database = builder.compaction_memory(Arc::new(GreedyMemoryPool::new(1_000))).open().await.unwrap();
+    let t = keyed(&database, with(CompactionOptions::default())).await;
+    add_files(&t, 8).await;
+    until("it has given up", async || t.passes().last().is_some_and(|last| last.error.is_some())).await;
+    let last = t.passes().pop().unwrap();
+    assert_eq!((last.outcome, last.declined), (PassOutcome::Skipped, Some(Decline::OutOfMemory)));
+    assert_eq!(last.error.unwrap().stable_code(), "out-of-memory");
+    assert_eq!(t.compact(None).await.unwrap_err().stable_code(), "out-of-memory");
+    add_files(&t, 8).await;
+    assert_eq!(content(&t).await.len(), 16);
+    assert_eq!(files_on_disk(folder.path()).len(), 16, "nothing is left of the attempts");
+}
+
+/// A key index that is lost is made anew by the next pass, once somebody has needed it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_key_index_comes_back_with_the_next_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let indexes = || data_on_disk(folder.path(), ".keys");
+    let database = open(folder.path()).await;
+    let t = keyed(&database, files()).await;
+    t.append(pairs((0..1_000).map(|id| (id, 0)))).await.unwrap();
+    database.close().await.unwrap();
+    drop((t, database));
+    let lost = indexes();
+    assert_eq!(lost.len(), 1);
+    let of_table = std::fs::read_dir(folder.path().join("data")).unwrap().next().unwrap().unwrap().path();
+    std::fs::remove_file(of_table.join("_keys").join(&lost[0])).unwrap();
+    let database = open(folder.path()).await;
+    let t = existing(&database, "t").await;
+    t.upsert(pairs([(5, 1), (2_000, 1)])).await.unwrap();
+    t.upsert(pairs([(6, 1)])).await.unwrap();
+    until("there is a pass", async || !passes(&t).is_empty()).await;
+    assert_eq!(passes(&t)[0].reason, Some(Reason::Incomplete));
+    until("its file has an index", async || {
+        let files = t.view().await.unwrap().files().len();
+        indexes().len() == files && files_on_disk(folder.path()).len() == files
+    })
+    .await;
+    let content = content(&t).await;
+    assert_eq!((content.len(), content[&5], content[&6], content[&7]), (1_001, 1, 1, 0));
 }
 
 /// Invariants I2, I3 and I4, with passes all the time. `CAYENNE_CHURN_SECONDS` is how long, for each of two tables.
@@ -251,8 +399,8 @@ async fn random_changes_beside_passes_equal_a_map() {
         is_over.store(true, Ordering::SeqCst);
         reader.await.unwrap();
         assert_eq!(content(&t).await, model);
-        let passes = t.passes();
-        assert!(!passes.is_empty() && passes.iter().all(|pass| pass.outcome == PassOutcome::Committed), "{passes:?}");
+        let done = passes(&t);
+        assert!(!done.is_empty() && done.iter().all(|pass| pass.outcome == PassOutcome::Committed), "{done:?}");
         let problems = database.check(CheckDepth::Deep).await.unwrap().problems;
         assert!(problems.is_empty(), "{problems:?}");
         database.close().await.unwrap();

@@ -1,0 +1,208 @@
+//! What is remembered of passes, and of looks that came to none: what was done, and why nothing was.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use cayenne_compaction::Reason;
+use cayenne_format::{Error, Result, Timestamp};
+
+use crate::Table;
+use crate::compact::Compacted;
+use crate::rewrite::is_race;
+
+/// So many records of each table are kept.
+const KEPT: usize = 256;
+
+/// What became of a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PassOutcome {
+    /// It was committed.
+    Committed,
+    /// Another commit took its files away, as an overwrite does.
+    Conflict,
+    /// There was none, or it was given up before it changed anything: see [`Decline`].
+    Skipped,
+    /// It failed; it is tried again later.
+    Failed,
+    /// It was given up because the database was closed.
+    Cancelled,
+}
+
+impl PassOutcome {
+    /// Returns the word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::Conflict => "conflict",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Why a table was looked at and not compacted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decline {
+    /// No reason applies.
+    NoReason,
+    /// A reason applies, and each of its files is much larger than all smaller ones together: they wait for more.
+    NotWorthIt,
+    /// The memory pool has no room for it; fewer files are tried, and then it waits for the next look.
+    OutOfMemory,
+    /// A pass has failed, and it is not tried again so soon.
+    BackingOff,
+    /// Somebody compacts the table on demand.
+    Busy,
+}
+
+impl Decline {
+    /// Returns the words for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoReason => "no reason applies",
+            Self::NotWorthIt => "not worth it yet",
+            Self::OutOfMemory => "out of memory",
+            Self::BackingOff => "backing off after a failure",
+            Self::Busy => "compacted on demand",
+        }
+    }
+}
+
+/// A pass of this process, or a look at the table that came to none.
+#[derive(Clone, Debug)]
+pub struct PassRecord {
+    /// When it began; of looks that came to the same, the last of them.
+    pub began_at: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+    /// What became of it.
+    pub outcome: PassOutcome,
+    /// Why there was a pass, or would have been.
+    pub reason: Option<Reason>,
+    /// What it did, if it was committed.
+    pub compacted: Option<Compacted>,
+    /// Why there was none, if it was skipped.
+    pub declined: Option<Decline>,
+    /// Why it was not committed, if it began.
+    pub error: Option<Error>,
+    /// How many looks one after the other came to this; 1 for a pass.
+    pub times: u64,
+}
+
+impl PassRecord {
+    fn is_look_like(&self, other: &Self) -> bool {
+        self.error.is_none()
+            && other.error.is_none()
+            && self.declined.is_some()
+            && (self.declined, self.reason) == (other.declined, other.reason)
+    }
+}
+
+/// The last records of one table.
+#[derive(Debug, Default)]
+pub(crate) struct PassLog(VecDeque<PassRecord>);
+
+impl PassLog {
+    /// Looks that come to the same one after the other are one record.
+    fn add(&mut self, record: PassRecord) {
+        if let Some(last) = self.0.back_mut().filter(|last| last.is_look_like(&record)) {
+            last.began_at = record.began_at;
+            last.times = last.times.saturating_add(1);
+            return;
+        }
+        if self.0.len() == KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back(record);
+    }
+}
+
+/// Says whether something failed for want of memory.
+pub(crate) fn lacks_memory(error: &Error) -> bool {
+    error.stable_code() == "out-of-memory"
+}
+
+impl Table {
+    /// Returns the passes of this process and the looks that came to none, latest last: the last 256 records.
+    #[must_use]
+    pub fn passes(&self) -> Vec<PassRecord> {
+        self.compaction.lock().log.0.iter().cloned().collect()
+    }
+
+    /// Remembers a pass.
+    pub(crate) fn remember(&self, reason: Reason, began_at: Timestamp, took: Duration, done: &Result<Compacted>) {
+        let is_closing = self.shared.maintenance.is_closing();
+        let (outcome, declined) = match done {
+            Ok(_) => (PassOutcome::Committed, None),
+            Err(_) if is_closing => (PassOutcome::Cancelled, None),
+            Err(error) if is_race(error) => (PassOutcome::Conflict, None),
+            Err(error) if lacks_memory(error) => (PassOutcome::Skipped, Some(Decline::OutOfMemory)),
+            Err(error) => {
+                // The rows are safe where they are.
+                tracing::warn!(%error, table = %self.name(), "a pass failed");
+                (PassOutcome::Failed, None)
+            }
+        };
+        self.counters.note_pass(reason, outcome, took);
+        if let Ok(compacted) = done {
+            self.counters.note_reclaimed_rows(compacted.rows_left_out);
+        }
+        let (compacted, error) = (done.as_ref().ok().cloned(), done.as_ref().err().cloned());
+        let record = PassRecord { began_at, took, outcome, reason: Some(reason), compacted, declined, error, times: 1 };
+        self.compaction.lock().log.add(record);
+    }
+
+    /// Remembers that the table was looked at and not compacted.
+    pub(crate) fn decline(&self, declined: Decline, reason: Option<Reason>) {
+        let (began_at, outcome) = (self.shared.environment.clock.now(), PassOutcome::Skipped);
+        let (took, declined) = (Duration::ZERO, Some(declined));
+        let record = PassRecord { began_at, took, outcome, reason, compacted: None, declined, error: None, times: 1 };
+        self.compaction.lock().log.add(record);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(declined: Decline, at: i64) -> PassRecord {
+        PassRecord {
+            began_at: Timestamp(at),
+            took: Duration::ZERO,
+            outcome: PassOutcome::Skipped,
+            reason: None,
+            compacted: None,
+            declined: Some(declined),
+            error: None,
+            times: 1,
+        }
+    }
+
+    #[test]
+    fn looks_that_come_to_the_same_are_one_record_and_the_earliest_go_first() {
+        let mut log = PassLog::default();
+        for at in 0..3 {
+            log.add(look(Decline::NoReason, at));
+        }
+        log.add(look(Decline::NotWorthIt, 3));
+        log.add(look(Decline::NoReason, 4));
+        let found: Vec<_> = log.0.iter().map(|record| (record.began_at.0, record.times)).collect();
+        assert_eq!(found, [(2, 3), (3, 1), (4, 1)]);
+        for at in 0..2_000 {
+            log.add(look(if at % 2 == 0 { Decline::Busy } else { Decline::NoReason }, at));
+        }
+        assert_eq!((log.0.len(), log.0.back().unwrap().began_at), (KEPT, Timestamp(1_999)));
+    }
+
+    #[test]
+    fn passes_that_lack_memory_stay_apart() {
+        let failed = |at| PassRecord { error: Some(Error::internal("no")), ..look(Decline::OutOfMemory, at) };
+        let mut log = PassLog::default();
+        log.add(failed(0));
+        log.add(failed(1));
+        assert_eq!(log.0.len(), 2);
+    }
+}
