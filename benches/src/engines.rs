@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::args::Peer;
 use crate::measure::Outcome;
 use crate::process::{Launch, Process};
-use crate::protocol::{Reply, Request};
+use crate::protocol::{OpenSettings, Reply, Request};
 use crate::trace::Trace;
 use crate::{Result, folders, python};
 
@@ -41,22 +41,22 @@ pub(crate) struct Engine {
 impl Engine {
     /// Starts a process and opens the database.
     pub(crate) fn open(&self) -> Result<(Process, Reply)> {
-        Process::open(&self.launch, &self.open_request(None))
+        self.open_with(OpenSettings::default())
     }
 
-    /// Starts a process and opens the database with so much memory for the indexes of primary keys.
-    pub(crate) fn open_with_key_index(&self, bytes: u64) -> Result<(Process, Reply)> {
-        Process::open(&self.launch, &self.open_request(Some(bytes)))
+    /// Starts a process and opens the database in another than the usual way.
+    pub(crate) fn open_with(&self, settings: OpenSettings) -> Result<(Process, Reply)> {
+        Process::open(&self.launch, &self.open_request(settings))
     }
 
     /// Returns the request that opens the database.
-    pub(crate) fn open_request(&self, key_index_bytes: Option<u64>) -> Request {
-        Request::Open { dir: self.dir.clone(), threads: self.threads, key_index_bytes }
+    pub(crate) fn open_request(&self, settings: OpenSettings) -> Request {
+        Request::Open { dir: self.dir.clone(), threads: self.threads, settings }
     }
 
     /// Starts a process whose flushes are written down, and opens the database.
     pub(crate) fn open_traced(&self, trace: &Trace) -> Result<Process> {
-        Ok(Process::open(&trace.around(&self.launch), &self.open_request(None))?.0)
+        Ok(Process::open(&trace.around(&self.launch), &self.open_request(OpenSettings::default()))?.0)
     }
 
     /// Starts a process and asks nothing of it.

@@ -24,6 +24,12 @@ pub(crate) enum Metric {
     Flushes,
     /// Memory, or bytes on disk, divided by the rows that need them.
     BytesPerRow,
+    /// The most data files that a table had.
+    Files,
+    /// Bytes written divided by those that had to be.
+    Amplification,
+    /// Bytes of a table that are read and written anew in a second.
+    BytesPerS,
     /// Commits and queries that failed while others ran.
     Failures,
 }

@@ -1,5 +1,7 @@
 //! What the measuring process and an engine say to each other: one JSON object per line, one reply per request.
 
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -14,9 +16,8 @@ pub(crate) enum Request {
     Open {
         dir: PathBuf,
         threads: usize,
-        /// Memory for the indexes of primary keys, where an engine has such a limit; its own default if not given.
-        #[serde(default)]
-        key_index_bytes: Option<u64>,
+        #[serde(flatten)]
+        settings: OpenSettings,
     },
     /// Copy one Parquet file into a new table of that name, durably, with `key` as its primary key.
     Load { table: String, source: PathBuf, key: Option<String> },
@@ -44,8 +45,30 @@ pub(crate) enum Request {
     OpenTables,
     /// Make the physical plan of a query, and do not run it.
     Plan { sql: String },
+    /// Add the rows of a Parquet file to a table, made first if need be with data files of so many MiB.
+    Insert { table: String, source: PathBuf, target_file_mb: Option<NonZeroU64> },
+    /// Put a table in shape, all of it.
+    Compact { table: String },
+    /// Wait until nothing of a table is worth doing any more.
+    Rest { table: String },
+    /// Say what the engine counts of itself.
+    Metrics,
+    /// Make a large table and then others worth compacting, and time when the others are.
+    Fairness { large: String, tables: usize },
     /// Close the database and end the process.
     Close,
+}
+
+/// How a database is opened, where it is not in the usual way.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct OpenSettings {
+    /// Memory for the indexes of primary keys, where an engine has such a limit; its own default if not given.
+    pub(crate) key_index_bytes: Option<u64>,
+    /// Memory that compaction is charged to; without a limit if not given.
+    pub(crate) compaction_bytes: Option<u64>,
+    /// Whether tables are left as writes leave them.
+    pub(crate) is_left_alone: bool,
 }
 
 /// The way into an engine that a lookup takes.
@@ -77,8 +100,10 @@ pub(crate) struct Reply {
     pub(crate) failures: Vec<String>,
     /// Memory of the indexes of primary keys, where the engine tells it.
     pub(crate) key_index_bytes: Option<u64>,
-    /// Data files that a plan reads.
+    /// Data files that a plan reads, or the most that a table had after any of its commits.
     pub(crate) files: Option<u64>,
+    /// What the engine counts of itself, by name.
+    pub(crate) numbers: BTreeMap<String, f64>,
     pub(crate) answer: Option<Answer>,
     /// The largest resident size so far, where the system tells it.
     pub(crate) peak_rss_bytes: Option<u64>,

@@ -44,6 +44,8 @@ pub struct ReadRequest {
     pub counters: Arc<ReadCounters>,
     /// What is charged with the memory that whole batches take; if none is named, the pool of the storage.
     pub memory: Option<Arc<dyn MemoryPool>>,
+    /// Whether the bytes are not needed again, as where a file is rewritten: they do not drive others out of the cache.
+    pub is_last: bool,
 }
 
 /// What was read, for one scan.
@@ -196,7 +198,7 @@ impl Inner {
             None => task::blocking(move || open.read(&span, alignment)).await??,
         };
         self.request.counters.bytes_read.fetch_add(span.blocks_length as u64, Ordering::Relaxed);
-        if self.segments.admits(&key) {
+        if !self.request.is_last && self.segments.admits(&key) {
             self.segments.insert(key, bytes.clone());
         }
         Ok(bytes)

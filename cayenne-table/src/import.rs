@@ -230,6 +230,7 @@ impl Database {
                 blocks: Arc::clone(&blocks),
                 counters: Arc::default(),
                 memory: None,
+                is_last: false,
             };
             let rows = self.shared.storage.count_rows(request, &new.schema).await?;
             require_rows(&file.file.id, file.file.rows, rows)?;

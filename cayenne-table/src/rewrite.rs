@@ -190,7 +190,7 @@ impl Table {
         hidden: Option<Arc<DeletionVector>>,
         memory: Arc<dyn MemoryPool>,
     ) -> Result<RowStream> {
-        let request = ReadRequest { memory: Some(memory), ..self.read_request(&file, &Arc::default()) };
+        let request = ReadRequest { memory: Some(memory), is_last: true, ..self.read_request(&file, &Arc::default()) };
         let rows = self.shared.storage.read(request, Arc::clone(self.schema())).await?;
         let Some(hidden) = hidden else { return Ok(rows) };
         let mut begin = 0;

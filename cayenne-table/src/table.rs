@@ -276,6 +276,7 @@ impl Table {
             blocks: Arc::clone(&self.blocks),
             counters: Arc::clone(counters),
             memory: None,
+            is_last: false,
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use cayenne_format::TableName;
 use cayenne_table::{Database, Table};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::physical_plan::displayable;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt as _;
@@ -13,6 +14,7 @@ use futures::future::try_join_all;
 use futures::stream;
 use tokio::sync::Barrier;
 
+use super::cayenne_upkeep::stored_files;
 use super::prepared::{LapClock, Prepared};
 use super::{Clock, Engine, Limits, cayenne_rows, fabricate, session};
 use crate::Result;
@@ -31,7 +33,11 @@ impl Engine for Cayenne {
     }
 
     async fn open(dir: PathBuf, limits: Limits) -> Result<Self> {
-        let database = Database::builder(dir).settings(cayenne_rows::settings(limits)).open().await?;
+        let mut builder = Database::builder(dir).settings(cayenne_rows::settings(limits));
+        if let Some(bytes) = limits.settings.compaction_bytes {
+            builder = builder.compaction_memory(Arc::new(GreedyMemoryPool::new(usize::try_from(bytes)?)));
+        }
+        let database = builder.open().await?;
         let ctx = cayenne_datafusion::session(session::config(limits.threads), session::runtime()?, &database)?;
         Ok(Self { database, ctx, prepared: Prepared::default() })
     }
@@ -87,12 +93,13 @@ impl Cayenne {
         let prepared = self.prepared.commits(commits)?;
         let table = self.table(table).await?;
         let clock = Clock::start();
-        let mut laps = LapClock::start(commits);
+        let (mut files, mut laps) = (0, LapClock::start(commits));
         for batch in prepared.iter().take(commits) {
             append(&table, batch).await?;
             laps.lap();
+            files = files.max(stored_files(&table).await?);
         }
-        Ok(clock.reply(Reply { lap_ms: laps.lap_ms, ..Reply::default() }))
+        Ok(clock.reply(Reply { lap_ms: laps.lap_ms, files: Some(files), ..Reply::default() }))
     }
 
     /// Every writer makes one commit first, so that all are writers of their tables when the clock starts.

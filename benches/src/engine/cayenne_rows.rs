@@ -13,8 +13,9 @@ use datafusion::scalar::ScalarValue;
 use futures::future::try_join_all;
 
 use super::cayenne::{Cayenne, append};
+use super::cayenne_upkeep::stored_files;
 use super::prepared::LapClock;
-use super::{Clock, Limits, refuse, session};
+use super::{Clock, Limits, session};
 use crate::Result;
 use crate::answer::{Answer, Cell};
 use crate::protocol::{LookupBy, Reply, Request};
@@ -25,8 +26,8 @@ const FAILURES_MAX: usize = 100;
 /// Returns the settings of a database: its own defaults, but for the limit that was asked for.
 pub(super) fn settings(limits: Limits) -> DatabaseSettings {
     let defaults = DatabaseSettings::default();
-    let key_index_cache_bytes = limits.key_index_bytes.unwrap_or(defaults.key_index_cache_bytes);
-    DatabaseSettings { key_index_cache_bytes, ..defaults }
+    let key_index_cache_bytes = limits.settings.key_index_bytes.unwrap_or(defaults.key_index_cache_bytes);
+    DatabaseSettings { key_index_cache_bytes, compacts: !limits.settings.is_left_alone, ..defaults }
 }
 
 /// Returns the options of a table whose rows take the place of those with their key.
@@ -50,7 +51,7 @@ impl Cayenne {
                 let (key_index_bytes, _) = self.database.row_cache_bytes();
                 Ok(Reply { key_index_bytes: Some(key_index_bytes), ..Reply::default() })
             }
-            other => refuse(&other),
+            other => self.serve_upkeep(other).await,
         }
     }
 
@@ -83,12 +84,13 @@ impl Cayenne {
         let prepared = self.prepared.commits(skip + commits)?;
         let table = self.table(table).await?;
         let clock = Clock::start();
-        let mut laps = LapClock::start(commits);
+        let (mut files, mut laps) = (0, LapClock::start(commits));
         for batch in prepared.iter().skip(skip).take(commits) {
             append(&table, batch).await?;
             laps.lap();
+            files = files.max(stored_files(&table).await?);
         }
-        Ok(clock.reply(Reply { lap_ms: laps.lap_ms, ..Reply::default() }))
+        Ok(clock.reply(Reply { lap_ms: laps.lap_ms, files: Some(files), ..Reply::default() }))
     }
 
     async fn mixed(&self, table: &str, time: Duration, readers: usize, sql: &str) -> Result<Reply> {

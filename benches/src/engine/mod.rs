@@ -5,6 +5,7 @@
 
 mod cayenne;
 mod cayenne_rows;
+mod cayenne_upkeep;
 mod fabricate;
 mod parquet;
 mod prepared;
@@ -27,15 +28,14 @@ use crate::args::EngineName;
 use crate::engine::cayenne::Cayenne;
 use crate::engine::parquet::Parquet;
 use crate::engine::sqlite::Sqlite;
-use crate::protocol::{Reply, Request};
+use crate::protocol::{OpenSettings, Reply, Request};
 use crate::{Result, os};
 
 /// What an engine may use.
 #[derive(Clone, Copy)]
 struct Limits {
     threads: usize,
-    /// Memory for the indexes of primary keys; nothing for the engine's own default.
-    key_index_bytes: Option<u64>,
+    settings: OpenSettings,
 }
 
 /// What this process can measure. Futures are `Send`, so that they run on the counted worker threads.
@@ -75,12 +75,12 @@ pub(crate) fn serve(name: EngineName) -> Result<()> {
 fn serve_engine<E: Engine>() -> Result<()> {
     let mut lines = std::io::stdin().lock().lines();
     let Some(first) = lines.next() else { return Ok(()) };
-    let Request::Open { dir, threads, key_index_bytes } = serde_json::from_str(&first?)? else {
+    let Request::Open { dir, threads, settings } = serde_json::from_str(&first?)? else {
         return Err("the first request opens the database".into());
     };
     let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     let clock = Clock::start();
-    let engine = match run(&runtime, E::open(dir, Limits { threads, key_index_bytes })) {
+    let engine = match run(&runtime, E::open(dir, Limits { threads, settings })) {
         Ok(engine) => engine,
         Err(failure) => return tell(&failed(failure.as_ref())),
     };

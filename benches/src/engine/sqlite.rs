@@ -288,9 +288,13 @@ fn array(values: &[Value]) -> ArrayRef {
 mod tests {
     use super::*;
     use crate::answer::{Answer, Cell};
+    use crate::protocol::OpenSettings;
     use crate::{accounts, events};
 
-    const LIMITS: Limits = Limits { threads: 1, key_index_bytes: None };
+    const LIMITS: Limits = Limits {
+        threads: 1,
+        settings: OpenSettings { key_index_bytes: None, compaction_bytes: None, is_left_alone: false },
+    };
 
     #[tokio::test]
     async fn upserts_lookups_and_deletes_meet_the_rows_of_their_keys() {

@@ -103,9 +103,10 @@ pub(crate) fn show(metric: Metric, value: f64) -> String {
     match metric {
         Metric::WallMs | Metric::CpuMs | Metric::SpawnToAnswerMs => show_ms(value),
         Metric::RowsPerS | Metric::CommitsPerS | Metric::QueriesPerS => show_rate(value),
-        Metric::Flushes => format!("{value:.2}"),
+        Metric::Flushes | Metric::Amplification => format!("{value:.2}"),
         Metric::BytesPerRow => format!("{value:.1} B"),
-        Metric::Failures => format!("{value:.0}"),
+        Metric::Failures | Metric::Files => format!("{value:.0}"),
+        Metric::BytesPerS => format!("{:.1} MiB/s", value / f64::from(1 << 20)),
         Metric::PeakRssBytes | Metric::DiskBytes => format!("{:.1} MiB", value / f64::from(1 << 20)),
     }
 }

@@ -2,6 +2,7 @@
 
 mod append;
 mod base;
+mod churn;
 mod compare;
 mod delete;
 mod flushes;
@@ -99,6 +100,7 @@ pub(crate) fn all() -> Vec<Box<dyn Workload>> {
         Box::new(delete::Delete),
         Box::new(lookup::Lookup),
         Box::new(mixed::Mixed),
+        Box::new(churn::Churn),
     ]
 }
 

@@ -4,7 +4,7 @@ use crate::Result;
 use crate::engines::{CAYENNE, Engine, Engines};
 use crate::folders;
 use crate::measure::{Metric, Outcome, Place, Results, Series};
-use crate::protocol::{Reply, Request};
+use crate::protocol::{OpenSettings, Reply, Request};
 use crate::report::goal::Goal;
 use crate::report::table::{Row, Section, Table, Unit};
 use crate::workload::queries::Q06;
@@ -102,7 +102,7 @@ fn once(engine: &Engine, cold: bool, options: &Options) -> Result<First> {
     }
     let start = std::time::Instant::now();
     let mut process = engine.start()?;
-    process.send(&engine.open_request(None))?;
+    process.send(&engine.open_request(OpenSettings::default()))?;
     process.send(&Request::Query { id: Q06.id.to_owned(), sql: Q06.sql(options.sf), answer: false })?;
     let opened = process.receive()?;
     let answered = process.receive()?;

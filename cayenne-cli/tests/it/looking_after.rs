@@ -75,8 +75,11 @@ fn compact_says_what_it_would_do_why_and_what_it_did() {
     assert_eq!(database.data_files().len(), 4, "the last rows are kept in the metastore");
     let compact = |args: &[&str]| database.ok(&[&["--format", "csv", "compact"], args].concat());
     let why = compact(&["t", "--why"]);
-    assert!(why.starts_with("table,reason,found,limit,applies\nt,deletes,25,30,no\nt,files,4,8,no\n"), "{why}");
-    assert_eq!(why.lines().count(), 6, "{why}");
+    assert!(
+        why.starts_with("table,reason,found,limit,applies\nt,deletes,25,30,no\nt,incomplete,0,1,no\nt,files,4,8,no\n"),
+        "{why}"
+    );
+    assert_eq!(why.lines().count(), 7, "{why}");
     let dry = compact(&["--dry-run"]);
     assert!(dry.starts_with("table,inputs,bytes_read,rows\nt,4,") && dry.ends_with(",12\n"), "{dry}");
     assert_eq!(compact(&["t", "--why"]), why, "nothing was changed");
@@ -92,10 +95,24 @@ fn compact_says_what_it_would_do_why_and_what_it_did() {
     assert_eq!(database.data_files().len(), 1);
     load_five_times("small", "compaction_trigger_files=4");
     let why = compact(&["small", "--why"]);
-    assert!(why.contains("\nsmall,deletes,0,30,no\nsmall,files,4,4,yes\n"), "{why}");
+    assert!(why.contains("\nsmall,deletes,0,30,no\nsmall,incomplete,0,1,no\nsmall,files,4,4,yes\n"), "{why}");
     database.run(&["compact", "nowhere"]).failed(1, "no-table");
     for wrong in [&["--max-files", "1"][..], &["--why", "--dry-run"], &["--max-files", "many"]] {
         assert_eq!(database.run(&[&["compact"], wrong].concat()).code, Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn compaction_has_a_share_of_the_memory_limit() {
+    let database = Database::with_table();
+    let count = ["sql", "-c", "SELECT count(*) FROM t"];
+    for share in ["0.05", "0.5", "7"] {
+        let limits = ["--memory-limit", "64MB", "--compaction-memory-fraction", share];
+        database.ok(&[&limits[..], &count].concat());
+    }
+    for share in ["half", "NaN", ""] {
+        let limits = ["--compaction-memory-fraction", share];
+        assert_eq!(database.run(&[&limits[..], &count].concat()).code, Some(2), "{share}");
     }
 }
 

@@ -94,7 +94,19 @@ async fn a_compaction_tells_of_each_pass_and_is_done_by_running_it_only() {
         let passes =
             format!("SELECT outcome, reason, inputs, rows, sequence, error IS NULL FROM {table} ORDER BY sequence");
         assert_eq!(f.rows(&passes).await, ["committed,manual,3,24,6,true", "committed,manual,2,32,7,true"]);
+        let unusual = format!("SELECT count(*) FROM {table} WHERE declined IS NOT NULL OR times <> 1");
+        assert_eq!(f.rows(&unusual).await, ["0"]);
     }
+    let counted = "SELECT table_name, value FROM system.metrics WHERE name = 'cayenne_compaction_outcome_total' \
+                   AND labels['kind'] = 'manual' AND labels['outcome'] = 'committed'";
+    assert_eq!(f.rows(counted).await, ["t,2.0"]);
+    let reads = "SELECT name, value FROM system.metrics WHERE name IN ('cayenne_ingest_read_amp', 'cayenne_layers', \
+                 'acceleration_rows') ORDER BY name";
+    assert_eq!(f.rows(reads).await, ["acceleration_rows,32.0", "cayenne_ingest_read_amp,1.0", "cayenne_layers,1.0"]);
+    assert_eq!(f.rows("SELECT layers, read_amplification FROM system.tables").await, ["1,1"]);
+    let of_database = "SELECT value FROM system.metrics WHERE name = 'cayenne_compaction_permits_total' \
+                       AND table_name IS NULL";
+    assert_eq!(f.rows(of_database).await, ["2.0"]);
     assert_eq!(f.fails("SELECT * FROM cayenne_compact('nowhere')").await.stable_code(), "no-table");
     for wrong in ["", "1", "'t', 't'", "NULL", "'t', -1", "'t', 2, 3"] {
         let error = f.fails(&format!("SELECT * FROM cayenne_compact({wrong})")).await;

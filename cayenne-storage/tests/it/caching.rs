@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use cayenne_format::{BlockChecksums, FileId, Result, TableId};
-use cayenne_storage::{LoadBlocks, ReadCounters, StorageSettings};
+use cayenne_storage::{LoadBlocks, ReadCounters, ReadRequest, StorageSettings};
 use futures::TryStreamExt;
 
 use crate::disk::{Disk, LOCATION, With, read_request, whole};
@@ -37,6 +37,28 @@ async fn what_was_read_twice_is_answered_from_memory() {
     let cache = disk.storage.cache();
     assert_eq!((cache.hits, cache.misses), (at(&second.cache_hits), at(&first.cache_misses)));
     assert!(cache.entries > 0 && cache.bytes > 0 && cache.bytes <= cache.capacity_bytes, "{cache:?}");
+}
+
+/// Whoever rewrites a file reads it for the last time: nothing of it comes into the cache, and what is there is used.
+#[tokio::test]
+async fn what_is_read_for_the_last_time_is_not_kept() {
+    let disk = Disk::new().await;
+    let rows = noise(0, 100_000);
+    let files = disk.write(vec![rows.clone()]).await.unwrap();
+    for _ in 0..3 {
+        let request = ReadRequest { is_last: true, ..read_request(&files[0], Arc::default()) };
+        let read: Vec<_> = disk.storage.read(request, rows.schema()).await.unwrap().try_collect().await.unwrap();
+        assert_eq!(whole(&read), rows);
+        assert_eq!(disk.storage.cache().entries, 0);
+    }
+    for _ in 0..2 {
+        disk.read(&files[0], rows.schema()).await.unwrap();
+    }
+    assert!(disk.storage.cache().entries > 0);
+    let counters = Arc::new(ReadCounters::default());
+    let request = ReadRequest { is_last: true, ..read_request(&files[0], Arc::clone(&counters)) };
+    let read: Vec<_> = disk.storage.read(request, rows.schema()).await.unwrap().try_collect().await.unwrap();
+    assert_eq!((whole(&read), at(&counters.cache_misses)), (rows, 0));
 }
 
 #[tokio::test]

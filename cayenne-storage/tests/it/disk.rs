@@ -158,6 +158,7 @@ pub(crate) fn read_request(new: &NewDataFile, counters: Arc<ReadCounters>) -> Re
         blocks: Arc::new(HashMap::from([(new.file.id, new.blocks.clone())])),
         counters,
         memory: None,
+        is_last: false,
     }
 }
 

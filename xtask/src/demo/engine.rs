@@ -68,8 +68,13 @@ impl Engine {
 
     /// Returns the command that loads the generated file of a table.
     pub(super) fn load_command(&self, table: &str, append: bool) -> Command {
+        self.load_into(table, table, append)
+    }
+
+    /// Returns the command that loads the generated file `source` into another table.
+    pub(super) fn load_into(&self, source: &str, table: &str, append: bool) -> Command {
         let mut command = self.command();
-        command.arg("load").arg(self.parquet_dir().join(format!("{table}.parquet"))).args(["--into", table]);
+        command.arg("load").arg(self.parquet_dir().join(format!("{source}.parquet"))).args(["--into", table]);
         if append {
             command.arg("--append");
         }

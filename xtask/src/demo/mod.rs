@@ -1,10 +1,11 @@
-//! A tour of the engine in a minute: load, measure, query, kill a load half-way, and check what is left.
+//! A tour of the engine in a minute: load, measure, query, compact, kill a load half-way, and check what is left.
 //!
 //! Everything goes through the `cayenne` command, as a user would type it. Each claim is printed with its number, and
 //! one that does not hold ends the tour with what was seen instead.
 
 mod claims;
 mod engine;
+mod layout;
 #[cfg(test)]
 mod tests;
 
@@ -60,6 +61,7 @@ fn tour(engine: &Engine, scale_factor: &str) -> Result<()> {
     let whole_load = load(engine, scale_factor)?;
     show_size(engine)?;
     query(engine)?;
+    layout::show(engine)?;
     kill_loads(engine, whole_load)?;
     check(engine)
 }

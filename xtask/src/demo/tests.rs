@@ -17,10 +17,18 @@ const COMMAND: &str = "#!/bin/sh
 db=$2; shift 2; mkdir -p \"$db\"
 case $1 in
     load) file=$2; table=$db/$4; LOAD ;;
-    sql) for statement; do :; done; echo 'count(*)'; wc -l < \"$db/${statement##* FROM }\" || echo 4 ;;
+    sql) for statement; do :; done; case $statement in
+        *files*) echo 'rows,hidden_rows,bytes'; FILES ;;
+        DELETE*) echo 'count'; echo 2 ;;
+        *) echo 'count(*)'; wc -l < \"$db/${statement##* FROM }\" || echo 4 ;;
+    esac ;;
+    compact) touch \"$db/compacted\" ;;
     check) echo 'every byte is as it was written' ;;
 esac
 ";
+
+/// Two files with hidden rows, and one without once they are compacted.
+const FILES: &str = "if [ -e \"$db/compacted\" ]; then echo 48,0,900; else for file in 1 2; do echo 30,6,500; done; fi";
 
 /// Programs in a folder of their own, which is removed at the end.
 struct StandIn {
@@ -32,7 +40,8 @@ impl StandIn {
     fn new(test: &str, load: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("xtask-demo-{test}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        for (name, script) in [("cayenne-bench", GENERATE), ("cayenne", &COMMAND.replace("LOAD", load))] {
+        let command = COMMAND.replace("LOAD", load).replace("FILES", FILES);
+        for (name, script) in [("cayenne-bench", GENERATE), ("cayenne", &command)] {
             write_program(&folder.join(name), script);
         }
         let engine = Engine::over(folder.clone(), folder.join("demo"));
@@ -98,6 +107,14 @@ fn load_that_loses_what_it_reported_ends_the_tour() {
     let stand_in = StandIn::with_ten_rows("lost", "true");
     let failure = kill_loads(&stand_in.engine, Duration::from_secs(2)).unwrap_err();
     assert!(failure.to_string().ends_with("10 rows before, 10 after, it reported success and is lost"), "{failure}");
+}
+
+#[test]
+fn a_compaction_that_changes_nothing_ends_the_tour() {
+    let stand_in = StandIn::with_ten_rows("layout", "cat \"$file\" >> \"$table\"");
+    assert_eq!(layout::show(&stand_in.engine), Ok(()));
+    let failure = layout::show(&stand_in.engine).unwrap_err();
+    assert!(failure.to_string().contains("1 data files"), "{failure}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{NAME, Run, SCAN_SQL, TABLE, series, stream};
 use crate::Result;
 use crate::engines::{CAYENNE, Engine, Engines};
 use crate::measure::{Metric, Outcome, Place, Results};
-use crate::protocol::Request;
+use crate::protocol::{OpenSettings, Request};
 use crate::report::table::{Row, Section, Unit};
 use crate::workload::load::{self, ALL};
 
@@ -25,7 +25,9 @@ impl Run<'_> {
     fn with_small_index(&self, cayenne: &Engine, outcome: &mut Outcome) -> Result<()> {
         cayenne.restore()?;
         let sizes = self.sizes.accounts;
-        let (mut process, _) = cayenne.open_with_key_index(sizes.base as u64 * BYTES_PER_ROW)?;
+        let key_index_bytes = Some(sizes.base as u64 * BYTES_PER_ROW);
+        let settings = OpenSettings { key_index_bytes, ..OpenSettings::default() };
+        let (mut process, _) = cayenne.open_with(settings)?;
         self.prepare(cayenne, &mut process)?;
         let streamed = process.ask(&stream::upsert(TABLE, 0, sizes.batches))?;
         let id = SMALL_INDEX.to_owned();
