@@ -51,6 +51,8 @@ pub(crate) enum Request {
     Compact { table: String },
     /// Wait until nothing of a table is worth doing any more.
     Rest { table: String },
+    /// Move what is inline to data files, and remove what nobody needs.
+    Collect { table: String },
     /// Say what the engine counts of itself.
     Metrics,
     /// Make a large table and then others worth compacting, and time when the others are.

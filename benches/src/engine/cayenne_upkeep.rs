@@ -42,6 +42,12 @@ impl Cayenne {
                 rest(&*self.table(&table).await?).await?;
                 Ok(clock.reply(Reply::default()))
             }
+            Request::Collect { table } => {
+                let clock = Clock::start();
+                self.table(&table).await?.flush().await?;
+                self.database.collect(true).await?;
+                Ok(clock.reply(Reply::default()))
+            }
             Request::Metrics => Ok(Reply { numbers: self.numbers().await, ..Reply::default() }),
             Request::Fairness { large, tables } => self.fairness(&large, tables).await,
             other => refuse(&other),

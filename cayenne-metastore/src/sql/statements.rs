@@ -46,6 +46,11 @@ pub(crate) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 /// Waits for nobody: how many frames the WAL has, and how many of them are written back.
 pub(crate) const BACKFILL: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 pub(crate) const OPTIMIZE: &str = "PRAGMA optimize";
+/// The bytes of the pages that hold nothing, and of all pages.
+pub(crate) const FREE_BYTES: &str = "SELECT freelist_count * page_size, page_count * page_size
+    FROM pragma_freelist_count, pragma_page_count, pragma_page_size";
+/// Writes the file anew without the pages that hold nothing.
+pub(crate) const SHRINK: &str = "VACUUM";
 
 pub(crate) const INSERT_TABLE: &str = "INSERT INTO cayenne_table
     (id, name, location, columns, options, made_at, digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";

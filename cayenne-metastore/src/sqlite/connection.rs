@@ -16,6 +16,10 @@ use crate::sql::{Backfill, Connection, Primary, Row, Uncommitted, Value, stateme
 /// How long a checkpoint waits for readers. Commits wait behind it, so it gives up soon; it is tried again later.
 const CHECKPOINT_WAIT: Duration = Duration::from_millis(100);
 
+/// So many bytes of pages that hold nothing are worth writing the others anew, if they are half of the file: rows that were
+/// small writes once leave them, when they have moved to data files.
+const FREE_BYTES_WORTH_IT: u64 = 4 * 1024 * 1024;
+
 /// Once the WAL is written back wholly, the next commit begins it anew. A few rounds bring that about beside one client;
 /// beside many it is cut by the writer some time.
 const BACKFILL_ROUNDS: usize = 4;
@@ -107,6 +111,20 @@ pub(crate) struct SqlitePrimary {
     pub(super) settings: SqliteSettings,
 }
 
+impl SqlitePrimary {
+    /// Gives room back to the file system, as far as nobody is in the way.
+    fn shrink(&self) -> Result<()> {
+        let bytes = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+        let (free, all) = self.connection.query_row(statements::FREE_BYTES, [], bytes).or_failure()?;
+        let (free, all) = (u64::try_from(free).unwrap_or_default(), u64::try_from(all).unwrap_or_default());
+        if free < FREE_BYTES_WORTH_IT || free < all / 2 {
+            return Ok(());
+        }
+        self.connection.busy_timeout(CHECKPOINT_WAIT).or_failure()?;
+        self.connection.script(statements::SHRINK)
+    }
+}
+
 impl Primary for SqlitePrimary {
     fn connection(&self) -> &dyn Connection {
         &self.connection
@@ -126,7 +144,8 @@ impl Primary for SqlitePrimary {
     }
 
     fn tidy(self: Box<Self>) -> Result<()> {
-        let tidied = self.checkpoint().and_then(|()| self.connection.script(statements::OPTIMIZE));
+        let tidied = self.shrink().and_then(|()| self.checkpoint());
+        let tidied = tidied.and_then(|()| self.connection.script(statements::OPTIMIZE));
         // What was committed is safe in the WAL whether or not tidying worked, and the next open finds it there.
         if let Err(error) = tidied {
             tracing::warn!(%error, metastore = %self.place.path().display(), "the metastore was not tidied at its close");

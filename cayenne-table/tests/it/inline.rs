@@ -55,6 +55,33 @@ async fn a_flush_moves_all_inline_rows_in_one_commit_and_changes_no_row() {
     assert_eq!((again.rows, again.sequence), (0, flushed.sequence), "there is nothing left to do");
 }
 
+/// What small writes took in the metastore is given back once their rows have moved, when the database is closed.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_room_of_rows_that_have_moved_is_given_back() {
+    let (folder, database) = database().await;
+    let t = table_with(&database, never_full()).await;
+    for start in 0..600 {
+        t.append(rows(start * 1_000..start * 1_000 + 1_000)).await.unwrap();
+    }
+    let metastore = folder.path().join("metadata/cayenne.db");
+    let bytes = || std::fs::metadata(&metastore).unwrap().len();
+    drop(t);
+    database.close().await.unwrap();
+    let full = bytes();
+    assert!(full > 8_000_000, "{full}");
+    let database = open(folder.path()).await;
+    let t = existing(&database, "t").await;
+    assert_eq!(t.flush().await.unwrap().rows, 600_000);
+    assert_eq!(t.expire(cayenne_format::RetentionOptions::default()).await.unwrap().known_from.number(), 601);
+    let problems = database.check(CheckDepth::Deep).await.unwrap().problems;
+    assert!(problems.is_empty(), "{problems:?}");
+    drop(t);
+    database.close().await.unwrap();
+    assert!(bytes() < 2_000_000, "{} after {full}", bytes());
+    let database = open(folder.path()).await;
+    assert_eq!(read(&*existing(&database, "t").await).await, sum(0..600_000));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn passing_a_limit_flushes_in_the_background() {
     let limits = [

