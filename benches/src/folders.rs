@@ -15,11 +15,16 @@ pub(crate) fn cache() -> Result<PathBuf> {
 
 /// Returns the sum of the sizes of all files under `folder`.
 pub(crate) fn size_bytes(folder: &Path) -> Result<u64> {
-    let mut bytes = 0;
-    for file in files(folder)? {
-        bytes += fs::metadata(&file)?.len();
-    }
-    Ok(bytes)
+    size_of(files(folder)?)
+}
+
+/// Returns that of those with such an ending to their names.
+pub(crate) fn size_bytes_of(folder: &Path, extension: &str) -> Result<u64> {
+    size_of(files(folder)?.into_iter().filter(|file| file.extension().is_some_and(|found| found == extension)))
+}
+
+fn size_of(files: impl IntoIterator<Item = PathBuf>) -> Result<u64> {
+    files.into_iter().try_fold(0, |bytes, file| Ok(bytes + fs::metadata(&file)?.len()))
 }
 
 /// Empties `folder`, and creates it if it is missing.

@@ -3,7 +3,9 @@
 mod file;
 mod pick;
 mod reason;
+mod schedule;
 
 pub use file::{CompactionLimits, File, Tier};
 pub use pick::{Pick, pick};
 pub use reason::{Finding, Reason, next, why};
+pub use schedule::Schedule;

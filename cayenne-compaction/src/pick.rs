@@ -67,9 +67,25 @@ fn is_better_alone<Id>(file: &File<Id>, reason: Reason) -> bool {
     mends(reason) && (file.hidden_rows > 0 || file.is_incomplete)
 }
 
+/// Returns how many files the first of several picks takes, where all of them are to become one: so many that every later
+/// one, which has the outcome of this one among its files, is full. So the fewest bytes are written twice (Knuth, The Art
+/// of Computer Programming, volume 3, 5.4.9: optimal merge patterns).
+fn first_of_several<Id>(candidates: &[&File<Id>], limits: &CompactionLimits) -> usize {
+    let live = candidates.iter().fold(0_u64, |sum, file| sum.saturating_add(file.live_bytes()));
+    let later = limits.files_per_pick - 1;
+    if candidates.len() <= limits.files_per_pick || live >= limits.target_bytes {
+        return limits.files_per_pick;
+    }
+    match (candidates.len() - 1) % later {
+        0 => limits.files_per_pick,
+        rest => rest + 1,
+    }
+}
+
 /// Takes candidates, smallest first.
 fn taken<'a, Id>(candidates: &[&'a File<Id>], reason: Reason, limits: &CompactionLimits) -> Vec<&'a File<Id>> {
     let takes_any_size = mends(reason) || reason == Reason::MidBytes;
+    let at_most = if reason == Reason::Manual { first_of_several(candidates, limits) } else { limits.files_per_pick };
     let (mut taken, mut live): (Vec<&File<Id>>, _) = (Vec::new(), 0_u64);
     for file in candidates {
         // Half as large again as all before.
@@ -83,7 +99,7 @@ fn taken<'a, Id>(candidates: &[&'a File<Id>], reason: Reason, limits: &Compactio
         }
         taken.push(*file);
         live = live.saturating_add(file.live_bytes());
-        if taken.len() >= limits.files_per_pick || (live >= limits.target_bytes && taken.len() >= 2) {
+        if taken.len() >= at_most || (live >= limits.target_bytes && taken.len() >= 2) {
             break;
         }
     }

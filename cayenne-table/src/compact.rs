@@ -108,7 +108,9 @@ impl Table {
         let Some(picked) = choose(&self.files_to_compact(&view)) else { return Ok(None) };
         let clock = &self.shared.environment.clock;
         let (began_at, began, reason) = (clock.now(), clock.elapsed(), picked.reason);
+        let running = self.begin_pass(reason, began_at, began);
         let done = self.compact_files(&view, picked, pace, no_commit_yet).await;
+        drop(running);
         self.remember(reason, began_at, clock.elapsed().saturating_sub(began), &done);
         done.map(Some)
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cayenne_compaction::{next, why};
+use cayenne_compaction::{Schedule, next, why};
 use cayenne_format::{Result, Snapshot};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -21,12 +21,8 @@ use crate::{Collected, Decline, Table};
 const AT_ONCE: usize = 2;
 /// So often left-overs of writes that came to nothing are looked for.
 const COLLECT_EVERY: Duration = Duration::from_mins(5);
-/// After a failure it is not tried again for a second, and for twice as long after each further one, up to this.
-const BACK_OFF_MAX: Duration = Duration::from_mins(5);
 /// No pass is of fewer files, whatever memory there is.
 const FILES_MIN: usize = 2;
-/// No table is looked at more often, whatever its options say.
-const EVERY_MIN: Duration = Duration::from_millis(10);
 
 /// What all tables of a database share to look after themselves.
 pub(crate) struct Maintenance {
@@ -49,10 +45,7 @@ struct LookedAfter {
 pub(crate) struct CompactionState {
     is_looked_after: bool,
     looked_at: Option<Marks>,
-    /// When it is to be looked at next, and not before; as the clock counts.
-    next_look: Duration,
-    not_before: Duration,
-    failures: u32,
+    schedule: Schedule,
     /// When left-overs are to be looked for next; as the clock counts.
     next_collection: Option<Duration>,
     pub(crate) log: PassLog,
@@ -113,7 +106,7 @@ impl Maintenance {
         if every.is_zero() {
             return;
         }
-        let every = every.max(EVERY_MIN);
+        let every = every.max(Schedule::EVERY_MIN);
         let mut looked_after = self.looked_after.lock();
         looked_after.tables.push(Arc::downgrade(table));
         if looked_after.thread.is_some() && looked_after.every <= every {
@@ -182,12 +175,7 @@ impl Table {
     fn is_time_to_look(&self) -> bool {
         let now = self.shared.environment.clock.elapsed();
         let every = Duration::from_millis(self.options().compaction.background_interval_ms);
-        let mut state = self.compaction.lock();
-        let is_time = now >= state.next_look;
-        if is_time {
-            state.next_look = now + every;
-        }
-        is_time
+        self.compaction.lock().schedule.is_time_to_look(now, every)
     }
 
     /// Begins what has to be done, if there is anything.
@@ -212,7 +200,8 @@ impl Table {
 
     /// Says whether a pass is worth it; if not, it is remembered why.
     fn is_worth_a_pass(&self) -> bool {
-        if self.shared.environment.clock.elapsed() < self.compaction.lock().not_before {
+        let now = self.shared.environment.clock.elapsed();
+        if !self.compaction.lock().schedule.may_try(now) {
             self.decline(Decline::BackingOff, None);
             return false;
         }
@@ -296,18 +285,11 @@ impl Table {
             }
             limits.files_per_pick /= 2;
         };
-        self.back_off(done.as_ref().err().filter(|error| !is_race(error)).is_some());
-        matches!(done, Ok(Some(_)))
-    }
-
-    fn back_off(&self, has_failed: bool) {
-        let mut state = self.compaction.lock();
-        if !has_failed {
-            state.failures = 0;
-            return;
+        let schedule = &mut self.compaction.lock().schedule;
+        match &done {
+            Err(error) if !is_race(error) => schedule.note_failure(self.shared.environment.clock.elapsed()),
+            _ => schedule.note_success(),
         }
-        let wait = Duration::from_secs(1).saturating_mul(1 << state.failures.min(16)).min(BACK_OFF_MAX);
-        state.not_before = self.shared.environment.clock.elapsed() + wait;
-        state.failures += 1;
+        matches!(done, Ok(Some(_)))
     }
 }

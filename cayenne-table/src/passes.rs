@@ -16,6 +16,8 @@ const KEPT: usize = 256;
 /// What became of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PassOutcome {
+    /// It goes on.
+    Running,
     /// It was committed.
     Committed,
     /// Another commit took its files away, as an overwrite does.
@@ -33,6 +35,7 @@ impl PassOutcome {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Running => "running",
             Self::Committed => "committed",
             Self::Conflict => "conflict",
             Self::Skipped => "skipped",
@@ -76,7 +79,7 @@ impl Decline {
 pub struct PassRecord {
     /// When it began; of looks that came to the same, the last of them.
     pub began_at: Timestamp,
-    /// How long it took.
+    /// How long it took, or has taken so far.
     pub took: Duration,
     /// What became of it.
     pub outcome: PassOutcome,
@@ -101,22 +104,34 @@ impl PassRecord {
     }
 }
 
-/// The last records of one table.
+/// The last records of one table, and the pass that goes on, with when it began as the clock counts.
 #[derive(Debug, Default)]
-pub(crate) struct PassLog(VecDeque<PassRecord>);
+pub(crate) struct PassLog {
+    records: VecDeque<PassRecord>,
+    running: Option<(PassRecord, Duration)>,
+}
 
 impl PassLog {
     /// Looks that come to the same one after the other are one record.
     fn add(&mut self, record: PassRecord) {
-        if let Some(last) = self.0.back_mut().filter(|last| last.is_look_like(&record)) {
+        if let Some(last) = self.records.back_mut().filter(|last| last.is_look_like(&record)) {
             last.began_at = record.began_at;
             last.times = last.times.saturating_add(1);
             return;
         }
-        if self.0.len() == KEPT {
-            self.0.pop_front();
+        if self.records.len() == KEPT {
+            self.records.pop_front();
         }
-        self.0.push_back(record);
+        self.records.push_back(record);
+    }
+}
+
+/// A pass that goes on. Whoever waits for it may go away.
+pub(crate) struct RunningPass<'a>(&'a Table);
+
+impl Drop for RunningPass<'_> {
+    fn drop(&mut self) {
+        self.0.compaction.lock().log.running = None;
     }
 }
 
@@ -126,10 +141,24 @@ pub(crate) fn lacks_memory(error: &Error) -> bool {
 }
 
 impl Table {
-    /// Returns the passes of this process and the looks that came to none, latest last: the last 256 records.
+    /// Returns the passes of this process and the looks that came to none, latest last: the last 256 records, and the pass
+    /// that goes on at this moment.
     #[must_use]
     pub fn passes(&self) -> Vec<PassRecord> {
-        self.compaction.lock().log.0.iter().cloned().collect()
+        let now = self.shared.environment.clock.elapsed();
+        let log = &self.compaction.lock().log;
+        let running = log.running.as_ref();
+        let running = running.map(|(record, began)| PassRecord { took: now.saturating_sub(*began), ..record.clone() });
+        log.records.iter().cloned().chain(running).collect()
+    }
+
+    /// Remembers that a pass has begun, and when, until this is dropped.
+    pub(crate) fn begin_pass(&self, reason: Reason, began_at: Timestamp, began: Duration) -> RunningPass<'_> {
+        let (took, outcome) = (Duration::ZERO, PassOutcome::Running);
+        let (compacted, declined, error) = (None, None, None);
+        let record = PassRecord { began_at, took, outcome, reason: Some(reason), compacted, declined, error, times: 1 };
+        self.compaction.lock().log.running = Some((record, began));
+        RunningPass(self)
     }
 
     /// Remembers a pass.
@@ -189,12 +218,12 @@ mod tests {
         }
         log.add(look(Decline::NotWorthIt, 3));
         log.add(look(Decline::NoReason, 4));
-        let found: Vec<_> = log.0.iter().map(|record| (record.began_at.0, record.times)).collect();
+        let found: Vec<_> = log.records.iter().map(|record| (record.began_at.0, record.times)).collect();
         assert_eq!(found, [(2, 3), (3, 1), (4, 1)]);
         for at in 0..2_000 {
             log.add(look(if at % 2 == 0 { Decline::Busy } else { Decline::NoReason }, at));
         }
-        assert_eq!((log.0.len(), log.0.back().unwrap().began_at), (KEPT, Timestamp(1_999)));
+        assert_eq!((log.records.len(), log.records.back().unwrap().began_at), (KEPT, Timestamp(1_999)));
     }
 
     #[test]
@@ -203,6 +232,6 @@ mod tests {
         let mut log = PassLog::default();
         log.add(failed(0));
         log.add(failed(1));
-        assert_eq!(log.0.len(), 2);
+        assert_eq!(log.records.len(), 2);
     }
 }

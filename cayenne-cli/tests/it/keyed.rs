@@ -17,7 +17,7 @@ fn changed_table(inline: bool) -> Database {
     let [a, b] = sources(&database).map(|source| {
         let path = std::path::Path::new(&source);
         let from = if path.ends_with("a.csv") { 100 } else { 120 };
-        let more: String = (from..from + 20).map(|id| format!("{id},more\n")).collect();
+        let more = (from..from + 20).map(|id| format!("{id},more")).collect::<Vec<_>>().join("\n");
         let name = format!("more-{}", path.file_name().unwrap().to_str().unwrap());
         database.write(&name, &(std::fs::read_to_string(path).unwrap() + &more))
     });

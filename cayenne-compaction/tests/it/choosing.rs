@@ -128,6 +128,15 @@ fn whoever_asks_gets_everything_that_can_be_better() {
 }
 
 #[test]
+fn whoever_asks_has_few_rows_written_twice() {
+    // Nine of forty become one, and then that one and the 31 others.
+    let asked = |count| pick(&files(&vec![1; count]), Reason::Manual, &limits()).unwrap().files.len();
+    assert_eq!([2, 31, 32, 33, 40, 62, 63, 64].map(asked), [2, 31, 32, 2, 9, 31, 32, 2]);
+    // What makes a file of the target size is not written twice anyway.
+    assert_eq!(pick(&files(&[200; 40]), Reason::Manual, &limits()).unwrap().files.len(), 5);
+}
+
+#[test]
 fn every_reason_has_a_word_of_its_own() {
     let words = Reason::OF_THEMSELVES.map(Reason::as_str);
     assert_eq!(words, ["deletes", "incomplete", "files", "mid_bytes", "layers", "layer_age"]);

@@ -18,7 +18,7 @@ const CHECKPOINT_WAIT: Duration = Duration::from_millis(100);
 
 /// So many bytes of pages that hold nothing are worth writing the others anew, if they are half of the file: rows that were
 /// small writes once leave them, when they have moved to data files.
-const FREE_BYTES_WORTH_IT: u64 = 4 * 1024 * 1024;
+const FREE_BYTES_WORTH_IT: u64 = 1024 * 1024;
 
 /// Once the WAL is written back wholly, the next commit begins it anew. A few rounds bring that about beside one client;
 /// beside many it is cut by the writer some time.

@@ -23,7 +23,7 @@ const POOL_BYTES: u64 = 256 << 20;
 /// What everything else of the process may take beside it.
 const BESIDE_BYTES: u64 = 200 << 20;
 
-pub(super) fn run(cayenne: &Engine, sizes: &Sizes, options: &Options, outcome: &mut Outcome) -> Result<()> {
+pub(super) fn run(cayenne: &Engine, sizes: &Sizes, options: &Options, outcome: &mut Outcome) {
     for round in 1..=options.rounds {
         println!("{NAME}: rewrite, round {round} of {}", options.rounds);
         let done = small_files(cayenne, sizes, options, outcome);
@@ -32,7 +32,6 @@ pub(super) fn run(cayenne: &Engine, sizes: &Sizes, options: &Options, outcome: &
     println!("{NAME}: rewrite of a large table");
     let done = large(cayenne, sizes, options, outcome);
     outcome.keep("compaction of a large table", done);
-    Ok(())
 }
 
 fn small_files(cayenne: &Engine, sizes: &Sizes, options: &Options, outcome: &mut Outcome) -> Result<()> {
