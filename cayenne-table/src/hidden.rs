@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cayenne_deletes::{DeletionVector, SortedKeys};
 use cayenne_format::{DataFile, DeletionSet, FileId, Result, TombstoneFile};
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use crate::deletions::damaged;
@@ -37,7 +38,10 @@ impl HiddenCache {
             };
             u32::try_from(bytes.saturating_add(128)).unwrap_or(u32::MAX)
         };
-        Self(Cache::builder().name("cayenne.deletions").max_capacity(bytes_max).weigher(weigh).build())
+        // What is new is needed by the next commit, and what it took the place of hardly any more: a cache that is full and
+        // keeps what was asked for most often would have every commit read all deletion files again.
+        let cache = Cache::builder().name("cayenne.deletions").eviction_policy(EvictionPolicy::lru());
+        Self(cache.max_capacity(bytes_max).weigher(weigh).build())
     }
 
     /// Returns how much memory it takes, in bytes.
