@@ -77,7 +77,7 @@ impl Storage {
     ///
     /// # Errors
     ///
-    /// What the disk said; files after the one it said it of are still there.
+    /// What the disk said first; all others were removed.
     pub async fn remove_files(&self, location: &str, names: &[String]) -> Result<u64> {
         let folder = self.folder(location)?;
         let paths = names.iter().map(|name| Ok(folder.join(inside(name)?))).collect::<Result<Vec<PathBuf>>>()?;
@@ -88,14 +88,18 @@ impl Storage {
         let environment = self.environment().clone();
         task::blocking(move || {
             environment.steps.before(Step::RemoveFiles)?;
-            for path in &indexes {
-                remove_file(fs.as_ref(), path)?;
-            }
-            let mut removed = 0;
-            for path in &paths {
-                removed += u64::from(remove_file(fs.as_ref(), path)?);
-            }
-            Ok(removed)
+            let mut failed = None;
+            let mut remove = |path: &PathBuf| match remove_file(fs.as_ref(), path) {
+                Ok(was_there) => u64::from(was_there),
+                Err(error) => {
+                    // One that cannot be removed keeps none of the others.
+                    failed.get_or_insert(error);
+                    0
+                }
+            };
+            let _without_indexes: u64 = indexes.iter().map(&mut remove).sum();
+            let removed = paths.iter().map(&mut remove).sum();
+            failed.map_or(Ok(removed), Err)
         })
         .await?
     }

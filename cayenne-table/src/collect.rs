@@ -143,12 +143,17 @@ impl Table {
         looked
     }
 
-    async fn collect_as_writer(&self, remove: bool, collected: &mut Collected) -> Result<()> {
+    async fn collect_as_writer(self: &Arc<Self>, remove: bool, collected: &mut Collected) -> Result<()> {
         // What is not marked as this table's may be somebody else's.
         self.shared.storage.check_table_folder(&self.record.location, self.id()).await?;
+        if remove && let Err(error) = self.write_manifest().await {
+            // What the one before names stays, then.
+            tracing::warn!(%error, table = %self.name(), "no manifest was written before files are removed");
+        }
         let mut names = Vec::new();
         let mut kept = self.live_names();
         kept.extend(self.staged_names().await?);
+        kept.extend(self.manifested.lock().as_ref().map(|told| self.names_of(&told.view)).unwrap_or_default());
         for orphan in self.shared.storage.orphans(&self.record.location, &kept).await? {
             if self.is_kept(&orphan.name).await? {
                 continue;

@@ -145,7 +145,11 @@ impl Table {
     /// not compacted. Rows that tombstones hide are not counted: a flush makes positions of many of those.
     pub(crate) fn files_to_compact(&self, view: &View) -> Vec<File<FileId>> {
         let now = self.shared.environment.clock.now();
-        let incomplete = self.without_index.lock().clone();
+        let incomplete = {
+            let mut incomplete = self.without_index.lock();
+            incomplete.retain(|file| view.snapshot().file(*file).is_some());
+            incomplete.clone()
+        };
         let stored = view.files().filter(|file| !file.is_inline());
         let file = |file: &Arc<DataFile>| File {
             id: file.id,

@@ -64,7 +64,9 @@ pub struct DatabaseSettings {
     pub key_index_cache_bytes: u64,
     /// The bytes that deletion vectors may take in memory, of all tables together. Default 64 MiB.
     pub deletion_cache_bytes: u64,
-    /// Whether tables that this process writes are compacted in the background, as their options say. Default true.
+    /// Whether tables that this process writes look after themselves in the background, as their options say: they are
+    /// compacted, snapshots that were kept for a time are given up, and files that commits took away are removed. Default
+    /// true.
     pub compacts: bool,
     /// The options of a table that is made without any. Default [`TableOptions::default`].
     pub table_options: TableOptions,

@@ -99,7 +99,8 @@ impl Table {
     }
 
     async fn flush_while_full(self: Arc<Self>) {
-        while self.is_full() {
+        // A flush that was begun ends; none begins once the database is being closed.
+        while self.is_full() && !self.shared.maintenance.is_closing() {
             let flushed = self.flush_at(Pace::Beside).await;
             self.counters.note_upkeep(Upkeep::Flush, &flushed);
             if let Err(error) = flushed {

@@ -1,13 +1,14 @@
 //! Tables look after themselves: after writes, and now and then. One thread looks after all tables of a database, and
 //! begins work in the background where there is some.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cayenne_compaction::{Schedule, next, why};
-use cayenne_format::{Result, Snapshot};
+use cayenne_compaction::{File, Schedule, next, why};
+use cayenne_format::{FileId, Snapshot};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -45,7 +46,9 @@ struct LookedAfter {
 pub(crate) struct CompactionState {
     is_looked_after: bool,
     looked_at: Option<Marks>,
-    schedule: Schedule,
+    pub(crate) schedule: Schedule,
+    /// Data files that a pass has lacked memory for, alone or as one of two.
+    too_large: HashSet<FileId>,
     /// When left-overs are to be looked for next; as the clock counts.
     next_collection: Option<Duration>,
     pub(crate) log: PassLog,
@@ -125,7 +128,7 @@ impl Maintenance {
 
 /// Looks at all tables, and says whether there are any.
 fn look(all: &Mutex<LookedAfter>) -> bool {
-    let tables: Vec<_> = {
+    let tables: Vec<Arc<Table>> = {
         let mut all = all.lock();
         all.tables.retain(|table| table.strong_count() > 0);
         if all.tables.is_empty() {
@@ -135,7 +138,8 @@ fn look(all: &Mutex<LookedAfter>) -> bool {
         all.tables.iter().filter_map(Weak::upgrade).collect()
     };
     for table in tables {
-        if table.is_time_to_look() {
+        let may_begin = table.is_writer() && !table.shared.maintenance.is_closing();
+        if may_begin && table.is_time_to_look() {
             // Where a flush has failed, or rows came without a write, as staged ones do.
             Table::flush_if_full(&table);
             Table::begin_upkeep(&table, Cause::Time);
@@ -189,7 +193,12 @@ impl Table {
             // Without a time snapshots are given up by the commits that take files away.
             Cause::Time => (table.options().retention.seconds > 0, table.is_time_to_collect()),
         };
-        if !is_worth_a_pass && !is_to_expire && !is_to_collect && table.retired.lock().is_empty() {
+        let is_to_remove = match cause {
+            // What is read or kept is tried again when it is time to, and not by every write.
+            Cause::Write => table.retired.lock().has_new(),
+            Cause::Time => !table.retired.lock().is_empty(),
+        };
+        if !is_worth_a_pass && !is_to_expire && !is_to_collect && !is_to_remove {
             return;
         }
         let work = || Arc::clone(table).upkeep(is_worth_a_pass, is_to_expire, is_to_collect);
@@ -205,9 +214,14 @@ impl Table {
             self.decline(Decline::BackingOff, None);
             return false;
         }
-        let (files, limits) = (self.files_to_compact(&self.view.load_full()), self.compaction_limits());
+        let (all, limits) = (self.files_to_compact(&self.view.load_full()), self.compaction_limits());
+        let files = self.without_too_large(&all);
         if next(&files, &limits).is_some() {
             return true;
+        }
+        if let Some(picked) = next(&all, &limits) {
+            self.decline(Decline::OutOfMemory, Some(picked.reason));
+            return false;
         }
         let applying = why(&files, &limits).into_iter().find(|finding| finding.applies);
         let declined = if applying.is_some() { Decline::NotWorthIt } else { Decline::NoReason };
@@ -215,15 +229,17 @@ impl Table {
         false
     }
 
+    /// Returns the files without those that a pass has lacked memory for lately.
+    fn without_too_large(&self, files: &[File<FileId>]) -> Vec<File<FileId>> {
+        let too_large = &self.compaction.lock().too_large;
+        files.iter().filter(|file| !too_large.contains(&file.id)).cloned().collect()
+    }
+
     /// The first time is a while after the table was first looked at.
     fn is_time_to_collect(&self) -> bool {
         let now = self.shared.environment.clock.elapsed();
-        let mut state = self.compaction.lock();
-        let is_time = state.next_collection.is_some_and(|next| now >= next);
-        if is_time || state.next_collection.is_none() {
-            state.next_collection = Some(now + COLLECT_EVERY);
-        }
-        is_time
+        let next = *self.compaction.lock().next_collection.get_or_insert(now.saturating_add(COLLECT_EVERY));
+        now >= next
     }
 
     async fn upkeep(self: Arc<Self>, is_worth_a_pass: bool, is_to_expire: bool, is_to_collect: bool) {
@@ -240,22 +256,27 @@ impl Table {
         }
         self.remove_retired_or_warn().await;
         if is_to_collect {
-            let collected = self.collect_unless_written().await;
-            self.counters.note_upkeep(Upkeep::Collect, &collected);
-            match collected {
-                Ok(found) => self.counters.note_reclaimed(found.files.len(), found.bytes),
-                Err(error) => tracing::warn!(%error, table = %self.name(), "left-overs were not removed"),
-            }
+            self.collect_unless_written().await;
         }
     }
 
-    /// Removes left-overs, unless something is being written at this moment: nobody waits for it, and it waits for nobody.
-    async fn collect_unless_written(self: &Arc<Self>) -> Result<Collected> {
-        let mut collected = Collected::default();
-        if let Ok(_alone) = Arc::clone(&self.unnamed_files).try_write_owned() {
-            self.collect_alone(true, &mut collected).await?;
+    /// Removes left-overs, unless something is being written at this moment: it waits for nobody. Who begins to write waits
+    /// while it looks.
+    async fn collect_unless_written(self: &Arc<Self>) {
+        {
+            let mut state = self.compaction.lock();
+            state.next_collection = Some(self.shared.environment.clock.elapsed().saturating_add(COLLECT_EVERY));
+            // There may be more memory than there was.
+            state.too_large.clear();
         }
-        Ok(collected)
+        let Ok(_alone) = Arc::clone(&self.unnamed_files).try_write_owned() else { return };
+        let mut found = Collected::default();
+        let collected = self.collect_alone(true, &mut found).await;
+        self.counters.note_upkeep(Upkeep::Collect, &collected);
+        match collected {
+            Ok(()) => self.counters.note_reclaimed(found.files.len() as u64, found.bytes),
+            Err(error) => tracing::warn!(%error, table = %self.name(), "left-overs were not removed"),
+        }
     }
 
     /// One cause starts some passes and no more: what is left waits for the next cause.
@@ -278,12 +299,23 @@ impl Table {
         };
         let mut limits = self.compaction_limits();
         let done = loop {
-            let done = self.compact_once(|files| next(files, &limits), Pace::Beside).await;
-            let has_less_to_try = limits.files_per_pick > FILES_MIN;
-            if !(has_less_to_try && done.as_ref().is_err_and(lacks_memory)) {
+            let mut picked = Vec::new();
+            let choose = |files: &[File<FileId>]| {
+                let chosen = next(&self.without_too_large(files), &limits);
+                picked = chosen.as_ref().map(|pick| pick.files.clone()).unwrap_or_default();
+                chosen
+            };
+            let done = self.compact_once(choose, Pace::Beside).await;
+            if !done.as_ref().is_err_and(lacks_memory) {
                 break done;
             }
-            limits.files_per_pick /= 2;
+            if picked.len() > FILES_MIN {
+                limits.files_per_pick = picked.len() / 2;
+            } else {
+                // Others may fit.
+                self.compaction.lock().too_large.extend(picked);
+                limits = self.compaction_limits();
+            }
         };
         let schedule = &mut self.compaction.lock().schedule;
         match &done {

@@ -158,7 +158,7 @@ impl Table {
     }
 
     /// Writes what the table is, or what has changed in it since the last manifest, unless that is up to date.
-    async fn write_manifest(self: &Arc<Self>) -> Result<()> {
+    pub(crate) async fn write_manifest(self: &Arc<Self>) -> Result<()> {
         let _one_at_a_time = self.manifests.lock().await;
         self.require_latest_writer().await?;
         let (view, sources) = self.current().await?;

@@ -47,6 +47,7 @@ impl Upkeep {
 /// What is counted of one table since this process opened it.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    triggers: parking_lot::Mutex<BTreeMap<Reason, u64>>,
     passes: parking_lot::Mutex<BTreeMap<(Reason, PassOutcome), Durations>>,
     upkeep: parking_lot::Mutex<BTreeMap<(Upkeep, bool), u64>>,
     written_bytes: [AtomicU64; 3],
@@ -74,6 +75,12 @@ impl Durations {
 }
 
 impl Counters {
+    pub(crate) fn note_trigger(&self, reason: Reason) {
+        let mut triggers = self.triggers.lock();
+        let count = triggers.entry(reason).or_default();
+        *count = count.saturating_add(1);
+    }
+
     pub(crate) fn note_pass(&self, reason: Reason, outcome: PassOutcome, took: Duration) {
         self.passes.lock().entry((reason, outcome)).or_default().add(took);
     }
@@ -101,8 +108,8 @@ impl Counters {
         }
     }
 
-    pub(crate) fn note_reclaimed(&self, files: usize, bytes: u64) {
-        self.reclaimed_files.fetch_add(files as u64, Ordering::Relaxed);
+    pub(crate) fn note_reclaimed(&self, files: u64, bytes: u64) {
+        self.reclaimed_files.fetch_add(files, Ordering::Relaxed);
         self.reclaimed_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
@@ -112,15 +119,13 @@ impl Counters {
 
     fn gather(&self, of: &mut Gathering<'_>) {
         let passes = self.passes.lock().clone();
-        let mut triggers: BTreeMap<Reason, u64> = BTreeMap::new();
         for ((reason, outcome), durations) in &passes {
             let labels = || vec![("kind", reason.to_string()), ("outcome", outcome.as_str().to_owned())];
             of.add("cayenne_compaction_outcome_total", labels(), durations.count);
             of.add_durations("cayenne_compaction_duration_ms", &labels(), durations);
-            *triggers.entry(*reason).or_default() += durations.count;
         }
-        for (reason, count) in triggers {
-            of.add("cayenne_compaction_trigger_total", vec![("kind", reason.to_string())], count);
+        for (reason, count) in self.triggers.lock().iter() {
+            of.add("cayenne_compaction_trigger_total", vec![("kind", reason.to_string())], *count);
         }
         for ((kind, is_done), count) in self.upkeep.lock().iter() {
             let outcome = if *is_done { "committed" } else { "failed" };
@@ -207,7 +212,8 @@ impl Gathering<'_> {
 
 impl Table {
     async fn gather_metrics(&self, metrics: &mut Vec<Metric>) {
-        let view = self.view.load_full();
+        // One that was dropped meanwhile has nothing to tell.
+        let Ok(view) = self.view().await else { return };
         let of = &mut Gathering { metrics, table: Some(self.name().as_str()) };
         let snapshot = view.snapshot();
         let reads = view.read_amplification();

@@ -52,7 +52,7 @@ pub enum Decline {
     NoReason,
     /// A reason applies, and each of its files is much larger than all smaller ones together: they wait for more.
     NotWorthIt,
-    /// The memory pool has no room for it; fewer files are tried, and then it waits for the next look.
+    /// The memory pool has no room for it; fewer files are tried, and then others. It is tried again after five minutes.
     OutOfMemory,
     /// A pass has failed, and it is not tried again so soon.
     BackingOff,
@@ -157,6 +157,7 @@ impl Table {
         let (took, outcome) = (Duration::ZERO, PassOutcome::Running);
         let (compacted, declined, error) = (None, None, None);
         let record = PassRecord { began_at, took, outcome, reason: Some(reason), compacted, declined, error, times: 1 };
+        self.counters.note_trigger(reason);
         self.compaction.lock().log.running = Some((record, began));
         RunningPass(self)
     }
@@ -177,6 +178,7 @@ impl Table {
         };
         self.counters.note_pass(reason, outcome, took);
         if let Ok(compacted) = done {
+            self.compaction.lock().schedule.note_success();
             self.counters.note_reclaimed_rows(compacted.rows_left_out);
         }
         let (compacted, error) = (done.as_ref().ok().cloned(), done.as_ref().err().cloned());

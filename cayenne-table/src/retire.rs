@@ -1,9 +1,10 @@
 //! Files that a commit has put others in the place of, or taken away. They go as soon as no snapshot that is kept names
-//! them, and nobody has to look through a folder for that: who took them away knows their names.
+//! them, nor the last manifest, and nobody has to look through a folder for that: who took them away knows their names.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use cayenne_format::{Change, Location, Operation, Result, TableCommit};
+use cayenne_format::{Change, Location, Operation, Result, Sequence, TableCommit};
 
 use crate::metrics::Upkeep;
 use crate::view::object_name;
@@ -20,6 +21,8 @@ pub(crate) struct Retired {
 #[derive(Debug)]
 struct RetiredFile {
     name: String,
+    /// The commit that took it away: only earlier snapshots name it.
+    sequence: Sequence,
     /// As far as known: of a deletion file only the disk knows them.
     bytes: u64,
 }
@@ -34,20 +37,29 @@ impl Retired {
         self.has_new
     }
 
-    fn take(&mut self) -> Vec<RetiredFile> {
-        self.has_new = false;
-        std::mem::take(&mut self.files)
+    /// Takes out what no snapshot from this one on names.
+    fn take_before(&mut self, known_from: Sequence) -> Vec<RetiredFile> {
+        let (gone, kept) = std::mem::take(&mut self.files).into_iter().partition(|file| file.sequence <= known_from);
+        self.files = kept;
+        gone
     }
 }
 
 impl Table {
-    /// Notes what a commit takes away. Where the table does not look after itself, others than passes leave it to `collect`.
+    /// Notes what a commit takes away. Where the table does not look after itself, others than passes leave it to `collect`;
+    /// and what a repair takes out of a table is for somebody to look at.
     pub(crate) fn retire(&self, base: &View, commit: &TableCommit) {
-        if !self.shared.maintenance.is_on() && commit.operation != Operation::Compact {
+        let is_noted = match commit.operation {
+            Operation::Compact => true,
+            Operation::Repair => false,
+            _ => self.shared.maintenance.is_on(),
+        };
+        if !is_noted {
             return;
         }
+        let Ok(sequence) = base.sequence().next() else { return };
         let mut files = Vec::new();
-        commit.changes.iter().for_each(|change| gone(base, change, &mut files));
+        commit.changes.iter().for_each(|change| gone(base, sequence, change, &mut files));
         if !files.is_empty() {
             let mut retired = self.retired.lock();
             retired.files.append(&mut files);
@@ -66,46 +78,67 @@ impl Table {
     /// more. What is still read, or is kept for its history, stays for the next time. What a process leaves, `collect`
     /// finds.
     async fn remove_retired(self: &Arc<Self>) -> Result<()> {
-        if self.retired.lock().is_empty() {
+        {
+            let mut retired = self.retired.lock();
+            // If this fails, it is tried again when it is time to, and not by the next write.
+            retired.has_new = false;
+            if retired.is_empty() || !self.is_writer() {
+                return Ok(());
+            }
+        }
+        // While somebody writes files, nobody drops the table: a file that the metastore does not know is nobody's then,
+        // and not one whose table has just gone.
+        let _is_there = Arc::clone(&self.unnamed_files).read_owned().await;
+        let expired = self.expire(self.options().retention).await;
+        self.counters.note_upkeep(Upkeep::Expire, &expired);
+        let mut files = self.retired.lock().take_before(expired?.known_from);
+        if files.is_empty() {
             return Ok(());
         }
-        self.expire(self.options().retention).await?;
-        let mut gone = Vec::new();
-        let mut kept = Vec::new();
-        let retired = self.retired.lock().take();
-        for file in retired {
-            // What cannot be told stays: an error must not make it forgotten.
-            let is_kept = self.is_kept(&file.name).await.unwrap_or(true);
-            if is_kept { &mut kept } else { &mut gone }.push(file);
-        }
-        self.retired.lock().files.append(&mut kept);
-        if gone.is_empty() {
-            return Ok(());
-        }
-        let removed = self.remove_nobodys(&gone).await;
+        let removed = self.remove_nobodys(&mut files).await;
         self.counters.note_upkeep(Upkeep::Collect, &removed);
-        if removed.is_err() {
-            self.retired.lock().files.append(&mut gone);
-        }
+        self.retired.lock().files.append(&mut files);
         removed
     }
 
-    async fn remove_nobodys(&self, files: &[RetiredFile]) -> Result<()> {
-        let names: Vec<_> = files.iter().map(|file| file.name.clone()).collect();
+    /// Removes those of the files that nothing names, and leaves the others.
+    async fn remove_nobodys(self: &Arc<Self>, files: &mut Vec<RetiredFile>) -> Result<()> {
+        let told = self.told_names().await?;
+        let mut nobodys = Vec::new();
+        for file in files.iter().filter(|file| !told.contains(&file.name)) {
+            if self.shared.maintenance.is_closing() {
+                return Ok(());
+            }
+            // What cannot be asked about stays.
+            if !self.is_kept(&file.name).await? {
+                nobodys.push(file.name.clone());
+            }
+        }
         // What has made them nobody's must not be taken back by a power cut.
         self.shared.metastore.make_durable().await?;
-        self.shared.storage.remove_files(&self.record.location, &names).await?;
-        self.counters.note_reclaimed(files.len(), files.iter().map(|file| file.bytes).sum());
+        let removed = self.shared.storage.remove_files(&self.record.location, &nobodys).await?;
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(files).into_iter().partition(|file| nobodys.contains(&file.name));
+        *files = kept;
+        self.counters.note_reclaimed(removed, gone.iter().map(|file| file.bytes).sum());
         Ok(())
+    }
+
+    /// Writes a manifest that tells what the table is, unless there is one, and returns the names that the last one has:
+    /// what it names is what a lost metastore is made anew from, so that nobody may remove it.
+    pub(crate) async fn told_names(self: &Arc<Self>) -> Result<HashSet<String>> {
+        self.write_manifest().await?;
+        let told = self.manifested.lock().clone();
+        Ok(told.map(|told| self.names_of(&told.view)).unwrap_or_default())
     }
 }
 
 /// Adds what a change takes away and is a file.
-fn gone(base: &View, change: &Change, files: &mut Vec<RetiredFile>) {
+fn gone(base: &View, sequence: Sequence, change: &Change, files: &mut Vec<RetiredFile>) {
     let snapshot = base.snapshot();
     let mut add = |location: &Location| {
         if let Location::Path(name) = location {
-            files.push(RetiredFile { name: name.clone(), bytes: 0 });
+            files.push(RetiredFile { name: name.clone(), sequence, bytes: 0 });
         }
     };
     match change {
@@ -115,7 +148,7 @@ fn gone(base: &View, change: &Change, files: &mut Vec<RetiredFile>) {
                 && let Some(name) = object_name(file)
             {
                 // Its key index goes with it.
-                files.push(RetiredFile { name: name.to_owned(), bytes: file.bytes });
+                files.push(RetiredFile { name: name.to_owned(), sequence, bytes: file.bytes });
             }
         }
         Change::FoldDeletions { of, .. } => {

@@ -321,7 +321,11 @@ impl Table {
 
     /// Returns the names of the objects that the current snapshot names.
     pub(crate) fn live_names(&self) -> HashSet<String> {
-        let view = self.view.load();
+        self.names_of(&self.view.load())
+    }
+
+    /// Returns the names of the objects that a view names.
+    pub(crate) fn names_of(&self, view: &View) -> HashSet<String> {
         let mut names = HashSet::new();
         for file in view.files() {
             names.extend(crate::view::object_name(file).map(str::to_owned));

@@ -111,13 +111,17 @@ pub(crate) struct SqlitePrimary {
     pub(super) settings: SqliteSettings,
 }
 
+/// With more, the room is kept: SQLite gathers the file in memory.
+const USED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 impl SqlitePrimary {
     /// Gives room back to the file system, as far as nobody is in the way.
     fn shrink(&self) -> Result<()> {
         let bytes = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
         let (free, all) = self.connection.query_row(statements::FREE_BYTES, [], bytes).or_failure()?;
         let (free, all) = (u64::try_from(free).unwrap_or_default(), u64::try_from(all).unwrap_or_default());
-        if free < FREE_BYTES_WORTH_IT || free < all / 2 {
+        let used = all.saturating_sub(free);
+        if free < FREE_BYTES_WORTH_IT || free < used || used > USED_BYTES_MAX {
             return Ok(());
         }
         self.connection.busy_timeout(CHECKPOINT_WAIT).or_failure()?;
@@ -144,8 +148,10 @@ impl Primary for SqlitePrimary {
     }
 
     fn tidy(self: Box<Self>) -> Result<()> {
-        let tidied = self.shrink().and_then(|()| self.checkpoint());
-        let tidied = tidied.and_then(|()| self.connection.script(statements::OPTIMIZE));
+        if let Err(error) = self.shrink() {
+            tracing::debug!(%error, metastore = %self.place.path().display(), "the metastore kept room that it has not used");
+        }
+        let tidied = self.checkpoint().and_then(|()| self.connection.script(statements::OPTIMIZE));
         // What was committed is safe in the WAL whether or not tidying worked, and the next open finds it there.
         if let Err(error) = tidied {
             tracing::warn!(%error, metastore = %self.place.path().display(), "the metastore was not tidied at its close");

@@ -132,8 +132,6 @@ impl Table {
         file: &Arc<DataFile>,
         fresh: Option<&Fresh>,
     ) -> Result<PagedIndex> {
-        // The next pass takes the file, and with its rows writes an index.
-        self.without_index.lock().insert(file.id);
         let codec = self.codec()?;
         let mut builder = KeyIndexBuilder::new(codec);
         builder.leave_out(&self.never_visible(view, file).await?);
@@ -153,6 +151,10 @@ impl Table {
             &pages.read(length.saturating_sub(KeyIndex::TAIL_BYTES as u64)..length, Waits::No)?,
         )?;
         let index = KeyIndex::decode(&pages.read(head, Waits::No)?, length)?;
+        if fresh.is_none() {
+            // The next pass takes the file, and with its rows writes an index.
+            self.without_index.lock().insert(file.id);
+        }
         Ok(PagedIndex { file: file.id, index, pages })
     }
 }

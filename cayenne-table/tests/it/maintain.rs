@@ -308,7 +308,50 @@ async fn snapshots_that_were_kept_long_enough_go_by_themselves() {
     assert_eq!(content(&t).await, Content::from([(2, 2)]));
 }
 
-/// Memory that a pass may not have: it says so, tries fewer files, changes nothing, and leaves writers what is theirs.
+/// What is removed by itself is nothing that a lost metastore is made anew from.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_metastore_finds_all_that_the_last_manifest_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = open(folder.path()).await;
+    let t = keyed(&database, files()).await;
+    t.append(pairs([(0, 0)])).await.unwrap();
+    database.close().await.unwrap();
+    drop((t, database));
+    let database = open(folder.path()).await;
+    let t = existing(&database, "t").await;
+    for round in 1..4 {
+        t.overwrite(pairs([(round, round)])).await.unwrap();
+    }
+    until("the old files go", async || files_on_disk(folder.path()).len() == 1).await;
+    // It goes without closing anything.
+    drop((t, database));
+    until("it is gone", async || std::fs::remove_dir_all(folder.path().join("metadata")).is_ok()).await;
+    let found = Database::builder(folder.path()).settings(settings()).recover_from_manifests(false).await.unwrap();
+    assert_eq!(found.tables.len(), 1);
+    let database = Database::builder(folder.path()).settings(settings()).open().await.unwrap();
+    assert_eq!(content(&*existing(&database, "t").await).await, Content::from([(3, 3)]));
+    let problems = database.check(CheckDepth::Deep).await.unwrap().problems;
+    assert!(problems.is_empty(), "{problems:?}");
+}
+
+/// Dropping a table beside what looks after it takes nothing from whoever reads it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_dropped_beside_its_upkeep_is_read_to_the_end() {
+    for round in 0..20 {
+        let (_folder, database) = made().await;
+        let t = keyed(&database, files()).await;
+        t.append(pairs([(1, 1)])).await.unwrap();
+        let held = t.view().await.unwrap();
+        t.overwrite(pairs([(2, 2)])).await.unwrap();
+        tokio::time::sleep(Duration::from_micros(round * 200)).await;
+        assert!(database.drop_table(&name("t")).await.unwrap());
+        assert_eq!(try_content(&t, &held).await.unwrap(), Content::from([(1, 1)]), "{round}");
+        drop((held, t));
+        database.close().await.unwrap();
+    }
+}
+
+/// Memory that a pass may not have: it says so, changes nothing, and leaves writers what is theirs.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pass_that_lacks_memory_is_skipped_and_nothing_else_suffers() {
     let folder = tempfile::tempdir().unwrap();
