@@ -153,7 +153,9 @@ impl Table {
         let mut names = Vec::new();
         let mut kept = self.live_names();
         kept.extend(self.staged_names().await?);
-        kept.extend(self.manifested.lock().as_ref().map(|told| self.names_of(&told.view)).unwrap_or_default());
+        if remove {
+            kept.extend(self.manifested.lock().as_ref().map(|told| self.names_of(&told.view)).unwrap_or_default());
+        }
         for orphan in self.shared.storage.orphans(&self.record.location, &kept).await? {
             if self.is_kept(&orphan.name).await? {
                 continue;
