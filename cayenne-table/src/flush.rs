@@ -99,8 +99,7 @@ impl Table {
     }
 
     async fn flush_while_full(self: Arc<Self>) {
-        // A flush that was begun ends; none begins once the database is being closed.
-        while self.is_full() && !self.shared.maintenance.is_closing() {
+        while self.is_full() {
             let flushed = self.flush_at(Pace::Beside).await;
             self.counters.note_upkeep(Upkeep::Flush, &flushed);
             if let Err(error) = flushed {
