@@ -126,7 +126,7 @@ impl Table {
 
     /// Writes a manifest that tells what the table is, unless there is one, and returns the names that the last one has:
     /// what it names is what a lost metastore is made anew from, so that nobody may remove it.
-    pub(crate) async fn told_names(self: &Arc<Self>) -> Result<HashSet<String>> {
+    async fn told_names(self: &Arc<Self>) -> Result<HashSet<String>> {
         self.write_manifest().await?;
         let told = self.manifested.lock().clone();
         Ok(told.map(|told| self.names_of(&told.view)).unwrap_or_default())

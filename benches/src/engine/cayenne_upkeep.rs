@@ -19,7 +19,7 @@ const QUIET: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_millis(20);
 
 /// So many commits make a table worth compacting.
-const COMMITS: usize = 8;
+pub(crate) const COMMITS_WORTH_A_PASS: usize = 8;
 
 impl Cayenne {
     /// Serves the requests about compaction.
@@ -83,7 +83,7 @@ impl Cayenne {
     /// Makes a large table worth a pass, and then others one after the other. Says how long after its last commit each of
     /// these was compacted, and how often that was while the large one still was.
     async fn fairness(&self, large: &str, tables: usize) -> Result<Reply> {
-        let rows = self.prepared.commits(COMMITS)?;
+        let rows = self.prepared.commits(COMMITS_WORTH_A_PASS)?;
         let schema = rows.first().ok_or("no rows are prepared")?.schema();
         let mut others = Vec::with_capacity(tables);
         for number in 0..tables {
@@ -97,7 +97,7 @@ impl Cayenne {
         let clock = Clock::start();
         let mut written = Vec::with_capacity(tables);
         for table in &others {
-            for batch in rows.iter().take(COMMITS) {
+            for batch in rows.iter().take(COMMITS_WORTH_A_PASS) {
                 append(table, batch).await?;
             }
             written.push(Instant::now());

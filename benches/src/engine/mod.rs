@@ -12,6 +12,7 @@ mod prepared;
 mod session;
 mod sqlite;
 
+pub(crate) use cayenne_upkeep::COMMITS_WORTH_A_PASS;
 pub(crate) use fabricate::FILE_ROWS;
 
 use std::future::Future;

@@ -1,9 +1,13 @@
 //! One table with a long pass, and many others that are worth one too.
 
 use std::num::NonZeroU64;
+use std::time::Duration;
+
+use cayenne_format::CompactionOptions;
 
 use super::rewrite::load_often;
 use super::{NAME, Sizes, TABLE, place, series};
+use crate::engine::COMMITS_WORTH_A_PASS;
 use crate::engines::{CAYENNE, Engine};
 use crate::measure::{Metric, Outcome, Results, percentile};
 use crate::protocol::Request;
@@ -17,20 +21,15 @@ const FAIRNESS: &str = "fairness";
 const P50: &str = "p50";
 const LARGEST: &str = "max";
 
-/// The interval of the background schedule, by default.
-const INTERVAL_MS: f64 = 30_000.0;
-
 /// So large that all data files of the table are small, and become one in one pass.
 const TARGET_FILE_MB: Option<NonZeroU64> = NonZeroU64::new(8_192);
 const ROWS_PER_COMMIT: usize = 1_000;
-/// As many as the engine appends to each of the other tables.
-const COMMITS: usize = 8;
 
 pub(super) fn run(cayenne: &Engine, sizes: &Sizes, options: &Options, outcome: &mut Outcome) -> Result<()> {
     println!("{NAME}: one long pass, and those of {} other tables", sizes.tables);
     load_often(cayenne, options, sizes.loads.1, TARGET_FILE_MB)?.close()?;
     let (mut process, _) = cayenne.open()?;
-    let source = events::prepare(&options.data, COMMITS * ROWS_PER_COMMIT)?;
+    let source = events::prepare(&options.data, COMMITS_WORTH_A_PASS * ROWS_PER_COMMIT)?;
     let prepare = Request::Prepare { source, rows_per_commit: ROWS_PER_COMMIT, tables: vec![], key: None };
     process.ask(&prepare)?;
     let reply = process.ask(&Request::Fairness { large: TABLE.to_owned(), tables: sizes.tables })?;
@@ -54,5 +53,6 @@ pub(super) fn sections(results: Results<'_>) -> Vec<Section> {
 
 pub(super) fn goals(results: Results<'_>) -> Vec<Goal> {
     let longest = results.median(series(FAIRNESS, Metric::WallMs), LARGEST, CAYENNE);
-    vec![Goal::ms("others compacted beside a long pass", longest, 2.0 * INTERVAL_MS)]
+    let interval = Duration::from_millis(CompactionOptions::default().background_interval_ms);
+    vec![Goal::ms("others compacted beside a long pass", longest, 2e3 * interval.as_secs_f64())]
 }
