@@ -37,7 +37,7 @@ pub(crate) struct Globals {
     pub(crate) format: Format,
     /// Whether tables are compacted beside the command: a short one would only begin it.
     #[arg(skip)]
-    pub(crate) compacts: bool,
+    pub(crate) has_upkeep: bool,
     /// Print nothing on stderr but errors
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,

@@ -64,8 +64,8 @@ async fn why(tables: &[Arc<Table>], terminal: &mut Terminal) -> Result<(), Failu
 fn reads(table: &Table, reads: &ReadAmplification) -> String {
     let ReadAmplification { files, inline_files, deletions, layers } = reads;
     format!(
-        "a scan of `{}` opens {} things: {files} data files in {layers} layers, {inline_files} inline files, {deletions} \
-         deletion files",
+        "what a scan of `{}` opens: {} ({files} data files in {layers} layers, {inline_files} inline files, {deletions} \
+         deletion files)",
         table.name(),
         reads.total(),
     )

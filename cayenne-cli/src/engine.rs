@@ -82,8 +82,8 @@ async fn open(globals: &Globals, access: Access) -> Result<Engine, Failure> {
 
 /// Begins to open the database that the command line names.
 pub(crate) fn builder(globals: &Globals) -> DatabaseBuilder {
-    let (backend, compacts) = (globals.metastore, globals.compacts);
-    let mut settings = DatabaseSettings { backend, compacts, ..DatabaseSettings::default() };
+    let (backend, has_upkeep) = (globals.metastore, globals.has_upkeep);
+    let mut settings = DatabaseSettings { backend, has_upkeep, ..DatabaseSettings::default() };
     settings.metastore.synchronous = globals.durability.synchronous();
     Database::builder(&globals.db).settings(settings)
 }
@@ -94,7 +94,7 @@ fn memory_pools(globals: &Globals) -> (Arc<dyn MemoryPool>, Arc<dyn MemoryPool>)
         let unbounded: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
         return (Arc::clone(&unbounded), unbounded);
     };
-    if !globals.compacts {
+    if !globals.has_upkeep {
         // What compacts on demand does nothing else.
         let pool = memory_pool(limit);
         return (Arc::clone(&pool), pool);

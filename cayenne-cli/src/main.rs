@@ -46,7 +46,7 @@ use crate::terminal::Terminal;
 fn main() -> ExitCode {
     allocator::use_small_pages();
     let Cli { mut globals, command } = Cli::parse();
-    globals.compacts = matches!(command, Command::Sql(_));
+    globals.has_upkeep = matches!(command, Command::Sql(_));
     terminal::log_to_stderr(globals.verbosity());
     fault::log_panics();
     let mut terminal = Terminal::new(globals.format, globals.quiet);

@@ -67,7 +67,7 @@ pub struct DatabaseSettings {
     /// Whether tables that this process writes look after themselves in the background, as their options say: they are
     /// compacted, snapshots that were kept for a time are given up, and files that commits took away are removed. Default
     /// true.
-    pub compacts: bool,
+    pub has_upkeep: bool,
     /// The options of a table that is made without any. Default [`TableOptions::default`].
     pub table_options: TableOptions,
 }
@@ -82,7 +82,7 @@ impl Default for DatabaseSettings {
             manifest_interval: MANIFEST_INTERVAL,
             key_index_cache_bytes: 128 * 1024 * 1024,
             deletion_cache_bytes: 64 * 1024 * 1024,
-            compacts: true,
+            has_upkeep: true,
             table_options: TableOptions::default(),
         }
     }
@@ -182,7 +182,7 @@ impl DatabaseBuilder {
             environment: self.environment,
             hidden: HiddenCache::new(self.settings.deletion_cache_bytes),
             key_indexes: KeyIndexCache::new(self.settings.key_index_cache_bytes),
-            maintenance: Maintenance::new(self.settings.compacts),
+            maintenance: Maintenance::new(self.settings.has_upkeep),
             compaction_memory: self.compaction_memory.unwrap_or(self.memory),
             settings: self.settings,
         };
@@ -441,9 +441,10 @@ impl Database {
         self.shared.maintenance.close();
         let tables: Vec<_> = self.tables.lock().open.drain().map(|(_, table)| table).collect();
         for table in tables {
-            table.flushing.end().await;
-            table.compacting.end().await;
-            table.writing_manifest.end().await;
+            // Who looks at all tables may be about to begin something: after this it does not.
+            table.flushing.close().await;
+            table.compacting.close().await;
+            table.writing_manifest.close().await;
             table.write_manifest_or_warn().await;
             table.release().await;
         }

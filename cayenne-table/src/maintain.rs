@@ -254,7 +254,13 @@ impl Table {
             self.counters.note_upkeep(Upkeep::Expire, &expired);
             expired.inspect_err(|error| tracing::warn!(%error, "earlier snapshots were not given up")).ok();
         }
-        self.remove_retired_or_warn().await;
+        loop {
+            self.remove_retired_or_warn().await;
+            // What was taken away meanwhile would wait until it is time to.
+            if !self.retired.lock().has_new() || self.shared.maintenance.is_closing() {
+                break;
+            }
+        }
         if is_to_collect {
             self.collect_unless_written().await;
         }
@@ -317,10 +323,9 @@ impl Table {
                 limits = self.compaction_limits();
             }
         };
-        let schedule = &mut self.compaction.lock().schedule;
-        match &done {
-            Err(error) if !is_race(error) => schedule.note_failure(self.shared.environment.clock.elapsed()),
-            _ => schedule.note_success(),
+        // Whoever commits a pass, on demand or not, has told the schedule.
+        if done.as_ref().is_err_and(|error| !is_race(error)) {
+            self.compaction.lock().schedule.note_failure(self.shared.environment.clock.elapsed());
         }
         matches!(done, Ok(Some(_)))
     }

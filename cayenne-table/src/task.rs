@@ -111,27 +111,40 @@ fn lower_priority() {
     }
 }
 
-/// A kind of work in the background, of which there is one at a time.
+/// A kind of work in the background, of which there is one at a time, until it is closed.
 #[derive(Debug, Default)]
-pub(crate) struct Slot(parking_lot::Mutex<Option<Background>>);
+pub(crate) struct Slot(parking_lot::Mutex<Work>);
+
+#[derive(Debug, Default)]
+enum Work {
+    #[default]
+    NotBegun,
+    Begun(Background),
+    Closed,
+}
 
 impl Slot {
-    /// Begins the work, unless it goes on already.
+    /// Begins the work, unless it goes on already or nothing is to begin any more.
     pub(crate) fn begin<F>(&self, name: &str, work: impl FnOnce() -> F) -> Result<()>
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let mut slot = self.0.lock();
-        if slot.as_ref().is_none_or(Background::has_ended) {
-            *slot = Some(in_background(name, work())?);
+        let may_begin = match &*slot {
+            Work::NotBegun => true,
+            Work::Begun(background) => background.has_ended(),
+            Work::Closed => false,
+        };
+        if may_begin {
+            *slot = Work::Begun(in_background(name, work())?);
         }
         Ok(())
     }
 
-    /// Waits until the work, if it goes on, has come to its end.
-    pub(crate) async fn end(&self) {
-        let background = self.0.lock().take();
-        if let Some(background) = background {
+    /// Lets nothing begin any more, and waits until the work, if it goes on, has come to its end.
+    pub(crate) async fn close(&self) {
+        let was = std::mem::replace(&mut *self.0.lock(), Work::Closed);
+        if let Work::Begun(background) = was {
             background.end().await;
         }
     }
@@ -153,6 +166,21 @@ mod tests {
             tokio::task::yield_now().await;
         }
         broken.end().await;
+    }
+
+    #[tokio::test]
+    async fn nothing_begins_in_a_slot_that_is_closed() {
+        let slot = Slot::default();
+        let (sender, begun) = mpsc::channel();
+        let begin = || {
+            let sender = sender.clone();
+            slot.begin("tells", || async move { sender.send(()).unwrap() })
+        };
+        begin().unwrap();
+        slot.close().await;
+        begin().unwrap();
+        slot.close().await;
+        assert_eq!(begun.try_iter().count(), 1);
     }
 
     #[tokio::test]

@@ -35,6 +35,12 @@ impl FailingStep {
         *self.0.lock() = Some(step);
     }
 
+    /// Says whether the armed step was reached.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.0.lock().is_none()
+    }
+
     /// Lets every step pass again, and returns whether the armed one was reached.
     pub fn disarm(&self) -> bool {
         self.0.lock().take().is_none()
@@ -62,6 +68,17 @@ impl LastSteps {
     #[must_use]
     pub fn after(count: usize) -> Self {
         Self(AtomicUsize::new(count))
+    }
+
+    /// Lets `count` more steps pass, however many it was to be.
+    pub fn end_after(&self, count: usize) {
+        self.0.store(count, Ordering::SeqCst);
+    }
+
+    /// Says whether no step passes any more.
+    #[must_use]
+    pub fn have_ended(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == 0
     }
 }
 

@@ -27,7 +27,7 @@ const FAILURES_MAX: usize = 100;
 pub(super) fn settings(limits: Limits) -> DatabaseSettings {
     let defaults = DatabaseSettings::default();
     let key_index_cache_bytes = limits.settings.key_index_bytes.unwrap_or(defaults.key_index_cache_bytes);
-    DatabaseSettings { key_index_cache_bytes, compacts: !limits.settings.is_left_alone, ..defaults }
+    DatabaseSettings { key_index_cache_bytes, has_upkeep: !limits.settings.is_left_alone, ..defaults }
 }
 
 /// Returns the options of a table whose rows take the place of those with their key.

@@ -38,7 +38,7 @@ pub(crate) async fn open(root: &Path) -> (Arc<Database>, SessionContext) {
 }
 
 async fn open_with(root: &Path, settings: DatabaseSettings) -> (Arc<Database>, SessionContext) {
-    let mut settings = DatabaseSettings { poll_interval: std::time::Duration::ZERO, compacts: false, ..settings };
+    let mut settings = DatabaseSettings { poll_interval: std::time::Duration::ZERO, has_upkeep: false, ..settings };
     // Tests look at earlier snapshots; by default the first overwrite gives them up.
     settings.table_options.retention.count = u64::MAX;
     let database = Database::builder(root).settings(settings).open().await.unwrap();

@@ -22,7 +22,7 @@ pub(crate) fn rows(range: std::ops::Range<i64>) -> Vec<RowStream> {
 /// Polls the metastore with every look, so that tests need not wait. Tables are compacted on demand only, so that tests
 /// know which files there are.
 pub(crate) fn settings() -> DatabaseSettings {
-    DatabaseSettings { poll_interval: std::time::Duration::ZERO, compacts: false, ..DatabaseSettings::default() }
+    DatabaseSettings { poll_interval: std::time::Duration::ZERO, has_upkeep: false, ..DatabaseSettings::default() }
 }
 
 pub(crate) async fn open(root: &Path) -> Arc<Database> {

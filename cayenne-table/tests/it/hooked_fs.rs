@@ -15,6 +15,7 @@ pub(crate) enum Asked {
     Open,
     Read,
     List,
+    Remove,
     /// A file that was opened for reading is closed.
     Close,
 }
@@ -60,6 +61,7 @@ impl Fs for HookedFs {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
+        (self.0)(Asked::Remove, path)?;
         LocalFs.remove_file(path)
     }
 

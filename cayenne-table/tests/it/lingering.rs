@@ -86,7 +86,7 @@ async fn what_lingers_here_keeps_nothing_from_this_process() {
     table(&first, "t").await.append(rows(0..10)).await.unwrap();
     first.close().await.unwrap();
     let poll_interval = Duration::from_hours(1);
-    let settings = DatabaseSettings { poll_interval, compacts: false, ..DatabaseSettings::default() };
+    let settings = DatabaseSettings { poll_interval, has_upkeep: false, ..DatabaseSettings::default() };
     let database = Database::builder(folder.path()).settings(settings).open().await.unwrap();
     let t = existing(&database, "t").await;
     assert_eq!(read(&t).await, sum(0..10));

@@ -46,6 +46,7 @@ mod processes;
 mod readers;
 mod rebuild;
 mod rebuild_broken_off;
+mod removal;
 mod repair;
 mod ruins;
 mod slice;

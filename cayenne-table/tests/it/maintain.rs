@@ -1,13 +1,14 @@
 //! Tables that compact themselves: after writes, now and then, beside readers and writers, and not for ever.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cayenne_format::{CompactionOptions, InlineOptions, RetentionOptions, TableOptions};
-use cayenne_storage::Fs;
+use cayenne_storage::{Fs, RowStream};
 use cayenne_table::{CheckDepth, Database, DatabaseSettings, Decline, Metric, PassOutcome, PassRecord, Reason, Table};
 use datafusion_execution::memory_pool::GreedyMemoryPool;
 use tempfile::TempDir;
@@ -17,8 +18,8 @@ use crate::hooked_fs::{Asked, HookedFs};
 use crate::keyed::{Content, content, delete, files, keyed, pairs, schema, try_content};
 
 /// Tables look after themselves.
-fn by_itself() -> DatabaseSettings {
-    DatabaseSettings { compacts: true, ..settings() }
+pub(crate) fn by_itself() -> DatabaseSettings {
+    DatabaseSettings { has_upkeep: true, ..settings() }
 }
 
 async fn open(root: &Path) -> Arc<Database> {
@@ -29,7 +30,7 @@ async fn open_on(root: &Path, fs: Arc<dyn Fs>) -> Arc<Database> {
     Database::builder(root).settings(by_itself()).fs(fs).open().await.unwrap()
 }
 
-fn with(compaction: CompactionOptions) -> TableOptions {
+pub(crate) fn with(compaction: CompactionOptions) -> TableOptions {
     TableOptions { compaction, ..files() }
 }
 
@@ -40,13 +41,13 @@ async fn made() -> (TempDir, Arc<Database>) {
 }
 
 /// Returns the passes of a table that have ended, without the looks that came to none.
-fn passes(t: &Table) -> Vec<PassRecord> {
+pub(crate) fn passes(t: &Table) -> Vec<PassRecord> {
     let has_ended = |record: &PassRecord| record.declined.is_none() && record.outcome != PassOutcome::Running;
     t.passes().into_iter().filter(has_ended).collect()
 }
 
 /// Waits until it is so.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_mins(1);
     while !is_so().await {
         assert!(Instant::now() < deadline, "{what}");
@@ -54,7 +55,7 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     }
 }
 
-async fn add_files(t: &Arc<Table>, count: i64) {
+pub(crate) async fn add_files(t: &Arc<Table>, count: i64) {
     let begin = i64::try_from(content(t).await.len()).unwrap();
     for file in begin..begin + count {
         t.append(pairs([(file, 0)])).await.unwrap();
@@ -355,8 +356,7 @@ async fn a_table_that_is_dropped_beside_its_upkeep_is_read_to_the_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pass_that_lacks_memory_is_skipped_and_nothing_else_suffers() {
     let folder = tempfile::tempdir().unwrap();
-    let builder = Database::builder(folder.path()).settings(by_itself());
-    let database = builder.compaction_memory(Arc::new(GreedyMemoryPool::new(1_000))).open().await.unwrap();
+    let database = with_memory(folder.path(), 1_000).await;
     let t = keyed(&database, with(CompactionOptions::default())).await;
     add_files(&t, 8).await;
     until("it has given up", async || t.passes().last().is_some_and(|last| last.error.is_some())).await;
@@ -367,6 +367,54 @@ async fn a_pass_that_lacks_memory_is_skipped_and_nothing_else_suffers() {
     add_files(&t, 8).await;
     assert_eq!(content(&t).await.len(), 16);
     assert_eq!(files_on_disk(folder.path()).len(), 16, "nothing is left of the attempts");
+}
+
+async fn with_memory(root: &Path, bytes: usize) -> Arc<Database> {
+    let builder = Database::builder(root).settings(by_itself());
+    builder.compaction_memory(Arc::new(GreedyMemoryPool::new(bytes))).open().await.unwrap()
+}
+
+/// As much as a pass needs for fifty thousand rows, and not for eighty thousand.
+const SOME_MEMORY: usize = 6_400_000;
+
+fn scattered(ids: Range<i64>) -> Vec<RowStream> {
+    pairs(ids.map(|id| (id, id * 7_919 % 1_000_003)))
+}
+
+/// Too little memory for all files that are worth it is enough for some of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_that_lacks_memory_takes_fewer_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = with_memory(folder.path(), SOME_MEMORY).await;
+    let t = keyed(&database, with(CompactionOptions::default())).await;
+    for file in 0..8 {
+        t.append(scattered(file * 10_000..(file + 1) * 10_000)).await.unwrap();
+    }
+    until("there is a pass", async || passes(&t).len() == 1).await;
+    assert_eq!(passes(&t)[0].compacted.as_ref().unwrap().inputs, 4, "half of them");
+    assert!(declines(&t).contains(&(Some(Decline::OutOfMemory), Some(Reason::Files))), "{:?}", t.passes());
+    assert_eq!(content(&t).await.len(), 80_000);
+}
+
+/// A file that does not fit alone keeps no others from their pass.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_no_pass_has_memory_for_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = with_memory(folder.path(), SOME_MEMORY).await;
+    let t = keyed(&database, with(CompactionOptions::default())).await;
+    t.append(scattered(0..400_000)).await.unwrap();
+    delete(&t, 0..160_000).await.unwrap();
+    until("the large one was tried", async || {
+        declines(&t).contains(&(Some(Decline::OutOfMemory), Some(Reason::Deletes)))
+    })
+    .await;
+    for id in 400_000..400_008 {
+        t.append(pairs([(id, 0)])).await.unwrap();
+    }
+    until("there is a pass", async || passes(&t).len() == 1).await;
+    let pass = passes(&t)[0].compacted.clone().unwrap();
+    assert_eq!((pass.reason, pass.inputs, pass.rows), (Reason::Files, 8, 8));
+    assert_eq!(content(&t).await.len(), 240_008);
 }
 
 /// A key index that is lost is made anew by the next pass, once somebody has needed it.
@@ -452,6 +500,12 @@ async fn random_changes_beside_passes_equal_a_map() {
         database.close().await.unwrap();
         drop((t, database));
         let database = Database::builder(folder.path()).settings(settings()).open().await.unwrap();
-        assert_eq!(content(&*existing(&database, "t").await).await, model);
+        let t = existing(&database, "t").await;
+        assert_eq!(content(&t).await, model);
+        // Invariant I6.
+        t.expire(RetentionOptions::default()).await.unwrap();
+        database.collect(true).await.unwrap();
+        let stored = t.view().await.unwrap().files().filter(|file| !file.is_inline()).count();
+        assert_eq!(files_on_disk(folder.path()).len(), stored);
     }
 }

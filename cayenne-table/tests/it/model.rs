@@ -10,7 +10,9 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use cayenne_deletes::hide_positions;
-use cayenne_format::{InlineOptions, OnConflict, RetentionOptions, Sequence, SourcePosition, TableOptions};
+use cayenne_format::{
+    CompactionOptions, Environment, InlineOptions, OnConflict, RetentionOptions, Sequence, SourcePosition, TableOptions,
+};
 use cayenne_table::{
     ChangeKind, CheckDepth, Database, DatabaseSettings, ImportOptions, PinnedView, RowChange, RowChanges, RowPositions,
     SeenRows, StagedWrite, Table,
@@ -20,7 +22,7 @@ use futures::TryStreamExt;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::fixture::{existing, name, open_with_steps, settings};
+use crate::fixture::{existing, name, settings};
 use crate::model_operations::{Choices, Content, KEYS, Operation, choices, on_model, operation};
 use crate::model_rows::{KeyType, Rows, batch, decode, lookup, schema};
 
@@ -45,10 +47,31 @@ struct Run {
     history: BTreeMap<u64, Content>,
 }
 
-async fn open(folder: &TempDir, choices: Choices) -> Arc<Database> {
+fn settings_of(choices: Choices) -> DatabaseSettings {
     let bytes = choices.cache_bytes;
-    let settings = DatabaseSettings { key_index_cache_bytes: bytes, deletion_cache_bytes: bytes, ..settings() };
-    Database::builder(folder.path()).settings(settings).open().await.unwrap()
+    let has_upkeep = choices.looks_after_itself;
+    DatabaseSettings { key_index_cache_bytes: bytes, deletion_cache_bytes: bytes, has_upkeep, ..settings() }
+}
+
+async fn open(folder: &TempDir, choices: Choices) -> Arc<Database> {
+    Database::builder(folder.path()).settings(settings_of(choices)).open().await.unwrap()
+}
+
+/// Opens the database as a process does that ends after some steps.
+async fn open_until(folder: &TempDir, choices: Choices, steps: usize) -> Arc<Database> {
+    let environment = Environment { steps: Arc::new(LastSteps::after(steps)), ..Environment::default() };
+    Database::builder(folder.path()).settings(settings_of(choices)).environment(environment).open().await.unwrap()
+}
+
+/// Few files and hidden rows are reason enough.
+fn eager() -> CompactionOptions {
+    CompactionOptions {
+        trigger_files: 2,
+        trigger_layers: 2,
+        max_files_per_pick: 3,
+        background_interval_ms: 10,
+        ..CompactionOptions::default()
+    }
 }
 
 impl Run {
@@ -61,6 +84,7 @@ impl Run {
             deletion_mode: choices.deletion_mode,
             inline: InlineOptions { max_rows: choices.inline_rows, ..InlineOptions::default() },
             retention: RetentionOptions { count: choices.kept_snapshots, seconds: 0 },
+            compaction: eager(),
             ..TableOptions::default()
         };
         let table = database.create_table(&name("t"), &schema(), options).await.unwrap();
@@ -201,9 +225,13 @@ impl Run {
         self.discard().await;
         self.forget();
         self.database.close().await.unwrap();
-        let database = open_with_steps(self.folder.path(), Arc::new(LastSteps::after(usize::from(at)))).await;
+        let database = open_until(&self.folder, self.choices, usize::from(at)).await;
         let table = existing(&database, "t").await;
         let done = perform(&database, &table, operation, self.choices.key).await;
+        if self.choices.looks_after_itself {
+            // What goes on in the background ends with the process.
+            database.close().await.ok();
+        }
         drop((table, database));
         self.database = open(&self.folder, self.choices).await;
         self.table = existing(&self.database, "t").await;

@@ -103,6 +103,8 @@ pub(crate) struct Choices {
     pub(crate) cache_bytes: u64,
     pub(crate) kept_snapshots: u64,
     pub(crate) deletion_mode: DeletionMode,
+    /// The table is compacted, and its old files are removed, all the time.
+    pub(crate) looks_after_itself: bool,
 }
 
 pub(crate) fn choices() -> impl Strategy<Value = Choices> {
@@ -110,15 +112,18 @@ pub(crate) fn choices() -> impl Strategy<Value = Choices> {
     let inline = prop_oneof![Just(0_u64), Just(8), Just(1_000)];
     let cache = prop_oneof![Just(0_u64), Just(1_500), Just(10_000_000)];
     let mode = prop_oneof![Just(DeletionMode::Auto), Just(DeletionMode::Key)];
-    let choices = (KeyType::any(), rule, inline, cache, prop_oneof![Just(0_u64), Just(4)], mode);
-    choices.prop_map(|(key, on_conflict, inline_rows, cache_bytes, kept_snapshots, deletion_mode)| Choices {
-        key,
-        on_conflict,
-        inline_rows,
-        cache_bytes,
-        kept_snapshots,
-        deletion_mode,
-    })
+    let choices = (KeyType::any(), rule, inline, cache, prop_oneof![Just(0_u64), Just(4)], mode, any::<bool>());
+    choices.prop_map(
+        |(key, on_conflict, inline_rows, cache_bytes, kept_snapshots, deletion_mode, looks_after_itself)| Choices {
+            key,
+            on_conflict,
+            inline_rows,
+            cache_bytes,
+            kept_snapshots,
+            deletion_mode,
+            looks_after_itself,
+        },
+    )
 }
 
 pub(crate) type Content = BTreeMap<u32, u32>;
