@@ -171,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_begins_in_a_slot_that_is_closed() {
         let slot = Slot::default();
-        let (sender, begun) = mpsc::channel();
+        let (sender, told) = mpsc::channel();
         let begin = || {
             let sender = sender.clone();
             slot.begin("tells", || async move { sender.send(()).unwrap() })
@@ -180,7 +180,7 @@ mod tests {
         slot.close().await;
         begin().unwrap();
         slot.close().await;
-        assert_eq!(begun.try_iter().count(), 1);
+        assert_eq!(told.try_iter().count(), 1);
     }
 
     #[tokio::test]

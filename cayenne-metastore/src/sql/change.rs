@@ -8,6 +8,7 @@ use cayenne_format::{
     Sequence, Step, Steps, TableCommit, TableId, TombstoneFile, WriterEpoch,
 };
 
+use super::history::Portion;
 use super::log::{Entry, Head};
 use super::row::{Stored, columns_of};
 use super::tables::LatestWriter;
@@ -16,6 +17,9 @@ use super::{
 };
 use crate::metastore::{epoch_after, fenced, require_own};
 use crate::{Beginning, NewTable, Restored, TableRecord, Writer};
+
+/// A commit deletes at least so many rows of each kind that nobody asks for any more, if there are any.
+const PORTION_MIN: u64 = 4;
 
 /// Makes a table, with what it begins with.
 pub(crate) fn create_table(connection: &dyn Connection, steps: &dyn Steps, new: &NewTable) -> Result<TableRecord> {
@@ -111,13 +115,28 @@ pub(crate) fn commit(connection: &dyn Connection, steps: &dyn Steps, commit: &Ta
     if let Some(expiry) = &commit.expiry {
         history::give_up(connection, commit.table, sequence, expiry)?;
     }
+    history::forget(connection, commit.table, portion_of(commit))?;
     Ok(sequence)
+}
+
+/// Returns how much a commit deletes of what nobody asks for any more: twice what it adds, so that it becomes less however
+/// long the table is written.
+fn portion_of(commit: &TableCommit) -> Portion {
+    let count = |counts: fn(&&Change) -> bool| (commit.changes.iter().filter(counts).count() as u64).saturating_mul(2);
+    let hides = |change: &&Change| {
+        matches!(change, Change::AddDeletion(_) | Change::AddTombstones(_) | Change::FoldDeletions { .. })
+    };
+    Portion {
+        files: count(|change| matches!(change, Change::AddFile(_))).max(PORTION_MIN),
+        hiding: count(hides).max(PORTION_MIN),
+    }
 }
 
 /// Gives up history without a commit.
 pub(crate) fn expire(connection: &dyn Connection, table: TableId, epoch: WriterEpoch, expiry: &Expiry) -> Result<()> {
     require_writer(connection, table, epoch)?;
-    history::give_up(connection, table, log::head(connection, table)?.sequence, expiry)
+    history::give_up(connection, table, log::head(connection, table)?.sequence, expiry)?;
+    history::forget(connection, table, Portion::ALL)
 }
 
 /// Notes a commit without applying it, unless it was applied before.
@@ -242,7 +261,11 @@ impl Next<'_> {
     fn remove_file(&mut self, id: FileId) -> Result<()> {
         let file = self.present(statements::LIVE_FILE, id)?;
         for deletion in self.deletions_of(file)? {
-            self.end(deletion, statements::END_DELETION, statements::DELETE_DELETION)?;
+            // It ends with the file, without a word: there may be many of them.
+            self.manifest = self.manifest.wrapping_sub(deletion.digest);
+            if deletion.added_at == self.sequence.number() {
+                self.execute(statements::DELETE_DELETION, values![deletion.key])?;
+            }
         }
         self.end(file, statements::END_FILE, statements::DELETE_FILE)
     }

@@ -29,8 +29,34 @@ pub(super) fn give_up(connection: &dyn Connection, table: TableId, latest: Seque
     if after.known_from == before.known_from {
         return Ok(());
     }
-    let known_from = values![table.as_bytes(), after.known_from.number()];
-    statements::FORGET.iter().try_for_each(|forget| connection.execute(forget, known_from))
+    connection.execute(statements::FORGET_COMMITS, values![table.as_bytes(), after.known_from.number()])
+}
+
+/// How much of what no known snapshot has is deleted at once.
+#[derive(Clone, Copy)]
+pub(super) struct Portion {
+    /// Rows of data files. Those of inline data files are large.
+    pub(super) files: u64,
+    /// Rows of each kind of what hides rows.
+    pub(super) hiding: u64,
+}
+
+impl Portion {
+    pub(super) const ALL: Self = Self { files: i64::MAX.unsigned_abs(), hiding: i64::MAX.unsigned_abs() };
+}
+
+/// Deletes some of what no known snapshot has.
+///
+/// Nobody asks for it any more, so that it may go at any time. A commit that deleted all that a flush before it has moved
+/// would keep those who wait behind it waiting for tens of milliseconds.
+pub(super) fn forget(connection: &dyn Connection, table: TableId, portion: Portion) -> Result<()> {
+    let known_from = of(connection, table)?.known_from;
+    if known_from == Sequence::ZERO {
+        return Ok(());
+    }
+    let up_to = |rows: u64, sql| connection.execute(sql, values![table.as_bytes(), known_from.number(), rows]);
+    statements::FORGET_HIDING.iter().try_for_each(|sql| up_to(portion.hiding, sql))?;
+    up_to(portion.files, statements::FORGET_FILES)
 }
 
 /// Says that a new table has no history before this sequence.

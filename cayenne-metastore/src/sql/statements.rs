@@ -71,13 +71,35 @@ pub(crate) const SET_WRITER: &str = "INSERT OR REPLACE INTO writer
 pub(crate) const HISTORY: &str = "SELECT kept_from, known_from, digest FROM history WHERE table_id = ?1";
 pub(crate) const SET_HISTORY: &str =
     "INSERT OR REPLACE INTO history (table_id, kept_from, known_from, digest) VALUES (?1, ?2, ?3, ?4)";
-/// What goes with the rows of data files, deletions included, goes by the foreign keys.
-pub(crate) const FORGET: &[&str] = &[
-    "DELETE FROM data_file WHERE table_id = ?1 AND removed_at <= ?2",
-    "DELETE FROM deletion WHERE table_id = ?1 AND removed_at <= ?2",
-    "DELETE FROM tombstone_file WHERE table_id = ?1 AND removed_at <= ?2",
-    "DELETE FROM commit_log WHERE table_id = ?1 AND sequence < ?2",
+pub(crate) const FORGET_COMMITS: &str = "DELETE FROM commit_log WHERE table_id = ?1 AND sequence < ?2";
+/// Deletes so many rows of what hides rows, that no known snapshot has: those of data files that are gone, those that were
+/// taken together, and tombstones.
+pub(crate) const FORGET_HIDING: &[&str] = &[
+    "DELETE FROM deletion WHERE deletion_key IN (SELECT d.deletion_key
+        FROM data_file AS f INDEXED BY data_file_by_time
+        CROSS JOIN deletion AS d INDEXED BY deletion_by_file ON d.file_key = f.file_key
+        WHERE f.table_id = ?1 AND f.removed_at <= ?2 LIMIT ?3)",
+    "DELETE FROM deletion WHERE deletion_key IN (SELECT deletion_key FROM deletion INDEXED BY deletion_by_time
+        WHERE table_id = ?1 AND removed_at <= ?2 LIMIT ?3)",
+    "DELETE FROM tombstone_file WHERE tombstone_key IN (SELECT tombstone_key FROM tombstone_file
+        INDEXED BY tombstone_file_by_time WHERE table_id = ?1 AND removed_at <= ?2 LIMIT ?3)",
 ];
+/// Deletes so many rows of data files that no known snapshot has and that no deletion is left of. What else belongs to them
+/// goes by the foreign keys.
+pub(crate) const FORGET_FILES: &str = "DELETE FROM data_file WHERE file_key IN (SELECT f.file_key
+    FROM data_file AS f INDEXED BY data_file_by_time
+    WHERE f.table_id = ?1 AND f.removed_at <= ?2
+        AND NOT EXISTS (SELECT 1 FROM deletion AS d INDEXED BY deletion_by_file WHERE d.file_key = f.file_key)
+    LIMIT ?3)";
+/// Deletes all such rows, of all tables.
+pub(crate) const FORGET_ALL: &str = "
+    DELETE FROM data_file WHERE file_key IN (SELECT f.file_key FROM history AS h
+        CROSS JOIN data_file AS f INDEXED BY data_file_by_time ON f.table_id = h.table_id AND f.removed_at <= h.known_from);
+    DELETE FROM deletion WHERE deletion_key IN (SELECT d.deletion_key FROM history AS h
+        CROSS JOIN deletion AS d INDEXED BY deletion_by_time ON d.table_id = h.table_id AND d.removed_at <= h.known_from);
+    DELETE FROM tombstone_file WHERE tombstone_key IN (SELECT t.tombstone_key FROM history AS h
+        CROSS JOIN tombstone_file AS t INDEXED BY tombstone_file_by_time
+            ON t.table_id = h.table_id AND t.removed_at <= h.known_from)";
 
 pub(crate) const SOURCE: &str =
     "SELECT stream, position, sequence, digest FROM source_position WHERE table_id = ?1 AND stream = ?2";
@@ -127,16 +149,23 @@ pub(crate) const FILES_AT: &str = "
 pub(crate) const INSERT_BLOCKS: &str = "INSERT INTO data_file_blocks (file_key, checksums, digest) VALUES (?1, ?2, ?3)";
 pub(crate) const BLOCKS: &str = "SELECT checksums, digest FROM data_file_blocks WHERE file_key =
     (SELECT file_key FROM data_file INDEXED BY data_file_by_id
-        WHERE table_id = ?1 AND id = ?2 ORDER BY added_at DESC LIMIT 1)";
+        WHERE table_id = ?1 AND id = ?2 AND (removed_at IS NULL OR removed_at >
+            coalesce((SELECT known_from FROM history WHERE table_id = ?1), 0)) ORDER BY added_at DESC LIMIT 1)";
 
 pub(crate) const INSERT_DELETION: &str = "INSERT INTO deletion
     (table_id, file_key, id, added_at, row_count, digest, path, inline_bytes)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-pub(crate) const LIVE_DELETION: &str = "SELECT deletion_key, added_at, digest FROM deletion INDEXED BY deletion_by_id
-    WHERE table_id = ?1 AND id = ?2 AND removed_at IS NULL";
-pub(crate) const KNOWN_DELETION: &str = "SELECT 1 FROM deletion INDEXED BY deletion_by_id
-    WHERE table_id = ?1 AND id = ?2
-    UNION ALL SELECT 1 FROM tombstone_file INDEXED BY tombstone_file_by_id WHERE table_id = ?1 AND id = ?2 LIMIT 1";
+/// A deletion is live as long as its data file.
+pub(crate) const LIVE_DELETION: &str = "SELECT d.deletion_key, d.added_at, d.digest
+    FROM deletion AS d INDEXED BY deletion_by_id CROSS JOIN data_file AS f ON f.file_key = d.file_key
+    WHERE d.table_id = ?1 AND d.id = ?2 AND d.removed_at IS NULL AND f.removed_at IS NULL";
+pub(crate) const KNOWN_DELETION: &str = "SELECT 1
+    FROM deletion AS d INDEXED BY deletion_by_id CROSS JOIN data_file AS f ON f.file_key = d.file_key
+    WHERE d.table_id = ?1 AND d.id = ?2 AND (coalesce(d.removed_at, f.removed_at) IS NULL
+        OR coalesce(d.removed_at, f.removed_at) > coalesce((SELECT known_from FROM history WHERE table_id = ?1), 0))
+    UNION ALL SELECT 1 FROM tombstone_file INDEXED BY tombstone_file_by_id WHERE table_id = ?1 AND id = ?2
+        AND (removed_at IS NULL OR removed_at > coalesce((SELECT known_from FROM history WHERE table_id = ?1), 0))
+    LIMIT 1";
 pub(crate) const LIVE_DELETIONS_OF_FILE: &str = "SELECT deletion_key, added_at, digest FROM deletion
     INDEXED BY deletion_by_file WHERE file_key = ?1 AND removed_at IS NULL";
 pub(crate) const END_DELETION: &str = "UPDATE deletion SET removed_at = ?2 WHERE deletion_key = ?1";
@@ -145,6 +174,7 @@ pub(crate) const DELETIONS_AT: &str = "
     SELECT d.deletion_key, d.id, d.added_at, d.row_count, d.digest, d.path, d.inline_bytes, f.id
         FROM deletion AS d INDEXED BY deletion_by_time CROSS JOIN data_file AS f ON f.file_key = d.file_key
         WHERE d.table_id = ?1 AND d.removed_at IS NULL AND d.added_at <= ?2
+            AND (f.removed_at IS NULL OR f.removed_at > ?2)
     UNION ALL
     SELECT d.deletion_key, d.id, d.added_at, d.row_count, d.digest, d.path, d.inline_bytes, f.id
         FROM deletion AS d INDEXED BY deletion_by_time CROSS JOIN data_file AS f ON f.file_key = d.file_key

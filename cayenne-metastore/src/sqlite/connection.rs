@@ -117,6 +117,8 @@ const USED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 impl SqlitePrimary {
     /// Gives room back to the file system, as far as nobody is in the way.
     fn shrink(&self) -> Result<()> {
+        self.connection.busy_timeout(CHECKPOINT_WAIT).or_failure()?;
+        self.connection.script(statements::FORGET_ALL)?;
         let bytes = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
         let (free, all) = self.connection.query_row(statements::FREE_BYTES, [], bytes).or_failure()?;
         let (free, all) = (u64::try_from(free).unwrap_or_default(), u64::try_from(all).unwrap_or_default());
@@ -124,7 +126,6 @@ impl SqlitePrimary {
         if free < FREE_BYTES_WORTH_IT || free < used || used > USED_BYTES_MAX {
             return Ok(());
         }
-        self.connection.busy_timeout(CHECKPOINT_WAIT).or_failure()?;
         self.connection.script(statements::SHRINK)
     }
 }
@@ -151,7 +152,11 @@ impl Primary for SqlitePrimary {
         if let Err(error) = self.shrink() {
             tracing::debug!(%error, metastore = %self.place.path().display(), "the metastore kept room that it has not used");
         }
-        let tidied = self.checkpoint().and_then(|()| self.connection.script(statements::OPTIMIZE));
+        let tidied = self.checkpoint().and_then(|()| {
+            // Whoever closes does not wait for those who go on to write.
+            self.connection.busy_timeout(CHECKPOINT_WAIT).or_failure()?;
+            self.connection.script(statements::OPTIMIZE)
+        });
         // What was committed is safe in the WAL whether or not tidying worked, and the next open finds it there.
         if let Err(error) = tidied {
             tracing::warn!(%error, metastore = %self.place.path().display(), "the metastore was not tidied at its close");

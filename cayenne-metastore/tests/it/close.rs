@@ -3,14 +3,26 @@
 use std::path::Path;
 
 use cayenne_format::Change;
-use cayenne_metastore::Metastore;
 use cayenne_metastore::conformance::Samples;
+use cayenne_metastore::{Metastore, SqliteMetastore};
 use rusqlite::Connection;
 
 use crate::fixture::{Contents, contents, fill, open, table};
 
-/// A metastore that was large, with what is left in it.
+/// A metastore that was large, as a process leaves it that is killed, with what is left in it.
 async fn once_large(path: &Path) -> Contents {
+    let folder = tempfile::tempdir().unwrap();
+    let original = folder.path().join("a.db");
+    let (metastore, left) = make_large(&original).await;
+    for end in ["", "-wal"] {
+        let of = |path: &Path| format!("{}{end}", path.display());
+        std::fs::copy(of(&original), of(path)).unwrap();
+    }
+    drop(metastore);
+    left
+}
+
+async fn make_large(path: &Path) -> (SqliteMetastore, Contents) {
     let samples = Samples::new(1);
     let metastore = open(path).await;
     fill(&metastore, &samples).await;
@@ -23,9 +35,7 @@ async fn once_large(path: &Path) -> Contents {
     metastore.drop_table(of.0, epoch).await.unwrap();
     let left = contents(&metastore).await.unwrap();
     assert_eq!(left.tables.len(), 2);
-    // It ends as a process does that is killed.
-    drop(metastore);
-    left
+    (metastore, left)
 }
 
 fn bytes(path: &Path) -> u64 {

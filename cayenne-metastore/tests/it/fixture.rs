@@ -55,6 +55,9 @@ pub(crate) async fn fill(metastore: &dyn Metastore, samples: &Samples) {
             let mut changes = vec![Change::AddFile(Box::new(samples.data_file()))];
             changes.extend(base.files().next().map(|file| Change::AddDeletion(samples.deletion(file.id))));
             changes.push(Change::AddTombstones(samples.tombstones()));
+            if round % 3 == 1 {
+                changes.extend(base.deletions().next().map(|deletion| Change::RemoveDeletion(deletion.id)));
+            }
             if round % 3 == 2 {
                 changes.extend(base.files().next().map(|file| Change::RemoveFile(file.id)));
                 changes.extend(base.tombstones().next().map(|file| Change::RemoveTombstones(file.id)));

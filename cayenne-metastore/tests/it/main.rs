@@ -8,6 +8,7 @@ mod conforms;
 mod damage;
 mod failpoint;
 mod fixture;
+mod forget;
 mod identity;
 mod read_only;
 mod scale;

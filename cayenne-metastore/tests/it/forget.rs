@@ -1,0 +1,115 @@
+//! What no known snapshot has goes little by little, and is not found from the moment when it is given up.
+
+use std::path::Path;
+
+use cayenne_format::{Change, DataFile, ErrorKind, Expiry, FileId, Sequence, TableCommit};
+use cayenne_metastore::conformance::Samples;
+use cayenne_metastore::{CommitLog, Metastore, SqliteMetastore};
+use rusqlite::Connection;
+
+use crate::fixture::{append, contents, open, table};
+
+const GONE: usize = 60;
+
+struct Scene {
+    metastore: SqliteMetastore,
+    samples: Samples,
+    of: (cayenne_format::TableId, cayenne_format::WriterEpoch),
+    gone: Vec<FileId>,
+    hidden: Vec<FileId>,
+}
+
+fn keep_from(sequence: u64, forget_before: u64) -> Option<Expiry> {
+    let of = |number| Sequence::new(number).unwrap();
+    Some(Expiry { keep_from: of(sequence), forget_before: of(forget_before) })
+}
+
+impl Scene {
+    /// Data files with deletions that were all removed, and are known no more.
+    async fn forgotten(path: &Path) -> Self {
+        let samples = Samples::new(1);
+        let metastore = open(path).await;
+        let of = table(&metastore, &samples, "t").await;
+        let mut scene = Self { metastore, samples, of, gone: Vec::new(), hidden: Vec::new() };
+        let files: Vec<_> = (0..GONE).map(|_| scene.samples.data_file()).collect();
+        scene.gone = files.iter().map(|new| new.file.id).collect();
+        scene.commit(files.into_iter().map(|new| Change::AddFile(Box::new(new))).collect(), None).await;
+        for _ in 0..3 {
+            let deletions: Vec<_> = scene.gone.iter().map(|file| scene.samples.deletion(*file)).collect();
+            scene.hidden.extend(deletions.iter().map(|deletion| deletion.id));
+            scene.commit(deletions.into_iter().map(Change::AddDeletion).collect(), None).await;
+        }
+        scene.commit(scene.gone.iter().map(|file| Change::RemoveFile(*file)).collect(), keep_from(5, 0)).await;
+        scene
+    }
+
+    async fn commit(&self, changes: Vec<Change>, expiry: Option<Expiry>) {
+        let commit = self.samples.commit(self.of.0, self.of.1, changes);
+        self.metastore.commit(&[TableCommit { expiry, ..commit }]).await.unwrap();
+    }
+
+    async fn require_forgotten(&self) {
+        let (metastore, table) = (&self.metastore, self.of.0);
+        for id in &self.gone {
+            assert_eq!(metastore.load_blocks(table, *id).await.unwrap_err().kind(), ErrorKind::NotFound);
+        }
+        for id in &self.hidden {
+            assert!(!metastore.knows_deletion(table, *id).await.unwrap());
+        }
+        let live: Vec<DataFile> =
+            metastore.load_snapshot(table, None).await.unwrap().files().map(|file| file.as_ref().clone()).collect();
+        assert!(live.iter().all(|file| !self.gone.contains(&file.id)));
+    }
+}
+
+/// Returns how many rows there are of data files and of deletions.
+fn stored(path: &Path) -> (usize, usize) {
+    let connection = Connection::open(path).unwrap();
+    let count = |sql| usize::try_from(connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()).unwrap();
+    (count("SELECT count(*) FROM data_file"), count("SELECT count(*) FROM deletion"))
+}
+
+#[tokio::test]
+async fn commits_delete_a_portion_each_until_nothing_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let scene = Scene::forgotten(&path).await;
+    let mut last = append(&scene.samples, scene.of);
+    last.expiry = keep_from(5, 5);
+    scene.metastore.commit(&[last]).await.unwrap();
+    scene.require_forgotten().await;
+    let (files, deletions) = stored(&path);
+    assert!(files > GONE / 2 && deletions > GONE * 2, "one commit deleted all but {files} and {deletions}");
+    for added in 2..=GONE {
+        scene.metastore.commit(&[append(&scene.samples, scene.of)]).await.unwrap();
+        if stored(&path) == (added, 0) {
+            scene.require_forgotten().await;
+            return;
+        }
+    }
+    panic!("{:?} are left", stored(&path));
+}
+
+#[tokio::test]
+async fn expiry_without_a_commit_deletes_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let scene = Scene::forgotten(&path).await;
+    scene.metastore.expire(scene.of.0, scene.of.1, &keep_from(5, 5).unwrap()).await.unwrap();
+    scene.require_forgotten().await;
+    assert_eq!(stored(&path), (0, 0));
+}
+
+#[tokio::test]
+async fn closing_deletes_what_commits_have_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let scene = Scene::forgotten(&path).await;
+    let mut last = append(&scene.samples, scene.of);
+    last.expiry = keep_from(5, 5);
+    scene.metastore.commit(&[last]).await.unwrap();
+    let before = contents(&scene.metastore).await.unwrap();
+    scene.metastore.close().await.unwrap();
+    assert_eq!(stored(&path), (1, 0));
+    assert_eq!(contents(&open(&path).await).await.unwrap(), before);
+}
