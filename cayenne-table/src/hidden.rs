@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cayenne_deletes::{DeletionVector, SortedKeys};
-use cayenne_format::{DataFile, DeletionSet, FileId, Result, TombstoneFile};
+use cayenne_format::{Change, DataFile, DeletionSet, FileId, Result, Snapshot, TableCommit, TombstoneFile};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
@@ -152,6 +152,21 @@ impl Table {
             .with("data_file", file.id)
             .with("expected", expected)
             .with("found", rows.len()))
+    }
+
+    /// Hands on what is known of hidden rows to a snapshot after a commit that takes deletion files together: the same rows
+    /// are hidden, and nobody need read what hides them now.
+    pub(crate) async fn hand_on_hidden(&self, base: &View, commit: &TableCommit, next: &Snapshot) -> Result<()> {
+        for change in &commit.changes {
+            let Change::FoldDeletions { into, .. } = change else { continue };
+            let (file, before) = (into.data_file, base.snapshot());
+            let (Some(data_file), Some(set)) = (before.file(file), next.deletion_set_of(file)) else { continue };
+            if before.hidden_rows_of(file) == next.hidden_rows_of(file) {
+                let rows = self.hidden_by_position(base, data_file).await?;
+                self.shared.hidden.0.insert(Piece::Rows(file, set), Cached::Rows(rows));
+            }
+        }
+        Ok(())
     }
 
     /// Returns which rows of a data file are hidden, some of them by their keys: tombstones name those, and the key index of

@@ -316,6 +316,10 @@ impl Turn<'_> {
             self.writer.note_moved(sequence, map, self.table.pins.oldest());
         }
         if sequence == next.sequence() {
+            if let Err(error) = self.table.hand_on_hidden(&self.base, &commit, &next).await {
+                // Who reads what is damaged says so.
+                tracing::debug!(%error, table = %self.table.name(), "what hides rows was not read");
+            }
             self.table.view.store(Arc::new(View::new(next, Arc::clone(self.table.schema()))));
         } else {
             // The pure function and the metastore disagree, which no writer can bring about; the metastore is right.

@@ -136,7 +136,7 @@ fn portion_of(commit: &TableCommit) -> Portion {
 pub(crate) fn expire(connection: &dyn Connection, table: TableId, epoch: WriterEpoch, expiry: &Expiry) -> Result<()> {
     require_writer(connection, table, epoch)?;
     history::give_up(connection, table, log::head(connection, table)?.sequence, expiry)?;
-    history::forget(connection, table, Portion::ALL)
+    history::forget(connection, table, Portion { files: PORTION_MIN, hiding: PORTION_MIN })
 }
 
 /// Notes a commit without applying it, unless it was applied before.

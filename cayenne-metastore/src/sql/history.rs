@@ -41,10 +41,6 @@ pub(super) struct Portion {
     pub(super) hiding: u64,
 }
 
-impl Portion {
-    pub(super) const ALL: Self = Self { files: i64::MAX.unsigned_abs(), hiding: i64::MAX.unsigned_abs() };
-}
-
 /// Deletes some of what no known snapshot has.
 ///
 /// Nobody asks for it any more, so that it may go at any time. A commit that deleted all that a flush before it has moved

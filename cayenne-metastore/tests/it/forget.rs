@@ -91,12 +91,15 @@ async fn commits_delete_a_portion_each_until_nothing_is_left() {
 }
 
 #[tokio::test]
-async fn expiry_without_a_commit_deletes_all() {
+async fn expiry_without_a_commit_keeps_nobody_waiting_either() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let scene = Scene::forgotten(&path).await;
     scene.metastore.expire(scene.of.0, scene.of.1, &keep_from(5, 5).unwrap()).await.unwrap();
     scene.require_forgotten().await;
+    let (files, deletions) = stored(&path);
+    assert!(files > GONE / 2 && deletions > GONE * 2, "it deleted all but {files} and {deletions}");
+    scene.metastore.close().await.unwrap();
     assert_eq!(stored(&path), (0, 0));
 }
 
