@@ -19,9 +19,9 @@ struct Scene {
     hidden: Vec<FileId>,
 }
 
-fn keep_from(sequence: u64, forget_before: u64) -> Option<Expiry> {
+fn keep_from(sequence: u64, forget_before: u64) -> Expiry {
     let of = |number| Sequence::new(number).unwrap();
-    Some(Expiry { keep_from: of(sequence), forget_before: of(forget_before) })
+    Expiry { keep_from: of(sequence), forget_before: of(forget_before) }
 }
 
 impl Scene {
@@ -39,7 +39,7 @@ impl Scene {
             scene.hidden.extend(deletions.iter().map(|deletion| deletion.id));
             scene.commit(deletions.into_iter().map(Change::AddDeletion).collect(), None).await;
         }
-        scene.commit(scene.gone.iter().map(|file| Change::RemoveFile(*file)).collect(), keep_from(5, 0)).await;
+        scene.commit(scene.gone.iter().map(|file| Change::RemoveFile(*file)).collect(), Some(keep_from(5, 0))).await;
         scene
     }
 
@@ -75,7 +75,7 @@ async fn commits_delete_a_portion_each_until_nothing_is_left() {
     let path = folder.path().join("a.db");
     let scene = Scene::forgotten(&path).await;
     let mut last = append(&scene.samples, scene.of);
-    last.expiry = keep_from(5, 5);
+    last.expiry = Some(keep_from(5, 5));
     scene.metastore.commit(&[last]).await.unwrap();
     scene.require_forgotten().await;
     let (files, deletions) = stored(&path);
@@ -95,7 +95,7 @@ async fn expiry_without_a_commit_keeps_nobody_waiting_either() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let scene = Scene::forgotten(&path).await;
-    scene.metastore.expire(scene.of.0, scene.of.1, &keep_from(5, 5).unwrap()).await.unwrap();
+    scene.metastore.expire(scene.of.0, scene.of.1, &keep_from(5, 5)).await.unwrap();
     scene.require_forgotten().await;
     let (files, deletions) = stored(&path);
     assert!(files > GONE / 2 && deletions > GONE * 2, "it deleted all but {files} and {deletions}");
@@ -109,7 +109,7 @@ async fn closing_deletes_what_commits_have_left() {
     let path = folder.path().join("a.db");
     let scene = Scene::forgotten(&path).await;
     let mut last = append(&scene.samples, scene.of);
-    last.expiry = keep_from(5, 5);
+    last.expiry = Some(keep_from(5, 5));
     scene.metastore.commit(&[last]).await.unwrap();
     let before = contents(&scene.metastore).await.unwrap();
     scene.metastore.close().await.unwrap();
