@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use cayenne_deletes::{DeletionVector, SortedKeys};
-use cayenne_format::{Change, DataFile, DeletionSet, FileId, Result, Snapshot, TableCommit, TombstoneFile};
+use cayenne_format::{
+    Change, DataFile, DeletionFile, DeletionSet, FileId, Result, Snapshot, TableCommit, TombstoneFile,
+};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
@@ -130,14 +132,9 @@ impl Table {
             return Ok(rows);
         }
         let deletions: Vec<_> = snapshot.deletions_of(file.id).collect();
-        // Usually one has come to those of the view before. The order of ids follows the clock, which may have been set
-        // back: then nothing is found, and all are read.
-        let known = deletions
-            .split_last()
-            .and_then(|(last, _)| Some((cache.rows(file.id, set.without(last.id))?, std::slice::from_ref(last))));
-        let (mut rows, rest) = match known {
-            Some((known, rest)) => (known.as_ref().clone(), rest),
-            None => (DeletionVector::default(), deletions.as_slice()),
+        let (mut rows, rest) = match (self.known_before(file.id, set, &deletions), deletions.as_slice()) {
+            (Some(known), [.., last]) => (known.as_ref().clone(), std::slice::from_ref(last)),
+            (_, all) => (DeletionVector::default(), all),
         };
         for deletion in rest {
             rows.add(&self.read_deletion(file, deletion).await?);
@@ -154,14 +151,29 @@ impl Table {
             .with("found", rows.len()))
     }
 
+    /// Returns what is known to be hidden without the last of these deletion files. Usually one has come to those of the
+    /// view before. The order of ids follows the clock, which may have been set back: then nothing is found.
+    fn known_before(
+        &self,
+        file: FileId,
+        set: DeletionSet,
+        deletions: &[&Arc<DeletionFile>],
+    ) -> Option<Arc<DeletionVector>> {
+        self.shared.hidden.rows(file, set.without(deletions.last()?.id))
+    }
+
     /// Hands on what is known of hidden rows to a snapshot after a commit that takes deletion files together: the same rows
-    /// are hidden, and nobody need read what hides them now.
+    /// are hidden, and nobody need read what hides them now. What is not known is not read: others wait for the commit.
     pub(crate) async fn hand_on_hidden(&self, base: &View, commit: &TableCommit, next: &Snapshot) -> Result<()> {
         for change in &commit.changes {
             let Change::FoldDeletions { into, .. } = change else { continue };
             let (file, before) = (into.data_file, base.snapshot());
             let (Some(data_file), Some(set)) = (before.file(file), next.deletion_set_of(file)) else { continue };
-            if before.hidden_rows_of(file) == next.hidden_rows_of(file) {
+            let deletions: Vec<_> = before.deletions_of(file).collect();
+            let is_known = before.deletion_set_of(file).is_some_and(|set| {
+                self.shared.hidden.rows(file, set).is_some() || self.known_before(file, set, &deletions).is_some()
+            });
+            if is_known && before.hidden_rows_of(file) == next.hidden_rows_of(file) {
                 let rows = self.hidden_by_position(base, data_file).await?;
                 self.shared.hidden.0.insert(Piece::Rows(file, set), Cached::Rows(rows));
             }

@@ -22,6 +22,8 @@ use crate::{Collected, Decline, Table};
 const AT_ONCE: usize = 2;
 /// So often left-overs of writes that came to nothing are looked for.
 const COLLECT_EVERY: Duration = Duration::from_mins(5);
+/// So often what was retired is removed before something else has its turn.
+const REMOVALS: usize = 3;
 /// No pass is of fewer files, whatever memory there is.
 const FILES_MIN: usize = 2;
 
@@ -254,7 +256,7 @@ impl Table {
             self.counters.note_upkeep(Upkeep::Expire, &expired);
             expired.inspect_err(|error| tracing::warn!(%error, "earlier snapshots were not given up")).ok();
         }
-        loop {
+        for _ in 0..REMOVALS {
             self.remove_retired_or_warn().await;
             // What was taken away meanwhile would wait until it is time to.
             if !self.retired.lock().has_new() || self.shared.maintenance.is_closing() {

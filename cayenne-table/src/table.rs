@@ -28,7 +28,7 @@ use crate::writer::WriterState;
 use crate::{PinnedView, Recovery, View};
 
 /// How often a view is taken anew because its snapshot was given up meanwhile.
-const VIEW_TRIES: usize = 5;
+const VIEW_TRIES: usize = 20;
 
 /// A table: reads through one immutable view, changes through one commit at a time.
 ///

@@ -18,9 +18,6 @@ use super::{
 use crate::metastore::{epoch_after, fenced, require_own};
 use crate::{Beginning, NewTable, Restored, TableRecord, Writer};
 
-/// A commit deletes at least so many rows of each kind that nobody asks for any more, if there are any.
-const PORTION_MIN: u64 = 4;
-
 /// Makes a table, with what it begins with.
 pub(crate) fn create_table(connection: &dyn Connection, steps: &dyn Steps, new: &NewTable) -> Result<TableRecord> {
     if let Some((replaced, epoch)) = new.replaces {
@@ -127,8 +124,8 @@ fn portion_of(commit: &TableCommit) -> Portion {
         matches!(change, Change::AddDeletion(_) | Change::AddTombstones(_) | Change::FoldDeletions { .. })
     };
     Portion {
-        files: count(|change| matches!(change, Change::AddFile(_))).max(PORTION_MIN),
-        hiding: count(hides).max(PORTION_MIN),
+        files: count(|change| matches!(change, Change::AddFile(_))).max(Portion::LEAST.files),
+        hiding: count(hides).max(Portion::LEAST.hiding),
     }
 }
 
@@ -136,7 +133,7 @@ fn portion_of(commit: &TableCommit) -> Portion {
 pub(crate) fn expire(connection: &dyn Connection, table: TableId, epoch: WriterEpoch, expiry: &Expiry) -> Result<()> {
     require_writer(connection, table, epoch)?;
     history::give_up(connection, table, log::head(connection, table)?.sequence, expiry)?;
-    history::forget(connection, table, Portion { files: PORTION_MIN, hiding: PORTION_MIN })
+    history::forget(connection, table, Portion::LEAST)
 }
 
 /// Notes a commit without applying it, unless it was applied before.

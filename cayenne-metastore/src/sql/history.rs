@@ -4,7 +4,7 @@ use cayenne_format::{Expiry, Result, Sequence, TableId};
 
 use super::digest::Columns;
 use super::row::Stored;
-use super::{Connection, first, statements, values};
+use super::{Connection, all, first, roll_back, statements, values};
 use crate::metastore::History;
 
 /// Returns how much history there is.
@@ -41,7 +41,14 @@ pub(super) struct Portion {
     pub(super) hiding: u64,
 }
 
-/// Deletes some of what no known snapshot has.
+impl Portion {
+    /// Nobody notices this.
+    pub(super) const LEAST: Self = Self { files: 4, hiding: 4 };
+    /// What closing deletes of each table at most, however much is left.
+    const LAST: Self = Self { files: 10_000, hiding: 100_000 };
+}
+
+/// Deletes some of what no known snapshot has: the oldest first, and it looks at no more than it deletes.
 ///
 /// Nobody asks for it any more, so that it may go at any time. A commit that deleted all that a flush before it has moved
 /// would keep those who wait behind it waiting for tens of milliseconds.
@@ -50,9 +57,23 @@ pub(super) fn forget(connection: &dyn Connection, table: TableId, portion: Porti
     if known_from == Sequence::ZERO {
         return Ok(());
     }
-    let up_to = |rows: u64, sql| connection.execute(sql, values![table.as_bytes(), known_from.number(), rows]);
-    statements::FORGET_HIDING.iter().try_for_each(|sql| up_to(portion.hiding, sql))?;
-    up_to(portion.files, statements::FORGET_FILES)
+    let (id, known_from, Portion { files, hiding }) = (table.as_bytes(), known_from.number(), portion);
+    connection.execute(statements::FORGET_DELETIONS_OF_FILES, values![id, known_from, files, hiding])?;
+    connection.execute(statements::FORGET_FILES, values![id, known_from, files])?;
+    statements::FORGET_HIDING.iter().try_for_each(|sql| connection.execute(sql, values![id, known_from, hiding]))
+}
+
+/// Deletes what is left of that, of all tables, before a metastore is closed.
+pub(crate) fn forget_rest(connection: &dyn Connection) -> Result<()> {
+    let tables = all(connection, statements::TABLES_WITH_HISTORY, values![], |row| {
+        Stored::new("history", row).id(0).map(TableId::from_bytes)
+    })?;
+    connection.script(statements::BEGIN_WRITE)?;
+    let forgotten = tables.into_iter().try_for_each(|table| forget(connection, table, Portion::LAST));
+    match forgotten.and_then(|()| connection.commit().map_err(|uncommitted| uncommitted.error)) {
+        Ok(()) => Ok(()),
+        Err(error) => roll_back(connection).and(Err(error)),
+    }
 }
 
 /// Says that a new table has no history before this sequence.

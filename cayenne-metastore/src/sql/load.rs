@@ -42,7 +42,10 @@ pub(crate) fn snapshot(connection: &dyn Connection, table: TableId, at: Option<S
 /// Returns the block checksums of a data file, also of one that is no longer live.
 pub(crate) fn blocks(connection: &dyn Connection, table: TableId, file: FileId) -> Result<BlockChecksums> {
     tables::writer(connection, table)?;
-    let found = first(connection, statements::BLOCKS, values![table.as_bytes(), file.as_bytes()], |row| {
+    // What no known snapshot has may still have a row.
+    let known_from = history::of(connection, table)?.known_from.number();
+    let values = values![table.as_bytes(), file.as_bytes(), known_from];
+    let found = first(connection, statements::BLOCKS, values, |row| {
         let row = Stored::new("data_file_blocks", row);
         let checksums = row.bytes(0)?;
         row.verify(row.digest(1)?, digest_of_blocks(table, file, &checksums))?;
@@ -51,11 +54,12 @@ pub(crate) fn blocks(connection: &dyn Connection, table: TableId, file: FileId) 
     found.map_err(|error| error.with("file", file))?.ok_or_else(|| no_file(table, file))
 }
 
-/// Says whether there is a row of a deletion or tombstone file, live or not.
+/// Says whether a known snapshot has a deletion or tombstone file.
 pub(crate) fn knows_deletion(connection: &dyn Connection, table: TableId, file: FileId) -> Result<bool> {
     tables::writer(connection, table)?;
-    let found = first(connection, statements::KNOWN_DELETION, values![table.as_bytes(), file.as_bytes()], |_| Ok(()));
-    Ok(found?.is_some())
+    let known_from = history::of(connection, table)?.known_from.number();
+    let values = values![table.as_bytes(), file.as_bytes(), known_from];
+    Ok(first(connection, statements::KNOWN_DELETION, values, |_| Ok(()))?.is_some())
 }
 
 /// Returns the commits of all snapshots that can be opened, earliest first.

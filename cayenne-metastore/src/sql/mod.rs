@@ -28,6 +28,7 @@ pub(crate) use self::connection::{
     Backfill, Connection, Primary, Row, Uncommitted, Value, all, first, roll_back, values,
 };
 pub(crate) use self::database::Database;
+pub(crate) use self::history::forget_rest;
 pub(crate) use self::migrations::MIGRATIONS;
 #[cfg(test)]
 pub(crate) use self::reader::Read;

@@ -68,38 +68,28 @@ pub(crate) const WRITER: &str = "SELECT epoch, host, process, since, digest FROM
 pub(crate) const SET_WRITER: &str = "INSERT OR REPLACE INTO writer
     (table_id, epoch, host, process, since, digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
+pub(crate) const TABLES_WITH_HISTORY: &str = "SELECT table_id FROM history";
 pub(crate) const HISTORY: &str = "SELECT kept_from, known_from, digest FROM history WHERE table_id = ?1";
 pub(crate) const SET_HISTORY: &str =
     "INSERT OR REPLACE INTO history (table_id, kept_from, known_from, digest) VALUES (?1, ?2, ?3, ?4)";
 pub(crate) const FORGET_COMMITS: &str = "DELETE FROM commit_log WHERE table_id = ?1 AND sequence < ?2";
-/// Deletes so many rows of what hides rows, that no known snapshot has: those of data files that are gone, those that were
-/// taken together, and tombstones.
+/// Deletes so many deletions of the data files that ended first, as far as no known snapshot has those.
+pub(crate) const FORGET_DELETIONS_OF_FILES: &str = "DELETE FROM deletion WHERE deletion_key IN (SELECT d.deletion_key
+    FROM (SELECT file_key FROM data_file INDEXED BY data_file_by_time
+        WHERE table_id = ?1 AND removed_at <= ?2 ORDER BY removed_at, added_at LIMIT ?3) AS f
+    CROSS JOIN deletion AS d INDEXED BY deletion_by_file ON d.file_key = f.file_key LIMIT ?4)";
+/// Deletes those of the same data files that no deletion is left of. What else belongs to them goes by the foreign keys.
+pub(crate) const FORGET_FILES: &str = "DELETE FROM data_file WHERE file_key IN (SELECT f.file_key
+    FROM (SELECT file_key FROM data_file INDEXED BY data_file_by_time
+        WHERE table_id = ?1 AND removed_at <= ?2 ORDER BY removed_at, added_at LIMIT ?3) AS f
+    WHERE NOT EXISTS (SELECT 1 FROM deletion AS d INDEXED BY deletion_by_file WHERE d.file_key = f.file_key))";
+/// Deletes so many deletions that others have taken the place of, and tombstones, as far as no known snapshot has them.
 pub(crate) const FORGET_HIDING: &[&str] = &[
-    "DELETE FROM deletion WHERE deletion_key IN (SELECT d.deletion_key
-        FROM data_file AS f INDEXED BY data_file_by_time
-        CROSS JOIN deletion AS d INDEXED BY deletion_by_file ON d.file_key = f.file_key
-        WHERE f.table_id = ?1 AND f.removed_at <= ?2 LIMIT ?3)",
     "DELETE FROM deletion WHERE deletion_key IN (SELECT deletion_key FROM deletion INDEXED BY deletion_by_time
         WHERE table_id = ?1 AND removed_at <= ?2 LIMIT ?3)",
     "DELETE FROM tombstone_file WHERE tombstone_key IN (SELECT tombstone_key FROM tombstone_file
         INDEXED BY tombstone_file_by_time WHERE table_id = ?1 AND removed_at <= ?2 LIMIT ?3)",
 ];
-/// Deletes so many rows of data files that no known snapshot has and that no deletion is left of. What else belongs to them
-/// goes by the foreign keys.
-pub(crate) const FORGET_FILES: &str = "DELETE FROM data_file WHERE file_key IN (SELECT f.file_key
-    FROM data_file AS f INDEXED BY data_file_by_time
-    WHERE f.table_id = ?1 AND f.removed_at <= ?2
-        AND NOT EXISTS (SELECT 1 FROM deletion AS d INDEXED BY deletion_by_file WHERE d.file_key = f.file_key)
-    LIMIT ?3)";
-/// Deletes all such rows, of all tables.
-pub(crate) const FORGET_ALL: &str = "
-    DELETE FROM data_file WHERE file_key IN (SELECT f.file_key FROM history AS h
-        CROSS JOIN data_file AS f INDEXED BY data_file_by_time ON f.table_id = h.table_id AND f.removed_at <= h.known_from);
-    DELETE FROM deletion WHERE deletion_key IN (SELECT d.deletion_key FROM history AS h
-        CROSS JOIN deletion AS d INDEXED BY deletion_by_time ON d.table_id = h.table_id AND d.removed_at <= h.known_from);
-    DELETE FROM tombstone_file WHERE tombstone_key IN (SELECT t.tombstone_key FROM history AS h
-        CROSS JOIN tombstone_file AS t INDEXED BY tombstone_file_by_time
-            ON t.table_id = h.table_id AND t.removed_at <= h.known_from)";
 
 pub(crate) const SOURCE: &str =
     "SELECT stream, position, sequence, digest FROM source_position WHERE table_id = ?1 AND stream = ?2";
@@ -150,7 +140,7 @@ pub(crate) const INSERT_BLOCKS: &str = "INSERT INTO data_file_blocks (file_key, 
 pub(crate) const BLOCKS: &str = "SELECT checksums, digest FROM data_file_blocks WHERE file_key =
     (SELECT file_key FROM data_file INDEXED BY data_file_by_id
         WHERE table_id = ?1 AND id = ?2 AND (removed_at IS NULL OR removed_at >
-            coalesce((SELECT known_from FROM history WHERE table_id = ?1), 0)) ORDER BY added_at DESC LIMIT 1)";
+            ?3) ORDER BY added_at DESC LIMIT 1)";
 
 pub(crate) const INSERT_DELETION: &str = "INSERT INTO deletion
     (table_id, file_key, id, added_at, row_count, digest, path, inline_bytes)
@@ -161,10 +151,10 @@ pub(crate) const LIVE_DELETION: &str = "SELECT d.deletion_key, d.added_at, d.dig
     WHERE d.table_id = ?1 AND d.id = ?2 AND d.removed_at IS NULL AND f.removed_at IS NULL";
 pub(crate) const KNOWN_DELETION: &str = "SELECT 1
     FROM deletion AS d INDEXED BY deletion_by_id CROSS JOIN data_file AS f ON f.file_key = d.file_key
-    WHERE d.table_id = ?1 AND d.id = ?2 AND (coalesce(d.removed_at, f.removed_at) IS NULL
-        OR coalesce(d.removed_at, f.removed_at) > coalesce((SELECT known_from FROM history WHERE table_id = ?1), 0))
+    WHERE d.table_id = ?1 AND d.id = ?2 
+        AND (coalesce(d.removed_at, f.removed_at) IS NULL OR coalesce(d.removed_at, f.removed_at) > ?3)
     UNION ALL SELECT 1 FROM tombstone_file INDEXED BY tombstone_file_by_id WHERE table_id = ?1 AND id = ?2
-        AND (removed_at IS NULL OR removed_at > coalesce((SELECT known_from FROM history WHERE table_id = ?1), 0))
+        AND (removed_at IS NULL OR removed_at > ?3)
     LIMIT 1";
 pub(crate) const LIVE_DELETIONS_OF_FILE: &str = "SELECT deletion_key, added_at, digest FROM deletion
     INDEXED BY deletion_by_file WHERE file_key = ?1 AND removed_at IS NULL";

@@ -11,7 +11,7 @@ use super::failure::{OrFailure as _, applied_nothing, failure};
 use crate::place::Place;
 use crate::settings::SqliteSettings;
 use crate::sql::failure::wrong_value;
-use crate::sql::{Backfill, Connection, Primary, Row, Uncommitted, Value, statements};
+use crate::sql::{Backfill, Connection, Primary, Row, Uncommitted, Value, forget_rest, statements};
 
 /// How long a checkpoint waits for readers. Commits wait behind it, so it gives up soon; it is tried again later.
 const CHECKPOINT_WAIT: Duration = Duration::from_millis(100);
@@ -118,7 +118,7 @@ impl SqlitePrimary {
     /// Gives room back to the file system, as far as nobody is in the way.
     fn shrink(&self) -> Result<()> {
         self.connection.busy_timeout(CHECKPOINT_WAIT).or_failure()?;
-        self.connection.script(statements::FORGET_ALL)?;
+        forget_rest(&self.connection)?;
         let bytes = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
         let (free, all) = self.connection.query_row(statements::FREE_BYTES, [], bytes).or_failure()?;
         let (free, all) = (u64::try_from(free).unwrap_or_default(), u64::try_from(all).unwrap_or_default());

@@ -13,7 +13,7 @@ use super::connect;
 use super::failure::{OrFailure as _, applied_nothing, broken, contained, failure};
 use crate::place::Place;
 use crate::sql::failure::{while_busy, wrong_value};
-use crate::sql::{Backfill, Connection, Primary, Row, Uncommitted, Value, statements};
+use crate::sql::{Backfill, Connection, Primary, Row, Uncommitted, Value, forget_rest, statements};
 
 /// How long a statement outside of a transaction is tried again because its view of the file had become old.
 const STALE_PATIENCE: Duration = Duration::from_secs(2);
@@ -201,7 +201,7 @@ impl Primary for TursoPrimary {
 
     fn tidy(self: Box<Self>) -> Result<()> {
         // What was committed is safe in the WAL whether or not tidying worked, and the next open finds it there.
-        if let Err(error) = self.checkpoint() {
+        if let Err(error) = forget_rest(&self.connection).and_then(|()| self.checkpoint()) {
             tracing::warn!(%error, metastore = %self.place.path().display(), "the metastore was not tidied at its close");
         }
         self.connection.close()

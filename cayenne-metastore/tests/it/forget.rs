@@ -90,6 +90,39 @@ async fn commits_delete_a_portion_each_until_nothing_is_left() {
     panic!("{:?} are left", stored(&path));
 }
 
+/// A commit looks at no more than it deletes, however much there is.
+#[tokio::test]
+async fn commits_go_on_beside_many_forgotten_files() {
+    const MANY: usize = 20_000;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let samples = Samples::new(1);
+    let metastore = open(&path).await;
+    let of = table(&metastore, &samples, "t").await;
+    let files: Vec<_> = (0..MANY).map(|_| samples.data_file()).collect();
+    let gone: Vec<FileId> = files.iter().map(|new| new.file.id).collect();
+    let adds = files.into_iter().map(|new| Change::AddFile(Box::new(new))).collect();
+    metastore.commit(&[samples.commit(of.0, of.1, adds)]).await.unwrap();
+    let mut removes = samples.commit(of.0, of.1, gone.iter().map(|file| Change::RemoveFile(*file)).collect());
+    removes.expiry = Some(keep_from(2, 0));
+    metastore.commit(&[removes]).await.unwrap();
+    metastore.expire(of.0, of.1, &keep_from(2, 2)).await.unwrap();
+    let before = stored(&path).0;
+    assert!(before > MANY - 10, "{before}");
+    for _ in 0..10 {
+        metastore.commit(&[append(&samples, of)]).await.unwrap();
+    }
+    assert_eq!(stored(&path).0, before - 4 * 10 + 10);
+    // The same file comes back before its row has gone.
+    let mut again = samples.data_file();
+    again.file.id = gone[MANY - 1];
+    metastore.commit(&[samples.commit(of.0, of.1, vec![Change::AddFile(Box::new(again.clone()))])]).await.unwrap();
+    assert_eq!(metastore.load_blocks(of.0, again.file.id).await.unwrap(), again.blocks);
+    let left = contents(&metastore).await.unwrap();
+    metastore.close().await.unwrap();
+    assert_eq!(contents(&open(&path).await).await.unwrap(), left);
+}
+
 #[tokio::test]
 async fn expiry_without_a_commit_keeps_nobody_waiting_either() {
     let folder = tempfile::tempdir().unwrap();

@@ -390,7 +390,7 @@ async fn a_pass_that_lacks_memory_takes_fewer_files() {
     for file in 0..8 {
         t.append(scattered(file * 10_000..(file + 1) * 10_000)).await.unwrap();
     }
-    until("there is a pass", async || passes(&t).len() == 1).await;
+    until("there is a pass", async || !passes(&t).is_empty()).await;
     assert_eq!(passes(&t)[0].compacted.as_ref().unwrap().inputs, 4, "half of them");
     assert!(declines(&t).contains(&(Some(Decline::OutOfMemory), Some(Reason::Files))), "{:?}", t.passes());
     assert_eq!(content(&t).await.len(), 80_000);
@@ -411,7 +411,7 @@ async fn a_file_that_no_pass_has_memory_for_is_passed_over() {
     for id in 400_000..400_008 {
         t.append(pairs([(id, 0)])).await.unwrap();
     }
-    until("there is a pass", async || passes(&t).len() == 1).await;
+    until("there is a pass", async || !passes(&t).is_empty()).await;
     let pass = passes(&t)[0].compacted.clone().unwrap();
     assert_eq!((pass.reason, pass.inputs, pass.rows), (Reason::Files, 8, 8));
     assert_eq!(content(&t).await.len(), 240_008);
