@@ -35,7 +35,7 @@ pub(crate) struct Globals {
     /// How rows are printed
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: Format,
-    /// Whether tables are compacted beside the command: a short one would only begin it.
+    /// Whether tables look after themselves beside the command: a short one would only begin it.
     #[arg(skip)]
     pub(crate) has_upkeep: bool,
     /// Print nothing on stderr but errors

@@ -139,8 +139,8 @@ pub(crate) const FILES_AT: &str = "
 pub(crate) const INSERT_BLOCKS: &str = "INSERT INTO data_file_blocks (file_key, checksums, digest) VALUES (?1, ?2, ?3)";
 pub(crate) const BLOCKS: &str = "SELECT checksums, digest FROM data_file_blocks WHERE file_key =
     (SELECT file_key FROM data_file INDEXED BY data_file_by_id
-        WHERE table_id = ?1 AND id = ?2 AND (removed_at IS NULL OR removed_at >
-            ?3) ORDER BY added_at DESC LIMIT 1)";
+        WHERE table_id = ?1 AND id = ?2 AND (removed_at IS NULL OR removed_at > ?3)
+        ORDER BY added_at DESC LIMIT 1)";
 
 pub(crate) const INSERT_DELETION: &str = "INSERT INTO deletion
     (table_id, file_key, id, added_at, row_count, digest, path, inline_bytes)
@@ -151,7 +151,7 @@ pub(crate) const LIVE_DELETION: &str = "SELECT d.deletion_key, d.added_at, d.dig
     WHERE d.table_id = ?1 AND d.id = ?2 AND d.removed_at IS NULL AND f.removed_at IS NULL";
 pub(crate) const KNOWN_DELETION: &str = "SELECT 1
     FROM deletion AS d INDEXED BY deletion_by_id CROSS JOIN data_file AS f ON f.file_key = d.file_key
-    WHERE d.table_id = ?1 AND d.id = ?2 
+    WHERE d.table_id = ?1 AND d.id = ?2
         AND (coalesce(d.removed_at, f.removed_at) IS NULL OR coalesce(d.removed_at, f.removed_at) > ?3)
     UNION ALL SELECT 1 FROM tombstone_file INDEXED BY tombstone_file_by_id WHERE table_id = ?1 AND id = ?2
         AND (removed_at IS NULL OR removed_at > ?3)

@@ -25,8 +25,8 @@ fn keep_from(sequence: u64, forget_before: u64) -> Expiry {
 }
 
 impl Scene {
-    /// Data files with deletions that were all removed, and are known no more.
-    async fn forgotten(path: &Path) -> Self {
+    /// Data files with deletions that were all removed, of which the next expiry makes something that nobody knows.
+    async fn removed(path: &Path) -> Self {
         let samples = Samples::new(1);
         let metastore = open(path).await;
         let of = table(&metastore, &samples, "t").await;
@@ -41,6 +41,12 @@ impl Scene {
         }
         scene.commit(scene.gone.iter().map(|file| Change::RemoveFile(*file)).collect(), Some(keep_from(5, 0))).await;
         scene
+    }
+
+    /// Gives up all snapshots that have them, with a commit that adds a data file.
+    async fn give_up(&self) {
+        let last = TableCommit { expiry: Some(keep_from(5, 5)), ..append(&self.samples, self.of) };
+        self.metastore.commit(&[last]).await.unwrap();
     }
 
     async fn commit(&self, changes: Vec<Change>, expiry: Option<Expiry>) {
@@ -73,10 +79,8 @@ fn stored(path: &Path) -> (usize, usize) {
 async fn commits_delete_a_portion_each_until_nothing_is_left() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
-    let scene = Scene::forgotten(&path).await;
-    let mut last = append(&scene.samples, scene.of);
-    last.expiry = Some(keep_from(5, 5));
-    scene.metastore.commit(&[last]).await.unwrap();
+    let scene = Scene::removed(&path).await;
+    scene.give_up().await;
     scene.require_forgotten().await;
     let (files, deletions) = stored(&path);
     assert!(files > GONE / 2 && deletions > GONE * 2, "one commit deleted all but {files} and {deletions}");
@@ -127,7 +131,7 @@ async fn commits_go_on_beside_many_forgotten_files() {
 async fn expiry_without_a_commit_keeps_nobody_waiting_either() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
-    let scene = Scene::forgotten(&path).await;
+    let scene = Scene::removed(&path).await;
     scene.metastore.expire(scene.of.0, scene.of.1, &keep_from(5, 5)).await.unwrap();
     scene.require_forgotten().await;
     let (files, deletions) = stored(&path);
@@ -140,10 +144,8 @@ async fn expiry_without_a_commit_keeps_nobody_waiting_either() {
 async fn closing_deletes_what_commits_have_left() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
-    let scene = Scene::forgotten(&path).await;
-    let mut last = append(&scene.samples, scene.of);
-    last.expiry = Some(keep_from(5, 5));
-    scene.metastore.commit(&[last]).await.unwrap();
+    let scene = Scene::removed(&path).await;
+    scene.give_up().await;
     let before = contents(&scene.metastore).await.unwrap();
     scene.metastore.close().await.unwrap();
     assert_eq!(stored(&path), (1, 0));
