@@ -31,6 +31,7 @@ mod prune;
 mod reader;
 mod scan;
 mod session;
+mod set_operations;
 mod settings;
 mod source;
 mod sql;

@@ -15,6 +15,7 @@ use crate::dml::ChangesAsQueries;
 use crate::factory::CayenneTableFactory;
 use crate::guard::VersionGuard;
 use crate::maintenance::{Function, MaintenanceFunction};
+use crate::set_operations::SetOperations;
 use crate::settings::ShownSettings;
 use crate::time_travel::CayenneAt;
 
@@ -60,9 +61,9 @@ pub fn recommended_config(partitions: NonZeroUsize) -> SessionConfig {
 pub trait SessionStateBuilderExt {
     /// Adds the catalog [`CATALOG`] with the tables of `database`, `STORED AS CAYENNE`, the functions `cayenne_at`,
     /// `cayenne_flush`, `cayenne_expire` and `cayenne_collect`, the settings of the database for `SHOW cayenne.durability`
-    /// and `SHOW cayenne.metastore`, the rule that carries out `DELETE`, `UPDATE` and `MERGE`, and the guard that refuses
-    /// `FOR … AS OF`. Call it after `with_config` and
-    /// `with_default_features`.
+    /// and `SHOW cayenne.metastore`, the rule that carries out `DELETE`, `UPDATE` and `MERGE`, the
+    /// one that corrects `INTERSECT ALL` and `EXCEPT ALL`, and the guard that refuses `FOR … AS OF`. Call it after
+    /// `with_config` and `with_default_features`.
     ///
     /// It switches `optimizer.enable_aggregate_dynamic_filter_pushdown` off in the settings of the builder: with it,
     /// DataFusion 55 prunes files by the minimum or maximum found so far even where another column of the aggregation
@@ -93,7 +94,9 @@ impl SessionStateBuilderExt for SessionStateBuilder {
         }
         self.relation_planners().get_or_insert_default().insert(0, Arc::new(VersionGuard));
         // Before types are coerced: what it makes of a statement is checked like any query.
-        self.analyzer().get_or_insert_default().rules.insert(0, Arc::new(ChangesAsQueries));
+        let rules = &mut self.analyzer().get_or_insert_default().rules;
+        rules.insert(0, Arc::new(ChangesAsQueries));
+        rules.insert(1, Arc::new(SetOperations));
         self
     }
 }
