@@ -53,6 +53,8 @@ fn keeps_duplicates(join: &Join) -> bool {
         && join.on.len() == columns
         && join.right.schema().fields().len() == columns
         && !matches!(join.left.as_ref(), LogicalPlan::Distinct(Distinct::All(_)))
+        // A plan may be analysed twice.
+        && !join.left.schema().has_column_with_unqualified_name(LEFT_NUMBER)
 }
 
 fn numbered_join(join: Join) -> Result<LogicalPlan> {
