@@ -11,11 +11,11 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::catalog::CayenneCatalog;
+use crate::corrections::{self, SetOperations};
 use crate::dml::ChangesAsQueries;
 use crate::factory::CayenneTableFactory;
 use crate::guard::VersionGuard;
 use crate::maintenance::{Function, MaintenanceFunction};
-use crate::set_operations::SetOperations;
 use crate::settings::ShownSettings;
 use crate::time_travel::CayenneAt;
 
@@ -97,6 +97,7 @@ impl SessionStateBuilderExt for SessionStateBuilder {
         let rules = &mut self.analyzer().get_or_insert_default().rules;
         rules.insert(0, Arc::new(ChangesAsQueries));
         rules.insert(1, Arc::new(SetOperations));
+        corrections::install(&mut self);
         self
     }
 }

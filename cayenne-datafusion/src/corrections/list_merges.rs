@@ -1,0 +1,265 @@
+//! `IN` lists that DataFusion must not merge.
+//!
+//! Its `simplify_expressions` treats two lists for one operand as sets: `a IN (1, 2) AND a IN (3)` becomes `false`, and
+//! `a NOT IN (1) OR a NOT IN (2)` becomes `true`, where both are NULL if `a` is. Nulls in the lists, and elements that are
+//! not constants, are merged as if they were equal to themselves alone.
+//!
+//! Two lists may be merged if all they join is OR between `IN`, or AND between `NOT IN`, since that only adds up their
+//! elements. Such lists form a group. Where an expression has several groups for one operand, each operand is wrapped in a
+//! function that does nothing and is different for each group. The rule then sees no two lists for one operand. Afterwards
+//! the function is taken out again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, FieldRef};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::{InList, ScalarFunction};
+use datafusion::logical_expr::{
+    BinaryExpr, Cast, ColumnarValue, Expr, LogicalPlan, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, TryCast, Volatility,
+};
+use datafusion::optimizer::optimizer::ApplyOrder;
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+
+/// Runs a rule while lists that must not be merged are kept apart.
+#[derive(Debug)]
+pub(super) struct ListsApart {
+    rule: Arc<dyn OptimizerRule + Send + Sync>,
+}
+
+impl ListsApart {
+    pub(super) fn around(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Self {
+        Self { rule }
+    }
+}
+
+impl OptimizerRule for ListsApart {
+    fn name(&self) -> &str {
+        self.rule.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.rule.apply_order()
+    }
+
+    fn supports_rewrite(&self) -> bool {
+        true
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        let apart = plan.map_expressions(|expr| match Groups::of(&expr).shown() {
+            Some(shown) => Ok(Transformed::yes(wrapped(expr, &mut shown.into_iter())?.data)),
+            None => Ok(Transformed::no(expr)),
+        })?;
+        if !apart.transformed {
+            return self.rule.rewrite(apart.data, config);
+        }
+        self.rule.rewrite(apart.data, config)?.transform_data(|plan| plan.map_expressions(together))
+    }
+}
+
+/// Takes the function out again that keeps lists apart.
+fn together(expr: Expr) -> Result<Transformed<Expr>> {
+    expr.transform_up(|expr| match expr {
+        Expr::ScalarFunction(ScalarFunction { func, mut args }) if func.inner().is::<Apart>() && args.len() == 1 => {
+            Ok(Transformed::yes(args.remove(0)))
+        }
+        expr => Ok(Transformed::no(expr)),
+    })
+}
+
+/// A group of lists whose elements may be added up.
+type Group = usize;
+
+/// What joins two conditions, if `NOT` is carried down to the leaves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Joint {
+    And,
+    Or,
+}
+
+impl Joint {
+    fn of(op: Operator, negated: bool) -> Option<Self> {
+        match (op, negated) {
+            (Operator::And, false) | (Operator::Or, true) => Some(Self::And),
+            (Operator::Or, false) | (Operator::And, true) => Some(Self::Or),
+            _ => None,
+        }
+    }
+}
+
+/// The groups of the lists of an expression, in the order in which they are met.
+#[derive(Default)]
+struct Groups<'e> {
+    members: Vec<(&'e Expr, Group)>,
+    last: Group,
+}
+
+impl<'e> Groups<'e> {
+    fn of(expr: &'e Expr) -> Self {
+        let mut groups = Self::default();
+        groups.visit(expr, false, None);
+        groups
+    }
+
+    fn next(&mut self) -> Group {
+        self.last += 1;
+        self.last
+    }
+
+    fn visit(&mut self, expr: &'e Expr, negated: bool, within: Option<(Joint, Group)>) {
+        match expr {
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) if let Some(joint) = Joint::of(*op, negated) => {
+                let within = match within {
+                    Some((outer, group)) if outer == joint => (outer, group),
+                    _ => (joint, self.next()),
+                };
+                self.visit(left, negated, Some(within));
+                self.visit(right, negated, Some(within));
+            }
+            Expr::Not(inner) => self.visit(inner, !negated, within),
+            Expr::InList(list) => {
+                self.member(below_casts(&list.expr), list.negated != negated, within);
+                self.visit_children(expr);
+            }
+            expr => match one_value(expr) {
+                Some(operand) => self.member(below_casts(operand), negated, within),
+                None => self.visit_children(expr),
+            },
+        }
+    }
+
+    /// The conditions inside of other expressions are trees of their own.
+    fn visit_children(&mut self, expr: &'e Expr) {
+        let visited = expr.apply_children(|child| {
+            self.visit(child, false, None);
+            Ok(TreeNodeRecursion::Continue)
+        });
+        debug_assert!(visited.is_ok(), "the visit does not fail");
+    }
+
+    fn member(&mut self, operand: &'e Expr, negated: bool, within: Option<(Joint, Group)>) {
+        let group = match within {
+            Some((Joint::Or, group)) if !negated => group,
+            Some((Joint::And, group)) if negated => group,
+            _ => self.next(),
+        };
+        self.members.push((operand, group));
+    }
+
+    /// Says of each member, in order, which group it must show; nothing if no operand has several groups.
+    fn shown(&self) -> Option<Vec<Option<Group>>> {
+        if self.members.len() < 2 {
+            return None;
+        }
+        let mut groups: HashMap<&Expr, (Group, bool)> = HashMap::new();
+        for &(operand, group) in &self.members {
+            let (first, several) = groups.entry(operand).or_insert((group, false));
+            *several |= *first != group;
+        }
+        let several = |operand: &Expr| groups.get(operand).is_some_and(|(_, several)| *several);
+        let shown: Vec<_> = self.members.iter().map(|&(operand, group)| several(operand).then_some(group)).collect();
+        shown.iter().any(Option::is_some).then_some(shown)
+    }
+}
+
+/// Returns the column of `column = constant`, which DataFusion takes for a list of one; it may be cast.
+fn one_value(expr: &Expr) -> Option<&Expr> {
+    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = expr else { return None };
+    let is_column = |expr: &Expr| matches!(below_casts(expr), Expr::Column(_));
+    let is_constant = |expr: &Expr| !expr.any_column_refs() && !expr.contains_outer();
+    match (left.as_ref(), right.as_ref()) {
+        (column, constant) if is_column(column) && is_constant(constant) => Some(column),
+        (constant, column) if is_column(column) && is_constant(constant) => Some(column),
+        _ => None,
+    }
+}
+
+/// DataFusion takes a cast off a column by casting the constants instead.
+fn below_casts(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Cast(Cast { expr, .. }) | Expr::TryCast(TryCast { expr, .. }) => below_casts(expr),
+        expr => expr,
+    }
+}
+
+/// Wraps the operands of an expression in the order in which [`Groups::visit`] meets them.
+fn wrapped(expr: Expr, shown: &mut impl Iterator<Item = Option<Group>>) -> Result<Transformed<Expr>> {
+    if let Expr::InList(list) = &expr {
+        let operand = below_casts(&list.expr).clone();
+        let group = shown.next().flatten();
+        let expr = expr.map_children(|child| wrapped(child, &mut *shown))?.data;
+        return match expr {
+            Expr::InList(InList { expr, list, negated }) => {
+                let expr = Box::new(showing(*expr, &operand, group)?);
+                Ok(Transformed::yes(Expr::InList(InList { expr, list, negated })))
+            }
+            expr => Ok(Transformed::no(expr)),
+        };
+    }
+    match one_value(&expr).map(|column| below_casts(column).clone()) {
+        Some(column) => Ok(Transformed::yes(showing(expr, &column, shown.next().flatten())?)),
+        None => expr.map_children(|child| wrapped(child, &mut *shown)),
+    }
+}
+
+/// Wraps an operand wherever it is in an expression.
+fn showing(expr: Expr, operand: &Expr, group: Option<Group>) -> Result<Expr> {
+    let Some(group) = group else { return Ok(expr) };
+    let wrapped = expr.transform_down(|expr| match expr == *operand {
+        true => Ok(Transformed::new(Apart::call(expr, group), true, TreeNodeRecursion::Jump)),
+        false => Ok(Transformed::no(expr)),
+    })?;
+    Ok(wrapped.data)
+}
+
+/// A function that gives back what it is given.
+///
+/// It has the name of its argument wherever a name is asked for, so that a column keeps its name.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Apart {
+    group: Group,
+    signature: Signature,
+}
+
+impl Apart {
+    fn call(operand: Expr, group: Group) -> Expr {
+        let signature = Signature::any(1, Volatility::Immutable);
+        let function = Arc::new(ScalarUDF::new_from_impl(Self { group, signature }));
+        Expr::ScalarFunction(ScalarFunction { func: function, args: vec![operand] })
+    }
+}
+
+impl ScalarUDFImpl for Apart {
+    fn name(&self) -> &'static str {
+        "cayenne_apart"
+    }
+
+    fn display_name(&self, args: &[Expr]) -> Result<String> {
+        Ok(args.iter().map(ToString::to_string).collect())
+    }
+
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        Ok(args.iter().map(|arg| arg.schema_name().to_string()).collect())
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
+        Ok(arg_types.first().cloned().unwrap_or(DataType::Null))
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let unknown = || Arc::new(arrow_schema::Field::new(self.name(), DataType::Null, true));
+        Ok(args.arg_fields.first().cloned().unwrap_or_else(unknown))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let null = ColumnarValue::Scalar(datafusion::common::ScalarValue::Null);
+        Ok(args.args.into_iter().next().unwrap_or(null))
+    }
+}

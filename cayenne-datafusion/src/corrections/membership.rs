@@ -1,0 +1,277 @@
+//! `IN`, `ANY` and `ALL` of a subquery, by SQL's logic of three values.
+//!
+//! DataFusion makes a join of each, which knows two: where `IN` is NULL, because its operand is, or because the subquery has
+//! a null and no equal value, the join says false. That is right only where NULL and false come to the same: in a `WHERE`,
+//! below AND and OR. Elsewhere `x IN (S)` with values `y` is written out here:
+//!
+//! ```sql
+//! CASE WHEN EXISTS (S WHERE y = x) THEN true
+//!      WHEN EXISTS (S WHERE y IS NULL) OR (x IS NULL AND EXISTS (S)) THEN NULL
+//!      ELSE false END
+//! ```
+//!
+//! A part is left out where the schema says that its side has no nulls; without both, nothing is rewritten.
+//!
+//! `x = ANY (S)` is `x IN (S)`, and another comparison takes the place of the equality. `x < ALL (S)` is `NOT (x >= ANY
+//! (S))`. DataFusion corrects these itself, by conditions that no hash join can use, and not as a column.
+
+use std::sync::Arc;
+
+use datafusion::common::alias::AliasGenerator;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, ExprSchema, ScalarValue};
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
+use datafusion::logical_expr::{
+    BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, binary_expr, ident,
+    lit, when,
+};
+
+use super::node::Node;
+use super::simple::is_correlated;
+use super::subqueries::is_subquery;
+
+/// Turns operands that must be computed once into columns of the input.
+pub(super) fn name_operands(
+    node: &mut Node,
+    names: &AliasGenerator,
+    correct: &dyn Fn(LogicalPlan) -> Result<LogicalPlan>,
+) -> Result<()> {
+    node.rewrite(|node, expr| {
+        let mut operands = Vec::new();
+        let named = expr.transform_up(|expr| match expr {
+            Expr::InSubquery(mut set) if !may_be_repeated(&set.expr) => {
+                operands.push(take(&mut set.expr, names));
+                Ok(Transformed::yes(Expr::InSubquery(set)))
+            }
+            Expr::SetComparison(mut set) if !may_be_repeated(&set.expr) => {
+                operands.push(take(&mut set.expr, names));
+                Ok(Transformed::yes(Expr::SetComparison(set)))
+            }
+            expr => Ok(Transformed::no(expr)),
+        })?;
+        if !operands.is_empty() {
+            node.add_columns(operands)?;
+            node.set_input(correct(node.input().clone())?);
+        }
+        Ok(named)
+    })
+}
+
+/// Puts a column in the place of an operand, which it returns with the name of the column.
+fn take(operand: &mut Expr, names: &AliasGenerator) -> Expr {
+    let name = names.next("__cayenne_operand");
+    std::mem::replace(operand, ident(&name)).alias(name)
+}
+
+fn may_be_repeated(operand: &Expr) -> bool {
+    let simple = operand.apply(|expr| {
+        Ok(if is_subquery(expr) || expr.is_volatile_node() {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
+        })
+    });
+    matches!(simple, Ok(TreeNodeRecursion::Continue))
+}
+
+/// Writes each `IN` out whose NULL would be taken for false where that differs.
+pub(super) fn write_out(node: &mut Node, names: &AliasGenerator) -> Result<()> {
+    let schema = node.schema();
+    let place = if node.is_filter() { Place::Conjunct } else { Place::Value };
+    node.rewrite(|_, expr| Writer { schema: &schema, names }.visit(expr, place))
+}
+
+/// What is done with the value of a condition.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It is a condition for rows to stay.
+    Conjunct,
+    /// NULL and false come to the same.
+    Truth,
+    /// All three values matter.
+    Value,
+}
+
+impl Place {
+    fn below(self, op: Operator) -> Self {
+        match (op, self) {
+            (Operator::And, place) => place,
+            (Operator::Or, Self::Conjunct | Self::Truth) => Self::Truth,
+            _ => Self::Value,
+        }
+    }
+}
+
+struct Writer<'a> {
+    schema: &'a DFSchema,
+    names: &'a AliasGenerator,
+}
+
+impl Writer<'_> {
+    fn visit(&self, expr: Expr, place: Place) -> Result<Transformed<Expr>> {
+        match expr {
+            Expr::BinaryExpr(BinaryExpr { op: op @ (Operator::And | Operator::Or), .. }) => {
+                expr.map_children(|child| self.visit(child, place.below(op)))
+            }
+            Expr::Not(inner) => match *inner {
+                Expr::InSubquery(mut set) => {
+                    set.negated = !set.negated;
+                    Ok(Transformed::yes(self.membership(set, place)?.data))
+                }
+                inner => Expr::Not(Box::new(inner)).map_children(|child| self.visit(child, Place::Value)),
+            },
+            Expr::IsTrue(_) => expr.map_children(|child| self.visit(child, Place::Truth)),
+            Expr::InSubquery(set) => self.membership(set, place),
+            Expr::SetComparison(set) => self.quantified(set, place),
+            expr => expr.map_children(|child| self.visit(child, Place::Value)),
+        }
+    }
+
+    fn membership(&self, set: InSubquery, place: Place) -> Result<Transformed<Expr>> {
+        let comparison =
+            Comparison { operator: Operator::Eq, negated: set.negated, operand: &set.expr, set: &set.subquery };
+        let known = match (set.negated, place) {
+            _ if !comparison.operand_nulls(self.schema)? && !comparison.value_nulls() => true,
+            (false, place) => place != Place::Value,
+            // Its anti join knows of nulls, if it has a column to look at and no condition besides.
+            (true, place) => place == Place::Conjunct && is_column(&set.expr) && !is_correlated(&set.subquery.subquery),
+        };
+        if known {
+            return Ok(Transformed::no(Expr::InSubquery(set)));
+        }
+        self.written_out(&comparison, place).map(Transformed::yes)
+    }
+
+    fn quantified(&self, set: SetComparison, place: Place) -> Result<Transformed<Expr>> {
+        let (operator, negated) = match set.quantifier {
+            SetQuantifier::Any => (Some(set.op), false),
+            SetQuantifier::All => (set.op.negate(), true),
+        };
+        match operator {
+            None => Ok(Transformed::no(Expr::SetComparison(set))),
+            Some(Operator::Eq) => {
+                let set = InSubquery::new(set.expr, set.subquery, negated);
+                Ok(Transformed::yes(self.membership(set, place)?.data))
+            }
+            Some(operator) => {
+                let comparison = Comparison { operator, negated, operand: &set.expr, set: &set.subquery };
+                self.written_out(&comparison, place).map(Transformed::yes)
+            }
+        }
+    }
+
+    fn written_out(&self, comparison: &Comparison<'_>, place: Place) -> Result<Expr> {
+        let matches = comparison.matches(self.schema, self.names)?;
+        let unknown = comparison.unknown(self.schema, self.names)?;
+        match (comparison.negated, place) {
+            (false, Place::Conjunct | Place::Truth) => Ok(matches),
+            // Conditions of their own become anti joins.
+            (true, Place::Conjunct | Place::Truth) => {
+                Ok(unknown.into_iter().fold(negated(matches), |all, part| all.and(negated(part))))
+            }
+            (is_negated, Place::Value) => {
+                let unknown = unknown.into_iter().reduce(Expr::or).unwrap_or_else(|| lit(false));
+                when(matches, lit(!is_negated))
+                    .when(unknown, Expr::Literal(ScalarValue::Boolean(None), None))
+                    .otherwise(lit(is_negated))
+            }
+        }
+    }
+}
+
+fn is_column(expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(_) => true,
+        Expr::Cast(Cast { expr, .. }) => is_column(expr),
+        _ => false,
+    }
+}
+
+/// Negates a condition that is never NULL.
+fn negated(condition: Expr) -> Expr {
+    match condition {
+        Expr::Exists(exists) => Expr::Exists(Exists { negated: !exists.negated, ..exists }),
+        condition => !condition,
+    }
+}
+
+/// A comparison with the values of a subquery: true if it holds for one of them, or, negated, for none.
+struct Comparison<'a> {
+    operator: Operator,
+    negated: bool,
+    operand: &'a Expr,
+    set: &'a Subquery,
+}
+
+impl Comparison<'_> {
+    fn operand_nulls(&self, schema: &DFSchema) -> Result<bool> {
+        self.operand.nullable(schema)
+    }
+
+    fn value_nulls(&self) -> bool {
+        self.set.subquery.schema().fields().iter().any(|field| field.is_nullable())
+    }
+
+    /// It holds for a value.
+    fn matches(&self, schema: &DFSchema, names: &AliasGenerator) -> Result<Expr> {
+        let operand = outer(self.operand.clone(), schema)?;
+        self.exists(names, Limited::No, |value| Some(binary_expr(operand, self.operator, value)))
+    }
+
+    /// It may hold for a value, since one of the two is NULL; each part is never NULL itself.
+    fn unknown(&self, schema: &DFSchema, names: &AliasGenerator) -> Result<Vec<Expr>> {
+        let mut parts = Vec::new();
+        if self.value_nulls() {
+            parts.push(self.exists(names, Limited::ToOne, |value| Some(value.is_null()))?);
+        }
+        if self.operand_nulls(schema)? {
+            let any = self.exists(names, Limited::ToOne, |_| None)?;
+            parts.push(self.operand.clone().is_null().and(any));
+        }
+        Ok(parts)
+    }
+
+    /// The subquery has a value for which a condition holds.
+    fn exists(
+        &self,
+        names: &AliasGenerator,
+        limited: Limited,
+        condition: impl FnOnce(Expr) -> Option<Expr>,
+    ) -> Result<Expr> {
+        let Subquery { subquery, spans, .. } = self.set;
+        // Under a name of its own: it may read the table that the operand is a column of.
+        let name = names.next("__cayenne_value");
+        let values = subquery.schema().columns().into_iter().map(|value| Expr::Column(value).alias(&name));
+        let mut plan = LogicalPlanBuilder::from(subquery.as_ref().clone()).project(values)?;
+        if let Some(condition) = condition(ident(name)) {
+            plan = plan.filter(condition)?;
+        }
+        if limited == Limited::ToOne && !is_correlated(subquery) {
+            plan = plan.limit(0, Some(1))?;
+        }
+        let plan = plan.build()?;
+        let outer_ref_columns = plan.all_out_ref_exprs();
+        let subquery = Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: spans.clone() };
+        Ok(Expr::Exists(Exists { subquery, negated: false }))
+    }
+}
+
+/// Whether one row of a subquery is enough for all rows outside of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Limited {
+    ToOne,
+    No,
+}
+
+/// Returns an expression over columns as one that is evaluated inside of a subquery.
+fn outer(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    let outer = expr.transform_up(|expr| match expr {
+        Expr::Column(column) => {
+            let field = Arc::clone(schema.field_from_column(&column)?);
+            Ok(Transformed::yes(Expr::OuterReferenceColumn(field, column)))
+        }
+        expr => Ok(Transformed::no(expr)),
+    })?;
+    Ok(outer.data)
+}

@@ -1,0 +1,33 @@
+//! Rules that put right what DataFusion 55 answers wrongly or refuses, for every session that has Cayenne installed.
+//!
+//! Each module says what is wrong and what it does instead; `docs/upstream.md` has a query for each. They look at logical
+//! plans only, and leave alone what is right: a plan without subqueries, lists, and set operations costs one walk. Nothing
+//! here knows of Cayenne's tables.
+
+mod apply;
+mod domain;
+mod list_merges;
+mod marks;
+mod membership;
+mod node;
+mod set_operations;
+mod simple;
+mod subqueries;
+
+use std::sync::Arc;
+
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::optimizer::Optimizer;
+
+use list_merges::ListsApart;
+pub(crate) use set_operations::SetOperations;
+use subqueries::Subqueries;
+
+/// Installs the rules that run with the optimizer: ours before DataFusion's, which they replace where it is wrong.
+pub(crate) fn install(builder: &mut SessionStateBuilder) {
+    let rules = &mut builder.optimizer().get_or_insert_with(Optimizer::new).rules;
+    for rule in rules.iter_mut().filter(|rule| rule.name() == "simplify_expressions") {
+        *rule = Arc::new(ListsApart::around(Arc::clone(rule)));
+    }
+    rules.insert(0, Arc::new(Subqueries));
+}
