@@ -95,7 +95,7 @@ impl Shell<'_> {
     }
 
     async fn run_statements(&mut self, reader: &mut StatementReader) -> Result<(), Failure> {
-        while let Some(text) = reader.next() {
+        while let Some(text) = reader.next(cayenne_datafusion::dialect(&self.engine.session).as_ref()) {
             let done = match text {
                 Ok(text) => self.run_statement(&text).await,
                 Err(error) => Err(error.into()),

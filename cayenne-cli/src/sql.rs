@@ -79,7 +79,7 @@ impl Script<'_> {
     }
 
     async fn run_whole_statements(&mut self, reader: &mut StatementReader) -> Result<(), Failure> {
-        while let Some(text) = reader.next() {
+        while let Some(text) = reader.next(cayenne_datafusion::dialect(self.session).as_ref()) {
             let done = match text {
                 Ok(text) => run_text(self.session, &text, self.terminal, self.answers.is_some()).await,
                 Err(error) => Err(error.into()),
@@ -104,7 +104,7 @@ pub(crate) async fn run_text(
     acknowledged: bool,
 ) -> Result<Option<u64>, Failure> {
     let mut rows = None;
-    for statement in cayenne_datafusion::statements(text)? {
+    for statement in cayenne_datafusion::statements(session, text)? {
         let is_query = is_query(&statement);
         let result = cayenne_datafusion::execute(session, statement).await?.execute_stream().await?;
         let only_counted = acknowledged && !is_query && is_count(&result);

@@ -1,8 +1,12 @@
 //! Finds where SQL statements end in text that arrives piece by piece.
 //!
-//! It knows quotes, comments and nothing else of SQL, and reads them as the parser behind it does.
+//! It knows quotes, comments and nothing else of SQL, and reads them as the parser behind it does. That is its own work
+//! for the dialect that sessions begin with. For others it asks the tokenizer at each semicolon, which costs more where a
+//! long statement has many of them in its quotes.
 
 use cayenne_format::{Error, Result};
+use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 /// The longest statement, in bytes: more would only fill the memory before the parser refuses it.
 const STATEMENT_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -72,12 +76,38 @@ impl StatementReader {
         *self = Self::default();
     }
 
-    /// Returns the next whole statement, or `None` until more is pushed.
+    /// Returns the next whole statement in a dialect, or `None` until more is pushed.
     ///
     /// # Errors
     ///
     /// `Invalid` if the statement is not UTF-8; `ResourceLimit` if it is too long. The statements after it are found.
-    pub(crate) fn next(&mut self) -> Option<Result<String>> {
+    pub(crate) fn next(&mut self, dialect: &dyn Dialect) -> Option<Result<String>> {
+        if dialect.is::<GenericDialect>() { self.next_generic() } else { self.next_by_tokens(dialect) }
+    }
+
+    fn next_by_tokens(&mut self, dialect: &dyn Dialect) -> Option<Result<String>> {
+        loop {
+            let rest = self.bytes.get(self.seen..).unwrap_or_default();
+            match rest.iter().position(|byte| *byte == b';') {
+                Some(at) => {
+                    self.seen += at + 1;
+                    if ends(dialect, self.bytes.get(self.start..self.seen).unwrap_or_default()) {
+                        return Some(self.cut());
+                    }
+                }
+                None => {
+                    self.seen = self.bytes.len();
+                    return match (self.ended && self.is_pending(), self.seen - self.start > STATEMENT_BYTES_MAX) {
+                        (true, _) => Some(self.cut()),
+                        (false, true) => Some(Err(self.too_long())),
+                        (false, false) => None,
+                    };
+                }
+            }
+        }
+    }
+
+    fn next_generic(&mut self) -> Option<Result<String>> {
         loop {
             let rest = self.bytes.get(self.seen..).unwrap_or_default();
             match step(&self.inside, rest) {
@@ -91,15 +121,17 @@ impl StatementReader {
                 }
                 Step::More if self.ended && !rest.is_empty() => self.seen += 1,
                 Step::More if self.ended && self.is_pending() => return Some(self.cut()),
-                Step::More if self.seen - self.start > STATEMENT_BYTES_MAX => {
-                    self.clear();
-                    return Some(Err(Error::resource_limit("the statement is too long")
-                        .code("statement-too-long")
-                        .with("bytes_max", STATEMENT_BYTES_MAX)));
-                }
+                Step::More if self.seen - self.start > STATEMENT_BYTES_MAX => return Some(Err(self.too_long())),
                 Step::More => return None,
             }
         }
+    }
+
+    fn too_long(&mut self) -> Error {
+        self.clear();
+        Error::resource_limit("the statement is too long")
+            .code("statement-too-long")
+            .with("bytes_max", STATEMENT_BYTES_MAX)
     }
 
     fn cut(&mut self) -> Result<String> {
@@ -111,6 +143,16 @@ impl StatementReader {
         self.start = self.seen;
         self.inside = Inside::Statement;
         text
+    }
+}
+
+/// Says whether the semicolon at the end of a text ends a statement, or is part of a quote or a comment.
+fn ends(dialect: &dyn Dialect, text: &[u8]) -> bool {
+    // What is no text, or no token, is an error that the statement is to have.
+    let Ok(text) = std::str::from_utf8(text) else { return true };
+    match Tokenizer::new(dialect, text).tokenize() {
+        Ok(tokens) => tokens.last() == Some(&Token::SemiColon),
+        Err(error) => !(error.message.contains("Unterminated") || error.message.contains("EOF")),
     }
 }
 
@@ -252,22 +294,27 @@ fn in_block_comment(rest: &[u8], depth: u32) -> Step {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::sql::sqlparser::dialect::GenericDialect;
-    use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+    use datafusion::sql::sqlparser::dialect::{MySqlDialect, PostgreSqlDialect};
     use proptest::prelude::*;
 
     use super::*;
 
+    const GENERIC: GenericDialect = GenericDialect {};
+
     /// Reads `text` in pieces of `piece` bytes.
     fn read(text: &[u8], piece: usize) -> Vec<String> {
+        read_in(&GENERIC, text, piece)
+    }
+
+    fn read_in(dialect: &dyn Dialect, text: &[u8], piece: usize) -> Vec<String> {
         let mut reader = StatementReader::default();
         let mut found = Vec::new();
         for bytes in text.chunks(piece) {
             reader.push(bytes);
-            found.extend(std::iter::from_fn(|| reader.next()));
+            found.extend(std::iter::from_fn(|| reader.next(dialect)));
         }
         reader.end();
-        found.extend(std::iter::from_fn(|| reader.next()));
+        found.extend(std::iter::from_fn(|| reader.next(dialect)));
         found.into_iter().map(Result::unwrap).collect()
     }
 
@@ -299,10 +346,10 @@ mod tests {
     fn a_statement_is_given_back_as_soon_as_its_end_arrives() {
         let mut reader = StatementReader::default();
         reader.push(b"SELECT 1");
-        assert!(reader.next().is_none() && reader.is_pending());
+        assert!(reader.next(&GENERIC).is_none() && reader.is_pending());
         reader.push(b";");
-        assert_eq!(reader.next().unwrap().unwrap(), "SELECT 1;");
-        assert!(reader.next().is_none() && !reader.is_pending());
+        assert_eq!(reader.next(&GENERIC).unwrap().unwrap(), "SELECT 1;");
+        assert!(reader.next(&GENERIC).is_none() && !reader.is_pending());
     }
 
     #[test]
@@ -317,13 +364,25 @@ mod tests {
     fn bytes_that_are_no_text_are_an_error_of_one_statement() {
         let mut reader = StatementReader::default();
         reader.push(b"SELECT '\xff'; SELECT 2;");
-        assert_eq!(reader.next().unwrap().unwrap_err().stable_code(), "sql-syntax");
-        assert_eq!(reader.next().unwrap().unwrap(), " SELECT 2;");
+        assert_eq!(reader.next(&GENERIC).unwrap().unwrap_err().stable_code(), "sql-syntax");
+        assert_eq!(reader.next(&GENERIC).unwrap().unwrap(), " SELECT 2;");
     }
 
     #[test]
     fn a_byte_order_mark_is_not_part_of_a_statement() {
         assert_eq!(read(b"\xef\xbb\xbfSELECT 1;", 2), ["SELECT 1;"]);
+    }
+
+    #[test]
+    fn quotes_and_comments_are_those_of_the_dialect() {
+        let mysql = "SELECT 'a\\';b'; SELECT 1 # no; end\n; SELECT `a;`";
+        let postgres = "SELECT 'a\\'; SELECT $x$;$x$; SELECT 1 -- no; end\n";
+        for piece in [1, 3, 1000] {
+            let expected = ["SELECT 'a\\';b';", " SELECT 1 # no; end\n;", " SELECT `a;`"];
+            assert_eq!(read_in(&MySqlDialect {}, mysql.as_bytes(), piece), expected);
+            let expected = ["SELECT 'a\\';", " SELECT $x$;$x$;", " SELECT 1 -- no; end\n"];
+            assert_eq!(read_in(&PostgreSqlDialect {}, postgres.as_bytes(), piece), expected);
+        }
     }
 
     /// Counts the statements as the parser's own tokenizer sees them; none if it refuses the text.

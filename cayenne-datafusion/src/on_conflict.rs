@@ -18,11 +18,12 @@ use datafusion::logical_expr::{
     DmlStatement, Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, WriteOp, ident, lit,
 };
 use datafusion::prelude::SessionContext;
-use datafusion::sql::parser::Statement;
+use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{
     self, ConflictTarget, Ident, Insert, MergeAction, OnConflict, OnConflictAction, OnInsert, TableObject, VisitMut,
     VisitorMut,
 };
+use datafusion::sql::sqlparser::dialect::GenericDialect;
 
 use crate::dml::{cayenne_table, project};
 use crate::error::external;
@@ -152,7 +153,8 @@ fn merge_of(table: &Table, name: &ast::ObjectName, clause: &OnConflict) -> Resul
         "MERGE INTO {name} USING {name} AS {NEW_ROWS} ON {on} {updates} \
          WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})"
     );
-    let mut merge = crate::sql::statements(&text)?
+    // Not in the dialect of the session, which may quote names in another way.
+    let mut merge = DFParser::parse_sql_with_dialect(&text, &GenericDialect {})?
         .pop_front()
         .ok_or_else(|| external(Error::internal("a merge was not parsed as a statement")))?;
     if let OnConflictAction::DoUpdate(update) = &clause.action {

@@ -20,7 +20,7 @@ use crate::key_lookup;
 use crate::key_select::{self, KeyQuery};
 use crate::pinned::Reads;
 use crate::scan::Scan;
-use crate::sql::statements;
+use crate::sql::{complete, statements};
 
 /// A query whose parameters `$1`, `$2`, … are given when it is executed.
 ///
@@ -74,10 +74,11 @@ impl fmt::Debug for Prepared {
 ///
 /// If the text is not exactly one query; what planning returns.
 pub async fn prepare(ctx: &SessionContext, sql: &str) -> Result<Prepared> {
-    let mut statements = statements(sql)?;
-    let (Some(statement), true) = (statements.pop_front(), statements.is_empty()) else {
+    let mut statements = statements(ctx, sql)?;
+    let (Some(mut statement), true) = (statements.pop_front(), statements.is_empty()) else {
         return Err(not_a_query());
     };
+    complete(ctx, &mut statement)?;
     let state = ctx.state();
     let plan = state.statement_to_plan(statement).await?;
     if matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Statement(_) | LogicalPlan::Copy(_)) {

@@ -11,7 +11,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::catalog::CayenneCatalog;
-use crate::corrections::{self, SetOperations};
+use crate::corrections;
 use crate::dml::ChangesAsQueries;
 use crate::factory::CayenneTableFactory;
 use crate::guard::VersionGuard;
@@ -39,16 +39,20 @@ const KEY_DENSITY: f64 = 0.05;
 
 /// Returns the settings that suit Cayenne tables, for `partitions` streams at once. A session works without them.
 ///
-/// They differ from DataFusion's defaults in three things. Batches have 32,768 rows. A join collects its small side in
+/// They differ from DataFusion's defaults in four things. Batches have 32,768 rows. A join collects its small side in
 /// one hash table up to 4 Mi rows divided by `partitions`: a table for each partition has both sides sent through a
 /// repartition, and keeps the filter that the join makes from being a simple one. And a join looks integer keys up in an
 /// array rather than a hash table if that takes at most 32 MiB, or 80 bytes for each key.
+///
+/// A number with a point in a statement is a `DECIMAL`, as SQL defines it: `0.1` is a tenth, and `n = 99999999.99` finds
+/// that value in a `DECIMAL` column. DataFusion's default reads the nearest 64-bit float.
 ///
 /// What is not named here is DataFusion's default, and can be set afterwards like everything else.
 #[must_use]
 pub fn recommended_config(partitions: NonZeroUsize) -> SessionConfig {
     let mut config = SessionConfig::new().with_target_partitions(partitions.get()).with_batch_size(BATCH_ROWS);
     let options = config.options_mut();
+    options.sql_parser.parse_float_as_decimal = true;
     let rows = (COLLECTED_ROWS / partitions).max(COLLECTED_ROWS_MIN);
     options.optimizer.hash_join_single_partition_threshold_rows = rows;
     options.optimizer.hash_join_single_partition_threshold = rows * COLLECTED_ROW_BYTES;
@@ -61,8 +65,8 @@ pub fn recommended_config(partitions: NonZeroUsize) -> SessionConfig {
 pub trait SessionStateBuilderExt {
     /// Adds the catalog [`CATALOG`] with the tables of `database`, `STORED AS CAYENNE`, the functions `cayenne_at`,
     /// `cayenne_flush`, `cayenne_expire` and `cayenne_collect`, the settings of the database for `SHOW cayenne.durability`
-    /// and `SHOW cayenne.metastore`, the rule that carries out `DELETE`, `UPDATE` and `MERGE`, the
-    /// one that corrects `INTERSECT ALL` and `EXCEPT ALL`, and the guard that refuses `FOR … AS OF`. Call it after
+    /// and `SHOW cayenne.metastore`, the rule that carries out `DELETE`, `UPDATE` and `MERGE`, those that correct what
+    /// DataFusion answers wrongly (subqueries and lists with nulls, `INTERSECT ALL`, `EXCEPT ALL`), and the guard that refuses `FOR … AS OF`. Call it after
     /// `with_config` and `with_default_features`.
     ///
     /// It switches `optimizer.enable_aggregate_dynamic_filter_pushdown` off in the settings of the builder: with it,
@@ -93,11 +97,9 @@ impl SessionStateBuilderExt for SessionStateBuilder {
             self.table_functions().get_or_insert_default().insert(name.to_owned(), function);
         }
         self.relation_planners().get_or_insert_default().insert(0, Arc::new(VersionGuard));
-        // Before types are coerced: what it makes of a statement is checked like any query.
-        let rules = &mut self.analyzer().get_or_insert_default().rules;
-        rules.insert(0, Arc::new(ChangesAsQueries));
-        rules.insert(1, Arc::new(SetOperations));
         corrections::install(&mut self);
+        // First of all: what it makes of a statement is corrected, and checked, like any query.
+        self.analyzer().get_or_insert_default().rules.insert(0, Arc::new(ChangesAsQueries));
         self
     }
 }

@@ -10,22 +10,37 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{CreateMemoryTable, DdlStatement, DropTable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
-use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_str};
 
 use crate::catalog::CayenneCatalog;
 use crate::error::external;
+use crate::exponents;
 use crate::key_select;
 use crate::keys::{declared_key, same_key, set_key};
 use crate::on_conflict;
+use crate::row_values;
 use crate::write_plan::{NewColumns, WriteTarget, logical_write};
 
-/// Splits a text into statements.
+/// Splits a text into statements, by the settings `datafusion.sql_parser.*` of a session.
 ///
 /// # Errors
 ///
 /// If the text cannot be parsed.
-pub fn statements(sql: &str) -> Result<VecDeque<Statement>> {
-    DFParserBuilder::new(sql).with_dialect(&GenericDialect {}).build()?.parse_statements()
+pub fn statements(ctx: &SessionContext, sql: &str) -> Result<VecDeque<Statement>> {
+    let recursion_limit = ctx.state_ref().read().config_options().sql_parser.recursion_limit.get();
+    DFParserBuilder::new(sql)
+        .with_dialect(dialect(ctx).as_ref())
+        .with_recursion_limit(recursion_limit)
+        .build()?
+        .parse_statements()
+}
+
+/// Returns the dialect in which a session reads statements: what `datafusion.sql_parser.dialect` is set to.
+#[must_use]
+pub fn dialect(ctx: &SessionContext) -> Box<dyn Dialect> {
+    let name = ctx.state_ref().read().config_options().sql_parser.dialect;
+    // Each name that can be set is known.
+    dialect_from_str(name).unwrap_or_else(|| Box::new(GenericDialect {}))
 }
 
 /// Plans one statement of a text; it runs when the result is executed, except for definitions, which run at once.
@@ -34,7 +49,7 @@ pub fn statements(sql: &str) -> Result<VecDeque<Statement>> {
 ///
 /// If the text is not exactly one statement; what planning returns.
 pub async fn sql(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
-    let mut statements = statements(sql)?;
+    let mut statements = statements(ctx, sql)?;
     match (statements.pop_front(), statements.is_empty()) {
         (Some(statement), true) => execute(ctx, statement).await,
         _ => Err(external(
@@ -55,6 +70,7 @@ pub async fn sql(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
 ///
 /// What planning, or running a definition, returns.
 pub async fn execute(ctx: &SessionContext, mut statement: Statement) -> Result<DataFrame> {
+    complete(ctx, &mut statement)?;
     let plan = match on_conflict::take(&mut statement) {
         Some(clause) => on_conflict::plan(ctx, statement, &clause).await?,
         None => ctx.state().statement_to_plan(statement).await?,
@@ -70,6 +86,14 @@ pub async fn execute(ctx: &SessionContext, mut statement: Statement) -> Result<D
         },
         plan => key_select::shortened(ctx.execute_logical_plan(plan).await?),
     }
+}
+
+/// Writes what DataFusion's planner does not know in terms of what it does.
+pub(crate) fn complete(ctx: &SessionContext, statement: &mut Statement) -> Result<()> {
+    if ctx.state_ref().read().config_options().sql_parser.parse_float_as_decimal {
+        exponents::as_floats(statement);
+    }
+    row_values::write_out(statement)
 }
 
 /// Returns the database whose catalog a name refers to.

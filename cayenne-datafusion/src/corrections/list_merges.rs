@@ -5,11 +5,11 @@
 //! not constants, are merged as if they were equal to themselves alone.
 //!
 //! Two lists may be merged if all they join is OR between `IN`, or AND between `NOT IN`, since that only adds up their
-//! elements. Such lists form a group. Where an expression has several groups for one operand, each operand is wrapped in a
-//! function that does nothing and is different for each group. The rule then sees no two lists for one operand. Afterwards
-//! the function is taken out again.
+//! elements. Such lists form a group. Where lists of several groups stand side by side for one operand, each operand is
+//! wrapped in a function that does nothing and is different for each group. The rule then sees no two lists for one operand.
+//! Afterwards the function is taken out again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow_schema::{DataType, FieldRef};
@@ -90,17 +90,48 @@ impl Joint {
     }
 }
 
-/// The groups of the lists of an expression, in the order in which they are met.
+/// An expression to be looked at.
+struct Visit<'e> {
+    expr: &'e Expr,
+    /// It is below an odd number of `NOT`.
+    negated: bool,
+    /// The cluster it is a child of.
+    within: Option<usize>,
+}
+
+/// Conditions that are joined by the same operator, directly or in a row.
+struct Cluster<'e> {
+    joint: Joint,
+    /// Of the lists that may be merged here.
+    group: Group,
+    parent: Option<usize>,
+    /// The operands of its children that are lists, or may become one.
+    lists: Vec<(&'e Expr, Group)>,
+    /// It has children that are something else, and so does not become a list itself.
+    has_others: bool,
+}
+
+/// The lists of an expression, in the order in which they are met.
 #[derive(Default)]
 struct Groups<'e> {
     members: Vec<(&'e Expr, Group)>,
+    /// Each after the one that it is a child of.
+    clusters: Vec<Cluster<'e>>,
     last: Group,
 }
 
 impl<'e> Groups<'e> {
     fn of(expr: &'e Expr) -> Self {
         let mut groups = Self::default();
-        groups.visit(expr, false, None);
+        // A statement may have thousands of conditions in a row, each below the next: this is no place for recursion.
+        let mut visits = vec![Visit { expr, negated: false, within: None }];
+        while let Some(visit) = visits.pop() {
+            let children = visits.len();
+            groups.visit(&visit, &mut visits);
+            if let Some(children) = visits.get_mut(children..) {
+                children.reverse();
+            }
+        }
         groups
     }
 
@@ -109,60 +140,105 @@ impl<'e> Groups<'e> {
         self.last
     }
 
-    fn visit(&mut self, expr: &'e Expr, negated: bool, within: Option<(Joint, Group)>) {
+    /// Looks at an expression, and adds its children to what is to be visited.
+    fn visit(&mut self, &Visit { expr, negated, within }: &Visit<'e>, visits: &mut Vec<Visit<'e>>) {
         match expr {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) if let Some(joint) = Joint::of(*op, negated) => {
-                let within = match within {
-                    Some((outer, group)) if outer == joint => (outer, group),
-                    _ => (joint, self.next()),
-                };
-                self.visit(left, negated, Some(within));
-                self.visit(right, negated, Some(within));
+                let within = Some(self.cluster(joint, within));
+                visits.extend([left, right].map(|expr| Visit { expr, negated, within }));
             }
-            Expr::Not(inner) => self.visit(inner, !negated, within),
+            Expr::Not(expr) => visits.push(Visit { expr, negated: !negated, within }),
+            Expr::Literal(..) => {}
             Expr::InList(list) => {
                 self.member(below_casts(&list.expr), list.negated != negated, within);
-                self.visit_children(expr);
+                add_children(expr, visits);
             }
             expr => match one_value(expr) {
                 Some(operand) => self.member(below_casts(operand), negated, within),
-                None => self.visit_children(expr),
+                None => {
+                    self.other(within);
+                    add_children(expr, visits);
+                }
             },
         }
     }
 
-    /// The conditions inside of other expressions are trees of their own.
-    fn visit_children(&mut self, expr: &'e Expr) {
-        let visited = expr.apply_children(|child| {
-            self.visit(child, false, None);
-            Ok(TreeNodeRecursion::Continue)
-        });
-        debug_assert!(visited.is_ok(), "the visit does not fail");
+    /// Returns the cluster of conditions below an operator.
+    fn cluster(&mut self, joint: Joint, parent: Option<usize>) -> usize {
+        match parent.and_then(|parent| Some((parent, self.clusters.get(parent)?))) {
+            Some((parent, cluster)) if cluster.joint == joint => parent,
+            _ => {
+                let group = self.next();
+                self.clusters.push(Cluster { joint, group, parent, lists: Vec::new(), has_others: false });
+                self.clusters.len() - 1
+            }
+        }
     }
 
-    fn member(&mut self, operand: &'e Expr, negated: bool, within: Option<(Joint, Group)>) {
-        let group = match within {
-            Some((Joint::Or, group)) if !negated => group,
-            Some((Joint::And, group)) if negated => group,
-            _ => self.next(),
+    fn member(&mut self, operand: &'e Expr, negated: bool, within: Option<usize>) {
+        let mergeable = if negated { Joint::And } else { Joint::Or };
+        let fresh = self.next();
+        let group = match within.and_then(|within| self.clusters.get_mut(within)) {
+            Some(cluster) => {
+                let group = if cluster.joint == mergeable { cluster.group } else { fresh };
+                cluster.lists.push((operand, group));
+                group
+            }
+            None => fresh,
         };
         self.members.push((operand, group));
     }
 
-    /// Says of each member, in order, which group it must show; nothing if no operand has several groups.
-    fn shown(&self) -> Option<Vec<Option<Group>>> {
+    fn other(&mut self, within: Option<usize>) {
+        if let Some(cluster) = within.and_then(|within| self.clusters.get_mut(within)) {
+            cluster.has_others = true;
+        }
+    }
+
+    /// Returns the operands that have lists of several groups side by side.
+    fn merged(&mut self) -> HashSet<&'e Expr> {
+        let mut merged = HashSet::new();
+        // The inner ones first, since an outer one may get a list from each.
+        for index in (0..self.clusters.len()).rev() {
+            let Some(cluster) = self.clusters.get(index) else { continue };
+            let (parent, group) = (cluster.parent, cluster.group);
+            let mut groups: HashMap<&Expr, Group> = HashMap::new();
+            for &(operand, group) in &cluster.lists {
+                if *groups.entry(operand).or_insert(group) != group {
+                    merged.insert(operand);
+                }
+            }
+            let becomes = match (cluster.has_others, cluster.lists.first()) {
+                (false, Some(&(operand, _))) if groups.len() == 1 => Some(operand),
+                _ => None,
+            };
+            match (becomes, parent.and_then(|parent| self.clusters.get_mut(parent))) {
+                (Some(operand), Some(parent)) => parent.lists.push((operand, group)),
+                (None, Some(parent)) => parent.has_others = true,
+                (_, None) => {}
+            }
+        }
+        merged
+    }
+
+    /// Says of each member, in order, which group it must show; nothing if none must.
+    fn shown(mut self) -> Option<Vec<Option<Group>>> {
         if self.members.len() < 2 {
             return None;
         }
-        let mut groups: HashMap<&Expr, (Group, bool)> = HashMap::new();
-        for &(operand, group) in &self.members {
-            let (first, several) = groups.entry(operand).or_insert((group, false));
-            *several |= *first != group;
-        }
-        let several = |operand: &Expr| groups.get(operand).is_some_and(|(_, several)| *several);
-        let shown: Vec<_> = self.members.iter().map(|&(operand, group)| several(operand).then_some(group)).collect();
-        shown.iter().any(Option::is_some).then_some(shown)
+        let merged = self.merged();
+        let shows = |(operand, group): (&'e Expr, Group)| merged.contains(operand).then_some(group);
+        (!merged.is_empty()).then(|| self.members.into_iter().map(shows).collect())
     }
+}
+
+/// The conditions inside of other expressions are trees of their own.
+fn add_children<'e>(expr: &'e Expr, visits: &mut Vec<Visit<'e>>) {
+    let added = expr.apply_children(|expr| {
+        visits.push(Visit { expr, negated: false, within: None });
+        Ok(TreeNodeRecursion::Continue)
+    });
+    debug_assert!(added.is_ok(), "nothing can fail");
 }
 
 /// Returns the column of `column = constant`, which DataFusion takes for a list of one; it may be cast.
@@ -185,24 +261,22 @@ fn below_casts(expr: &Expr) -> &Expr {
     }
 }
 
-/// Wraps the operands of an expression in the order in which [`Groups::visit`] meets them.
+/// Wraps the operands of an expression in the order in which [`Groups::of`] meets them.
 fn wrapped(expr: Expr, shown: &mut impl Iterator<Item = Option<Group>>) -> Result<Transformed<Expr>> {
-    if let Expr::InList(list) = &expr {
-        let operand = below_casts(&list.expr).clone();
-        let group = shown.next().flatten();
-        let expr = expr.map_children(|child| wrapped(child, &mut *shown))?.data;
-        return match expr {
-            Expr::InList(InList { expr, list, negated }) => {
-                let expr = Box::new(showing(*expr, &operand, group)?);
-                Ok(Transformed::yes(Expr::InList(InList { expr, list, negated })))
+    expr.transform_down(|expr| match expr {
+        Expr::InList(InList { expr, list, negated }) => {
+            let operand = below_casts(&expr).clone();
+            let expr = Box::new(showing(*expr, &operand, shown.next().flatten())?);
+            Ok(Transformed::yes(Expr::InList(InList { expr, list, negated })))
+        }
+        expr => match one_value(&expr).map(|column| below_casts(column).clone()) {
+            Some(column) => {
+                let expr = showing(expr, &column, shown.next().flatten())?;
+                Ok(Transformed::new(expr, true, TreeNodeRecursion::Jump))
             }
-            expr => Ok(Transformed::no(expr)),
-        };
-    }
-    match one_value(&expr).map(|column| below_casts(column).clone()) {
-        Some(column) => Ok(Transformed::yes(showing(expr, &column, shown.next().flatten())?)),
-        None => expr.map_children(|child| wrapped(child, &mut *shown)),
-    }
+            None => Ok(Transformed::no(expr)),
+        },
+    })
 }
 
 /// Wraps an operand wherever it is in an expression.

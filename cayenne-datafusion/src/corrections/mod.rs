@@ -5,6 +5,7 @@
 //! here knows of Cayenne's tables.
 
 mod apply;
+mod decimal_literals;
 mod domain;
 mod list_merges;
 mod marks;
@@ -19,12 +20,17 @@ use std::sync::Arc;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::optimizer::Optimizer;
 
+use decimal_literals::DecimalLiterals;
 use list_merges::ListsApart;
-pub(crate) use set_operations::SetOperations;
+use set_operations::SetOperations;
 use subqueries::Subqueries;
 
-/// Installs the rules that run with the optimizer: ours before DataFusion's, which they replace where it is wrong.
+/// Installs the rules: ours before DataFusion's, which they replace where it is wrong.
 pub(crate) fn install(builder: &mut SessionStateBuilder) {
+    // Before types are coerced.
+    let rules = &mut builder.analyzer().get_or_insert_default().rules;
+    rules.insert(0, Arc::new(DecimalLiterals));
+    rules.insert(0, Arc::new(SetOperations));
     let rules = &mut builder.optimizer().get_or_insert_with(Optimizer::new).rules;
     for rule in rules.iter_mut().filter(|rule| rule.name() == "simplify_expressions") {
         *rule = Arc::new(ListsApart::around(Arc::clone(rule)));

@@ -18,6 +18,7 @@ mod dml_guard;
 mod dynamic_filters;
 mod explain;
 mod fixture;
+mod functions;
 mod hidden;
 mod inline;
 mod key_types;

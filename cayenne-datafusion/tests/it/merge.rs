@@ -24,6 +24,18 @@ const CASES: &[(&str, &str, &[&str])] = &[
         "3",
         &["1,a,10", "2,b,20", "3,c,30", "4,d,", "5,E,", "6,,", ",none,"],
     ),
+    (
+        "MERGE INTO t USING s ON t.id = s.id
+         WHEN MATCHED AND EXISTS (SELECT 1 FROM s AS x WHERE x.id = t.id + 1) THEN DELETE",
+        "1",
+        &["1,a,10", "3,c,30", "4,d,"],
+    ),
+    (
+        "MERGE INTO t USING s ON t.id = s.id
+         WHEN MATCHED AND t.id NOT IN (SELECT x.n FROM s AS x WHERE x.n > 1) THEN UPDATE SET n = 7",
+        "2",
+        &["1,a,10", "2,b,7", "3,c,7", "4,d,"],
+    ),
     ("MERGE INTO t USING s ON t.id = s.id WHEN NOT MATCHED BY SOURCE THEN DELETE", "2", &["2,b,20", "3,c,30"]),
     (
         "MERGE INTO t USING s ON t.id = s.id WHEN NOT MATCHED BY SOURCE AND t.n > 0 THEN UPDATE SET n = -t.n",
@@ -169,7 +181,6 @@ async fn what_cannot_be_carried_out_changes_nothing() {
     let f = tables(false).await;
     let before = f.rows("SELECT * FROM t ORDER BY 1").await;
     for text in [
-        "MERGE INTO t USING s ON t.id = s.id WHEN MATCHED AND EXISTS (SELECT 1 FROM s AS x WHERE x.id = t.id + 1) THEN DELETE",
         "MERGE INTO t USING s ON t.id IN (SELECT id FROM s AS x WHERE x.n > s.n) WHEN MATCHED THEN DELETE",
         "MERGE INTO t USING s ON t.id = s.id WHEN MATCHED THEN UPDATE SET nope = 1",
         "MERGE INTO t USING s ON t.id = s.id WHEN NOT MATCHED THEN INSERT (id) VALUES (s.id, 1)",

@@ -1,0 +1,98 @@
+//! Numbers with a point beside floats.
+//!
+//! With `datafusion.sql_parser.parse_float_as_decimal` a number such as `0.1` is an exact `DECIMAL`. Where it meets a float,
+//! DataFusion turns the float into a `DECIMAL` of 15 digits after the point: `f = 99999999.99` is then false for the float
+//! that is nearest, large floats are errors, and no filter reaches the scan. Such a number becomes the nearest float, as
+//! SQL's rule for exact and approximate numbers has it.
+
+use arrow_schema::DataType;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::error::Result;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan};
+use datafusion::optimizer::AnalyzerRule;
+
+/// Turns decimal numbers into floats where they meet one.
+#[derive(Debug)]
+pub(crate) struct DecimalLiterals;
+
+impl AnalyzerRule for DecimalLiterals {
+    fn name(&self) -> &'static str {
+        "cayenne_decimal_literals"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
+        if !options.sql_parser.parse_float_as_decimal {
+            return Ok(plan);
+        }
+        Ok(plan.transform_up_with_subqueries(in_node)?.data)
+    }
+}
+
+fn in_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let mut found = false;
+    plan.apply_expressions(|expr| {
+        found |= expr.exists(|expr| Ok(is_decimal(expr)))?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    if !found {
+        return Ok(Transformed::no(plan));
+    }
+    let schema = merge_schema(&plan.inputs());
+    let names = NamePreserver::new(&plan);
+    plan.map_expressions(|expr| {
+        let name = names.save(&expr);
+        let rewritten = expr.transform_up(|expr| beside_floats(expr, &schema))?;
+        Ok(if rewritten.transformed { rewritten.update_data(|expr| name.restore(expr)) } else { rewritten })
+    })
+}
+
+fn is_decimal(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(value, _) => matches!(value, ScalarValue::Decimal128(..) | ScalarValue::Decimal256(..)),
+        Expr::Negative(expr) => is_decimal(expr),
+        _ => false,
+    }
+}
+
+/// Rewrites the operands of an expression that are brought to one type.
+fn beside_floats(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let meets = match &expr {
+        Expr::BinaryExpr(BinaryExpr { op, .. }) => op.is_numerical_operators() || op.supports_propagation(),
+        Expr::InList(_) | Expr::Between(_) | Expr::Case(_) | Expr::ScalarFunction(_) => true,
+        _ => false,
+    };
+    if !meets {
+        return Ok(Transformed::no(expr));
+    }
+    let (mut decimals, mut floats) = (false, false);
+    expr.apply_children(|child| {
+        decimals |= is_decimal(child);
+        floats |= !is_decimal(child) && is_float(child, schema);
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    if decimals && floats { expr.map_children(as_float) } else { Ok(Transformed::no(expr)) }
+}
+
+/// Says whether an expression is a float; one whose type is not known yet is taken for none.
+fn is_float(expr: &Expr, schema: &DFSchema) -> bool {
+    expr.get_type(schema).is_ok_and(|data_type| data_type.is_floating())
+}
+
+fn as_float(expr: Expr) -> Result<Transformed<Expr>> {
+    if !is_decimal(&expr) {
+        return Ok(Transformed::no(expr));
+    }
+    expr.transform_up(|expr| match expr {
+        // By way of its digits, which give the nearest float.
+        Expr::Literal(value, metadata) => {
+            let digits = ScalarValue::Utf8(Some(value.to_string()));
+            let digits = value.cast_to(&DataType::Utf8).unwrap_or(digits);
+            Ok(Transformed::yes(Expr::Literal(digits.cast_to(&DataType::Float64)?, metadata)))
+        }
+        expr => Ok(Transformed::no(expr)),
+    })
+}
