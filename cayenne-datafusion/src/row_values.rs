@@ -37,8 +37,10 @@ impl VisitorMut for RowValues {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        if let SetExpr::Select(select) = query.body.as_mut() {
-            select.selection.iter_mut().for_each(|condition| self.conjuncts(condition));
+        if let SetExpr::Select(select) = query.body.as_mut()
+            && let Some(condition) = &mut select.selection
+        {
+            self.conjuncts(condition);
         }
         ControlFlow::Continue(())
     }
@@ -49,7 +51,9 @@ impl VisitorMut for RowValues {
             ast::Statement::Update(update) => update.selection.as_mut(),
             _ => None,
         };
-        selection.into_iter().for_each(|condition| self.conjuncts(condition));
+        if let Some(condition) = selection {
+            self.conjuncts(condition);
+        }
         ControlFlow::Continue(())
     }
 
@@ -107,9 +111,9 @@ impl RowValues {
                 self.conjuncts(right);
             }
             Expr::Nested(inner) => self.conjuncts(inner),
-            condition => self.replace(condition, |comparison| match comparison.negated {
-                false => exists("{equal}"),
-                true => format!("NOT {}", exists("({equal}) IS NOT FALSE")),
+            condition => self.replace(condition, |comparison| {
+                let equal = exists("{equal}");
+                if comparison.negated { format!("NOT {}", exists("({equal}) IS NOT FALSE")) } else { equal }
             }),
         }
     }

@@ -241,17 +241,15 @@ impl Domain {
                 || (node.join_type == JoinType::Inner && !is_correlated(&node.left));
         let other = self.renamed("_other")?;
         let (left_domain, right_domain) = if right_is_kept { (&other, self) } else { (self, &other) };
-        let side = |domain: &Self, plan: &Arc<LogicalPlan>, is_kept: bool| match is_kept || is_correlated(plan) {
-            true => domain.joined(plan),
-            false => Ok(plan.as_ref().clone()),
+        let side = |domain: &Self, plan: &Arc<LogicalPlan>, is_kept: bool| {
+            if is_kept || is_correlated(plan) { domain.joined(plan) } else { Ok(plan.as_ref().clone()) }
         };
         let left = side(left_domain, &node.left, !right_is_kept)?;
         let right = side(right_domain, &node.right, right_is_kept)?;
-        let both = is_correlated(if right_is_kept { &node.left } else { &node.right });
-        let on = match both {
-            true => left_domain.values(&left)?.into_iter().zip(right_domain.values(&right)?).collect(),
-            false => Vec::new(),
-        };
+        let mut on = Vec::new();
+        if is_correlated(if right_is_kept { &node.left } else { &node.right }) {
+            on.extend(left_domain.values(&left)?.into_iter().zip(right_domain.values(&right)?));
+        }
         let kept = if right_is_kept { &right } else { &left };
         let conditions =
             conditions(node).map(|condition| self.resolved(condition, kept)).collect::<Result<Vec<_>>>()?;

@@ -153,13 +153,14 @@ impl<'e> Groups<'e> {
                 self.member(below_casts(&list.expr), list.negated != negated, within);
                 add_children(expr, visits);
             }
-            expr => match one_value(expr) {
-                Some(operand) => self.member(below_casts(operand), negated, within),
-                None => {
+            expr => {
+                if let Some(operand) = one_value(expr) {
+                    self.member(below_casts(operand), negated, within);
+                } else {
                     self.other(within);
                     add_children(expr, visits);
                 }
-            },
+            }
         }
     }
 
@@ -282,9 +283,11 @@ fn wrapped(expr: Expr, shown: &mut impl Iterator<Item = Option<Group>>) -> Resul
 /// Wraps an operand wherever it is in an expression.
 fn showing(expr: Expr, operand: &Expr, group: Option<Group>) -> Result<Expr> {
     let Some(group) = group else { return Ok(expr) };
-    let wrapped = expr.transform_down(|expr| match expr == *operand {
-        true => Ok(Transformed::new(Apart::call(expr, group), true, TreeNodeRecursion::Jump)),
-        false => Ok(Transformed::no(expr)),
+    let wrapped = expr.transform_down(|expr| {
+        if expr != *operand {
+            return Ok(Transformed::no(expr));
+        }
+        Ok(Transformed::new(Apart::call(expr, group), true, TreeNodeRecursion::Jump))
     })?;
     Ok(wrapped.data)
 }

@@ -39,7 +39,7 @@ pub(super) fn name_operands(
 ) -> Result<()> {
     node.rewrite(|node, expr| {
         let mut operands = Vec::new();
-        let named = expr.transform_up(|expr| match expr {
+        let rewritten = expr.transform_up(|expr| match expr {
             Expr::InSubquery(mut set) if !may_be_repeated(&set.expr) => {
                 operands.push(take(&mut set.expr, names));
                 Ok(Transformed::yes(Expr::InSubquery(set)))
@@ -54,7 +54,7 @@ pub(super) fn name_operands(
             node.add_columns(operands)?;
             node.set_input(correct(node.input().clone())?);
         }
-        Ok(named)
+        Ok(rewritten)
     })
 }
 

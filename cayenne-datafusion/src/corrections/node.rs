@@ -20,16 +20,16 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Takes a node apart, or gives it back if it has not exactly one input.
-    pub(super) fn of(plan: LogicalPlan) -> std::result::Result<Self, LogicalPlan> {
+    /// Takes a node apart, if it has exactly one input.
+    pub(super) fn of(plan: &LogicalPlan) -> Option<Self> {
         let input = match plan.inputs().as_slice() {
             [input] => Arc::new((*input).clone()),
-            _ => return Err(plan),
+            _ => return None,
         };
         let exprs = plan.expressions();
-        let preserver = NamePreserver::new(&plan);
+        let preserver = NamePreserver::new(plan);
         let names = exprs.iter().map(|expr| preserver.save(expr)).collect();
-        Ok(Self { plan, exprs, names, input, is_changed: false })
+        Some(Self { plan: plan.clone(), exprs, names, input, is_changed: false })
     }
 
     /// Says whether the node keeps the rows for which its one expression is true.
@@ -64,10 +64,10 @@ impl Node {
         &mut self,
         mut rewrite: impl FnMut(&mut Self, Expr) -> Result<Transformed<Expr>>,
     ) -> Result<()> {
-        for index in 0..self.exprs.len() {
-            let rewritten = rewrite(self, self.exprs[index].clone())?;
+        for expr in std::mem::take(&mut self.exprs) {
+            let rewritten = rewrite(self, expr)?;
             self.is_changed |= rewritten.transformed;
-            self.exprs[index] = rewritten.data;
+            self.exprs.push(rewritten.data);
         }
         Ok(())
     }

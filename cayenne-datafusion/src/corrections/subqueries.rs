@@ -69,9 +69,9 @@ pub(super) fn is_subquery(expr: &Expr) -> bool {
 fn correct(plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
     match plan {
         LogicalPlan::Join(join) => correct_join(join, config),
-        plan if names_subquery(&plan) => match Node::of(plan) {
-            Ok(node) => correct_node(node, config),
-            Err(plan) => Ok(Transformed::no(plan)),
+        plan if names_subquery(&plan) => match Node::of(&plan) {
+            Some(node) => correct_node(node, config),
+            None => Ok(Transformed::no(plan)),
         },
         plan => Ok(Transformed::no(plan)),
     }
