@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod blocking;
+mod cast_names;
 mod catalog;
 mod change_exec;
 mod change_plan;

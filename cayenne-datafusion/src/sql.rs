@@ -12,6 +12,7 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_str};
 
+use crate::cast_names;
 use crate::catalog::CayenneCatalog;
 use crate::error::external;
 use crate::exponents;
@@ -93,6 +94,7 @@ pub(crate) fn complete(ctx: &SessionContext, statement: &mut Statement) -> Resul
     if ctx.state_ref().read().config_options().sql_parser.parse_float_as_decimal {
         exponents::as_floats(statement);
     }
+    cast_names::give(statement);
     row_values::write_out(statement)
 }
 

@@ -1,9 +1,9 @@
 //! Rules that put right what DataFusion 55 answers wrongly or refuses, for every session that has Cayenne installed.
 //!
-//! Each module says what is wrong and what it does instead; `docs/upstream.md` has a query for each. They look at logical
-//! plans only, and leave alone what is right: a plan without subqueries, lists, and set operations costs one walk. Nothing
-//! here knows of Cayenne's tables.
+//! Each module says what is wrong and what it does instead; `docs/upstream.md` has a query for each. They leave alone what
+//! is right: a plan without subqueries, lists, and set operations costs one walk. Nothing here knows of Cayenne's tables.
 
+mod ambiguous_names;
 mod apply;
 mod decimal_literals;
 mod domain;
@@ -14,16 +14,20 @@ mod node;
 mod set_operations;
 mod simple;
 mod subqueries;
+mod try_casts;
 
 use std::sync::Arc;
 
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::optimizer::Optimizer;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
+use ambiguous_names::NamesApart;
 use decimal_literals::DecimalLiterals;
 use list_merges::ListsApart;
 use set_operations::SetOperations;
 use subqueries::Subqueries;
+use try_casts::TryCasts;
 
 /// Installs the rules: ours before DataFusion's, which they replace where it is wrong.
 pub(crate) fn install(builder: &mut SessionStateBuilder) {
@@ -36,4 +40,9 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
         *rule = Arc::new(ListsApart::around(Arc::clone(rule)));
     }
     rules.insert(0, Arc::new(Subqueries));
+    rules.insert(1, Arc::new(TryCasts));
+    let rules = &mut builder.physical_optimizers().get_or_insert_with(PhysicalOptimizer::new).rules;
+    for rule in rules.iter_mut().filter(|rule| rule.name().starts_with("FilterPushdown")) {
+        *rule = Arc::new(NamesApart::around(Arc::clone(rule)));
+    }
 }

@@ -1,0 +1,68 @@
+//! Names for casts that stand beside what they cast.
+//!
+//! DataFusion names `v::INT` as it names `v`, and refuses a `SELECT` with two columns of one name. Where both are there, the
+//! cast is named by its text.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, Select, SelectItem, SetExpr, VisitorMut};
+
+use crate::exponents::each_part;
+
+/// Names the casts of a statement that would have the name of another column.
+pub(crate) fn give(statement: &mut Statement) {
+    each_part(statement, &mut CastNames);
+}
+
+struct CastNames;
+
+impl VisitorMut for CastNames {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        name_in(&mut query.body);
+        ControlFlow::Continue(())
+    }
+}
+
+fn name_in(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => name_casts(select),
+        SetExpr::SetOperation { left, right, .. } => {
+            name_in(left);
+            name_in(right);
+        }
+        // A query of its own, which is visited.
+        _ => {}
+    }
+}
+
+fn name_casts(select: &mut Select) {
+    let mut uses: HashMap<String, usize> = HashMap::new();
+    let mut has_all = false;
+    for item in &select.projection {
+        match item {
+            SelectItem::UnnamedExpr(expr) => *uses.entry(below_casts(expr).to_string()).or_default() += 1,
+            SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => has_all = true,
+            _ => {}
+        }
+    }
+    for item in &mut select.projection {
+        let SelectItem::UnnamedExpr(expr @ Expr::Cast { .. }) = item else { continue };
+        let cast = below_casts(expr);
+        let is_column = matches!(cast, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+        if uses.get(&cast.to_string()).is_some_and(|uses| *uses > 1) || (has_all && is_column) {
+            let alias = Ident::with_quote('"', expr.to_string());
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+        }
+    }
+}
+
+fn below_casts(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => below_casts(expr),
+        expr => expr,
+    }
+}
