@@ -71,7 +71,9 @@ pub trait SessionStateBuilderExt {
     ///
     /// It switches `optimizer.enable_aggregate_dynamic_filter_pushdown` off in the settings of the builder: with it,
     /// DataFusion 55 prunes files by the minimum or maximum found so far even where another column of the aggregation
-    /// needs their rows. Everything else of the builder stays as it is; the default catalog does too.
+    /// needs their rows. It switches `optimizer.enable_leaf_expression_pushdown` off too, which takes a computed column for
+    /// the column of the same name below it; and it sets `execution.skip_physical_aggregate_schema_check`, since a `UNION`
+    /// of a column that may be NULL with one that may not fails that check. Everything else of the builder stays as it is; the default catalog does too.
     #[must_use]
     fn with_cayenne(self, database: &Arc<Database>) -> Self;
 }
@@ -80,6 +82,8 @@ impl SessionStateBuilderExt for SessionStateBuilder {
     fn with_cayenne(mut self, database: &Arc<Database>) -> Self {
         let config = self.config().get_or_insert_default();
         config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+        config.options_mut().optimizer.enable_leaf_expression_pushdown = false;
+        config.options_mut().execution.skip_physical_aggregate_schema_check = true;
         config.options_mut().extensions.insert(ShownSettings::of(database));
         self.catalog_list()
             .get_or_insert_with(|| Arc::new(MemoryCatalogProviderList::new()))

@@ -131,11 +131,12 @@ impl Writer<'_> {
     fn membership(&self, set: InSubquery, place: Place) -> Result<Transformed<Expr>> {
         let comparison =
             Comparison { operator: Operator::Eq, negated: set.negated, operand: &set.expr, set: &set.subquery };
+        let has_nulls = comparison.operand_nulls(self.schema)? || comparison.value_nulls();
         let known = match (set.negated, place) {
-            _ if !comparison.operand_nulls(self.schema)? && !comparison.value_nulls() => true,
-            (false, place) => place != Place::Value,
-            // Its anti join knows of nulls, if it has a column to look at and no condition besides.
-            (true, place) => place == Place::Conjunct && is_column(&set.expr) && !is_correlated(&set.subquery.subquery),
+            // DataFusion's anti join knows of nulls, if it has a column to look at and no condition besides.
+            (true, Place::Conjunct) => is_column(&set.expr) && !is_correlated(&set.subquery.subquery),
+            (false, Place::Conjunct | Place::Truth) => true,
+            _ => !has_nulls,
         };
         if known {
             return Ok(Transformed::no(Expr::InSubquery(set)));
