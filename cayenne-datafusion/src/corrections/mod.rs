@@ -7,6 +7,7 @@ mod ambiguous_names;
 mod apply;
 mod decimal_literals;
 mod domain;
+mod join_conditions;
 mod list_merges;
 mod marks;
 mod membership;

@@ -7,7 +7,7 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 use super::node::Node;
-use super::{apply, marks, membership};
+use super::{apply, join_conditions, marks, membership};
 
 /// Gives subqueries the meaning that SQL defines, wherever they stand.
 #[derive(Debug)]
@@ -93,6 +93,11 @@ fn correct_join(mut join: Join, config: &dyn OptimizerConfig) -> Result<Transfor
             let joined = apply::lateral(join, config.alias_generator())?.data;
             let filter = LogicalPlan::Filter(Filter::try_new(condition, joined.into())?);
             Ok(Transformed::yes(correct(filter, config)?.data))
+        }
+        Some(condition) if contains_subquery(&condition) => {
+            let correct = |plan| Ok(correct(plan, config)?.data);
+            let joined = join_conditions::as_columns(join, condition, config.alias_generator(), &correct)?;
+            Ok(Transformed::yes(joined))
         }
         condition => {
             join.filter = condition;
