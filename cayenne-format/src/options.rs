@@ -1,5 +1,6 @@
 //! What is decided once for a table and kept with it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;
@@ -72,6 +73,10 @@ pub struct TableOptions {
     pub conflict_detection: ConflictDetection,
     /// How hidden rows are recorded. Default `auto`: by position.
     pub deletion_mode: DeletionMode,
+    /// What a column holds in rows that are inserted without a value for it, as SQL text by the name of the column.
+    /// Columns that are not named here hold null. They are declared with the columns and cannot be set by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub column_defaults: BTreeMap<String, String>,
 }
 
 /// Which writes are kept in the metastore, as one transaction without a file, and when their rows move to data files.
@@ -167,6 +172,7 @@ impl Default for TableOptions {
             conflict_detection: ConflictDetection::default(),
             conflict_columns: Vec::new(),
             deletion_mode: DeletionMode::default(),
+            column_defaults: BTreeMap::new(),
         }
     }
 }
@@ -364,6 +370,14 @@ mod tests {
         assert_eq!(again, options);
         assert_eq!(TableOptions::decode(&options.encode()).unwrap(), options);
         assert_eq!(NAMES.len() + CompactionOptions::NAMES.len(), options.to_pairs().len());
+    }
+
+    #[test]
+    fn defaults_of_columns_are_stored_only_where_there_are_any() {
+        let mut options = TableOptions::default();
+        assert!(!options.encode().contains("column_defaults"), "earlier versions refuse what they do not know");
+        options.column_defaults.insert("a \"b\"".to_owned(), "'it''s' || now()".to_owned());
+        assert_eq!(TableOptions::decode(&options.encode()).unwrap(), options);
     }
 
     #[test]

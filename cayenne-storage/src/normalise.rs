@@ -52,7 +52,8 @@ fn normal_column(column: ArrayRef, field: &FieldRef, action: UnsupportedTypeActi
     let facts = |error: Error| error.with("column", field.name());
     if !field.is_nullable() && column.logical_null_count() > 0 {
         return Err(facts(Error::invalid("a column that may not be null has a null").code("null-in-column"))
-            .with("nulls", column.logical_null_count()));
+            .with("nulls", column.logical_null_count())
+            .help("give the column a value in every row, or make the table with a DEFAULT for it"));
     }
     if type_rule(field.data_type()) == TypeRule::Unsupported {
         return only_nulls(&column, field).map_err(facts);

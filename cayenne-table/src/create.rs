@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::Schema;
 use cayenne_format::{
     Change, CommitId, Error, ErrorKind, NewDataFile, Operation, Result, Sequence, Snapshot, Step, TableCommit, TableId,
-    TableName, TableOptions, WriterEpoch, path, stored_schema,
+    TableName, TableOptions, WriterEpoch, path,
 };
 use cayenne_metastore::{Beginning, History, NewTable, TableRecord};
 use cayenne_storage::{FileLock, RowStream, WriteRequest};
@@ -14,9 +14,11 @@ use parking_lot::Mutex;
 
 use crate::database::Handles;
 use crate::keys::{KeyRule, codec_of, index_rows};
+use crate::replace::Replacing;
 use crate::rows::HiddenRows;
 use crate::shared::Shared;
-use crate::{Database, Table, View, task};
+use crate::write::of_rows;
+use crate::{Database, Table, TableDefinition, View, task};
 
 impl Database {
     /// Makes an empty table.
@@ -42,27 +44,41 @@ impl Database {
         rows: Vec<RowStream>,
     ) -> Result<Arc<Table>> {
         self.shared.writable()?;
-        options.validate()?;
-        for warning in options.warnings() {
+        let definition = TableDefinition::new(name, schema, options)?;
+        for warning in definition.options.warnings() {
             tracing::warn!(table = %name, "{warning}");
         }
         if self.find_record(name).await?.is_some() {
             return Err(name_taken(name));
         }
+        self.make_table(definition, rows, None).await
+    }
+
+    /// Makes a table with rows in it, in place of another one or of none.
+    pub(crate) async fn make_table(
+        &self,
+        definition: TableDefinition,
+        rows: Vec<RowStream>,
+        replaced: Option<Arc<Table>>,
+    ) -> Result<Arc<Table>> {
+        let TableDefinition { name, schema, options } = definition;
         let id = TableId::draw(self.shared.environment.ids.as_ref());
-        let schema = stored_schema(schema, options.unsupported_type_action)?;
-        codec_of(&schema, &options, id).map_err(|error| error.with("table", name))?;
-        let schema = without_null_keys(&schema, &options);
         let made_at = self.shared.environment.clock.now();
-        let location = path::table_folder(name, id);
+        let location = path::table_folder(&name, id);
         let (begins, replaces) = (Beginning::Empty, None);
-        let new =
-            NewTable { id, name: name.clone(), location: location.clone(), schema, options, made_at, begins, replaces };
+        let new = NewTable { id, name, location: location.clone(), schema, options, made_at, begins, replaces };
         // Held while the folder belongs to no known table, so that no other process takes it for a left-over.
         let lock = self.shared.lock(id)?;
-        match self.fill_and_create(new, rows, lock).await {
+        match self.fill_and_create(new, rows, lock, replaced.clone()).await {
             Ok(record) => self.open_made(record).await,
-            Err(error) => self.settle_failure(error, &location, id).await,
+            Err(error) => {
+                let made = self.settle_failure(error, &location, id).await?;
+                // It was made after all, and only the answer was lost.
+                if let Some(replaced) = &replaced {
+                    retire(&self.shared, &self.tables, replaced).await;
+                }
+                Ok(made)
+            }
         }
     }
 
@@ -93,6 +109,7 @@ impl Database {
         mut new: NewTable,
         rows: Vec<RowStream>,
         lock: Option<FileLock>,
+        replaced: Option<Arc<Table>>,
     ) -> Result<TableRecord> {
         self.shared.storage.create_table_folder(&new.location, new.id).await?;
         let codec = codec_of(&new.schema, &new.options, new.id)?.map(Arc::new);
@@ -105,15 +122,22 @@ impl Database {
             index: index_rows(codec.as_ref(), &new.options, rule),
             memory: None,
         };
-        let files = self.shared.storage.write(request).await?;
+        let files = self.shared.storage.write(request).await.map_err(|error| of_rows(error, &new.name))?;
         if !files.is_empty() {
             let hidden = self.hidden_from_the_beginning(&new, &files, rule).await?;
             new.begins = Beginning::FirstRows(Box::new(self.first_commit(new.id, files, hidden)));
         }
         self.shared.environment.steps.before(Step::HandCommit)?;
-        let shared = Arc::clone(&self.shared);
+        let replacing = match &replaced {
+            Some(replaced) => Some(Replacing::begin(replaced).await?),
+            None => None,
+        };
+        let here = Self { shared: Arc::clone(&self.shared), tables: Arc::clone(&self.tables) };
         let commit = async move {
-            let created = shared.metastore.create_table(&new).await;
+            let created = match replacing {
+                Some(replacing) => here.create_in_place_of(replacing, new).await,
+                None => here.shared.metastore.create_table(&new).await,
+            };
             // Held by the task and not by the caller, who may have gone: until here nobody may collect the folder.
             drop(lock);
             created
@@ -192,15 +216,6 @@ impl Database {
         })
         .await
     }
-}
-
-/// Says that columns of the primary key are never null, whatever rows declare.
-fn without_null_keys(schema: &SchemaRef, options: &TableOptions) -> SchemaRef {
-    let fields = schema.fields().iter().map(|field| {
-        let is_key = options.primary_key.contains(field.name());
-        if is_key { Arc::new(field.as_ref().clone().with_nullable(false)) } else { Arc::clone(field) }
-    });
-    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
 }
 
 /// Lets go of a table that the metastore has forgotten, and removes its folder; if somebody reads it, collecting does so

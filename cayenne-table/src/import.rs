@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use cayenne_deletes::{DeletionVector, KeyCodec, Tombstones};
 use cayenne_format::{
     BlockChecksums, CommitId, Error, ErrorKind, FileId, Ids, Location, NewDataFile, Result, Step, TableId, TableName,
-    TableState, WriterEpoch, path, stored_schema,
+    TableState, path, stored_schema,
 };
 use cayenne_metastore::{Beginning, Metastore, NewTable, Restored, SqliteMetastore, SqliteSettings, TableRecord};
 use cayenne_storage::{FileLock, LoadBlocks, ReadRequest};
@@ -18,6 +18,7 @@ use cayenne_storage::{FileLock, LoadBlocks, ReadRequest};
 use crate::create::{name_taken, retire};
 use crate::export::SliceContents;
 use crate::keys::codec_of;
+use crate::replace::Replacing;
 use crate::{Database, Table, state, task};
 
 /// How a slice becomes a table.
@@ -114,26 +115,10 @@ impl Database {
         environment.steps.before(Step::HandCommit)?;
         let created = match existing {
             None => shared.metastore.create_table(&new).await,
-            Some(replaced) => self.create_in_place_of(&replaced, new).await,
+            Some(replaced) => self.create_in_place_of(Replacing::begin(&replaced).await?, new).await,
         };
         // Until here nobody may collect the folder.
         drop(lock);
-        created
-    }
-
-    async fn create_in_place_of(&self, replaced: &Arc<Table>, mut new: NewTable) -> Result<TableRecord> {
-        // Whoever writes into it now is waited for; what is written later finds no table.
-        let _alone = replaced.unnamed_files.write().await;
-        let epoch: WriterEpoch = replaced.writer().await?.epoch;
-        let no_manifest = replaced.forget_manifests().await?;
-        new.replaces = Some((replaced.id(), epoch));
-        let created = self.shared.metastore.create_table(&new).await;
-        drop(no_manifest);
-        match &created {
-            Ok(_) => retire(&self.shared, &self.tables, replaced).await,
-            // It stays, and so does what would bring it back.
-            Err(_) => replaced.write_manifest_or_warn().await,
-        }
         created
     }
 

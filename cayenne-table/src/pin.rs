@@ -80,6 +80,11 @@ impl Pins {
         readers.counts.is_empty()
     }
 
+    /// Says whether the table was dropped.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.readers.lock().closed
+    }
+
     /// Returns the earliest snapshot that is read in this process. One whose pin only lingers is read by nobody.
     pub(crate) fn oldest(&self) -> Option<Sequence> {
         let readers = self.0.readers.lock();

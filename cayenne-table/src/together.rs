@@ -17,6 +17,7 @@ use crate::keys::KeyRule;
 use crate::publish::{Publication, Published, Replaced};
 use crate::rows::SeenRows;
 use crate::shared::Shared;
+use crate::write::of_rows;
 use crate::{Database, Table, Written, task};
 
 /// The write of one table among several that are written together.
@@ -140,6 +141,8 @@ pub(crate) async fn write_together(shared: &Arc<Shared>, writes: Vec<TableWrite>
         }
         drop(turn);
         no_commit_yet.push(Arc::clone(&write.table.unnamed_files).read_owned().await);
+        // It may have been dropped while this was waited for.
+        write.table.require_known()?;
     }
     let unnamed = write_files(writes).await?;
     let tables: Vec<_> = unnamed.iter().map(|unnamed| Arc::clone(&unnamed.table)).collect();
@@ -195,7 +198,7 @@ impl TableWrite {
             index: table.index_rows(rule),
             memory: None,
         };
-        let files = table.shared.storage.write(request).await?;
+        let files = table.shared.storage.write(request).await.map_err(|error| of_rows(error, table.name()))?;
         let replaced = match operation {
             Operation::Overwrite | Operation::Truncate => Replaced::Everything,
             _ => Replaced::Nothing,

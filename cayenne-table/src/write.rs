@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cayenne_format::{Error, Operation, Result, Sequence, SourcePosition};
+use cayenne_format::{Error, Operation, Result, Sequence, SourcePosition, TableName};
 use cayenne_storage::RowStream;
 
 use crate::Table;
@@ -84,4 +84,11 @@ impl Table {
         let written = write_together(&self.shared, vec![write]).await?;
         written.into_iter().next().ok_or_else(|| Error::internal("a write has no result"))
     }
+}
+
+/// Says which table it is that rows do not fit: what writes them knows only its columns.
+pub(crate) fn of_rows(error: Error, table: &TableName) -> Error {
+    let is_about_rows =
+        matches!(error.stable_code(), "null-in-column" | "wrong-type" | "wrong-columns" | "unsupported-type");
+    if is_about_rows && error.facts().all(|(name, _)| name != "table") { error.with("table", table) } else { error }
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cayenne_deletes::RowMap;
-use cayenne_format::{Environment, Error, Expiry, Result, Sequence, SourcePosition, TableCommit, WriterEpoch};
+use cayenne_format::{
+    Environment, Error, ErrorKind, Expiry, Result, Sequence, SourcePosition, TableCommit, WriterEpoch,
+};
 use cayenne_metastore::{History, TableKey, Writer};
 use cayenne_storage::{FileLock, Fs};
 use tokio::sync::{MappedMutexGuard, MutexGuard};
@@ -73,10 +75,16 @@ impl Table {
     pub(crate) async fn writer(&self) -> Result<WriterGuard<'_>> {
         self.shared.writable()?;
         let mut writer = self.writer.lock().await;
+        self.require_known()?;
         if writer.is_none() {
             *writer = Some(self.become_writer().await?);
         }
         MutexGuard::try_map(writer, Option::as_mut).map_err(|_| Error::internal("a writer has no state"))
+    }
+
+    /// Refuses a table that this process has dropped.
+    pub(crate) fn require_known(&self) -> Result<()> {
+        if self.pins.is_closed() { Err(self.was_dropped()) } else { Ok(()) }
     }
 
     /// Makes this process the writer if it is not yet, and asks the metastore whether it still is: one that was fenced
@@ -97,7 +105,15 @@ impl Table {
             return Err(self.locked_by_another().await);
         };
         let metastore = &self.shared.metastore;
-        let epoch = metastore.begin_writer(self.id(), &this_process(&self.shared.environment)).await?;
+        let begun = metastore.begin_writer(self.id(), &this_process(&self.shared.environment)).await;
+        let epoch = begun.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                // Ids are never used again: nobody else will ask for this lock.
+                self.shared.fs.remove_file(&self.shared.lock_path(self.id())).ok();
+                self.was_dropped()
+            }
+            _ => error,
+        })?;
         // Before anything is committed: what is staged would take the sequences of manifests of another history.
         self.move_later_manifests_aside(self.latest_sequence().await?).await?;
         self.recover_staged(epoch).await?;

@@ -48,6 +48,7 @@ mod rebuild;
 mod rebuild_broken_off;
 mod removal;
 mod repair;
+mod replace;
 mod ruins;
 mod slice;
 mod stage;
