@@ -7,6 +7,7 @@ mod ambiguous_names;
 mod apply;
 mod decimal_literals;
 mod domain;
+mod guarding_cases;
 mod join_conditions;
 mod list_merges;
 mod marks;
@@ -25,6 +26,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use ambiguous_names::NamesApart;
 use decimal_literals::DecimalLiterals;
+use guarding_cases::GuardingCases;
 use list_merges::ListsApart;
 use set_operations::SetOperations;
 use subqueries::Subqueries;
@@ -42,6 +44,7 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
     }
     rules.insert(0, Arc::new(Subqueries));
     rules.insert(1, Arc::new(TryCasts));
+    rules.insert(2, Arc::new(GuardingCases));
     let rules = &mut builder.physical_optimizers().get_or_insert_with(PhysicalOptimizer::new).rules;
     for rule in rules.iter_mut().filter(|rule| rule.name().starts_with("FilterPushdown")) {
         *rule = Arc::new(NamesApart::around(Arc::clone(rule)));
