@@ -41,6 +41,7 @@ mod sql;
 mod statistics;
 mod system;
 mod time_travel;
+mod using_columns;
 mod write_exec;
 mod write_plan;
 

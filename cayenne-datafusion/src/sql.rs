@@ -20,6 +20,7 @@ use crate::key_select;
 use crate::keys::{declared_key, same_key, set_key};
 use crate::on_conflict;
 use crate::row_values;
+use crate::using_columns;
 use crate::write_plan::{NewColumns, WriteTarget, logical_write};
 
 /// Splits a text into statements, by the settings `datafusion.sql_parser.*` of a session.
@@ -95,6 +96,7 @@ pub(crate) fn complete(ctx: &SessionContext, statement: &mut Statement) -> Resul
         exponents::as_floats(statement);
     }
     cast_names::give(statement);
+    using_columns::write_out(statement);
     row_values::write_out(statement)
 }
 

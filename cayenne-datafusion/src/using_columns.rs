@@ -1,0 +1,255 @@
+//! The columns of `RIGHT` and `FULL JOIN … USING (k)`.
+//!
+//! In SQL `k` is then the column of both tables: of whichever has a row. DataFusion takes the left one, which is NULL where
+//! only the right table has a row (apache/datafusion 22881). Here such a join is written with `ON`, and `k` as
+//! `coalesce(a.k, b.k)`, also where `*` stands for it. `NATURAL` joins are not touched: their columns are not known yet.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query,
+    Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    WildcardAdditionalOptions,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+use crate::exponents::each_part;
+
+/// Writes the outer joins of a statement out that have `USING`.
+pub(crate) fn write_out(statement: &mut Statement) {
+    each_part(statement, &mut UsingColumns);
+}
+
+struct UsingColumns;
+
+impl VisitorMut for UsingColumns {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let SetExpr::Select(select) = query.body.as_mut() else { return ControlFlow::Continue(()) };
+        let Some(joined) = written_out(select) else { return ControlFlow::Continue(()) };
+        // A name in ORDER BY is that of an output column first.
+        let is_output = |name: &Ident| select.projection.iter().any(|item| output_name(item) == Some(name));
+        if let Some(order) = &mut query.order_by
+            && let OrderByKind::Expressions(keys) = &mut order.kind
+        {
+            for key in keys {
+                if !matches!(&key.expr, Expr::Identifier(name) if is_output(name)) {
+                    joined.resolve(&mut key.expr);
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn output_name(item: &SelectItem) -> Option<&Ident> {
+    match item {
+        SelectItem::ExprWithAlias { alias, .. } => Some(alias),
+        _ => None,
+    }
+}
+
+/// The relations of a `FROM`, and what their common columns are.
+#[derive(Default)]
+struct Joined {
+    relations: Vec<Relation>,
+    columns: Vec<(Ident, Expr)>,
+}
+
+struct Relation {
+    name: Vec<Ident>,
+    common: Vec<Ident>,
+}
+
+/// Rewrites a `SELECT` whose `FROM` has such a join; nothing if it has none, or one whose tables have no names.
+fn written_out(select: &mut Select) -> Option<Joined> {
+    let [from] = select.from.as_mut_slice() else { return None };
+    let is_outer = |operator: &JoinOperator| {
+        matches!(
+            operator,
+            JoinOperator::Right(JoinConstraint::Using(_))
+                | JoinOperator::RightOuter(JoinConstraint::Using(_))
+                | JoinOperator::FullOuter(JoinConstraint::Using(_))
+        )
+    };
+    if !from.joins.iter().any(|join| is_outer(&join.join_operator)) {
+        return None;
+    }
+    let mut rewritten = from.clone();
+    let joined = Joined::of(&mut rewritten)?;
+    *from = rewritten;
+    joined.resolve_in(select);
+    Some(joined)
+}
+
+impl Joined {
+    /// Writes all joins with `ON`.
+    fn of(from: &mut TableWithJoins) -> Option<Self> {
+        let mut joined = Self::default();
+        joined.relations.push(Relation { name: name_of(&from.relation)?, common: Vec::new() });
+        for join in &mut from.joins {
+            let right = name_of(&join.relation)?;
+            let (constraint, keeps_right, keeps_left) = match &mut join.join_operator {
+                JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => (constraint, true, true),
+                JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => (constraint, false, true),
+                JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => (constraint, true, false),
+                JoinOperator::FullOuter(constraint) => (constraint, false, false),
+                JoinOperator::CrossJoin(constraint) => (constraint, true, true),
+                _ => return None,
+            };
+            let mut common = Vec::new();
+            match constraint {
+                JoinConstraint::Using(names) => {
+                    let mut conditions = Vec::new();
+                    for name in std::mem::take(names) {
+                        let name = single(&name)?;
+                        let left = joined.left(&name)?;
+                        let right = column(&right, &name);
+                        conditions.push(equal(left.clone(), right.clone()));
+                        let merged = match (keeps_left, keeps_right) {
+                            (true, _) => left,
+                            (false, true) => right,
+                            (false, false) => coalesce(left, right)?,
+                        };
+                        joined.columns.retain(|(known, _)| *known != name);
+                        joined.columns.push((name.clone(), merged));
+                        common.push(name);
+                    }
+                    *constraint = JoinConstraint::On(conditions.into_iter().reduce(and)?);
+                }
+                JoinConstraint::Natural => return None,
+                JoinConstraint::On(_) | JoinConstraint::None => {}
+            }
+            for relation in &mut joined.relations {
+                let known = std::mem::take(&mut relation.common);
+                let new = common.iter().filter(|name| !known.contains(name)).cloned().collect::<Vec<_>>();
+                relation.common = known.into_iter().chain(new).collect();
+            }
+            joined.relations.push(Relation { name: right, common });
+        }
+        Some(joined)
+    }
+
+    /// Returns what a column of the tables so far is; not known if several may have it.
+    fn left(&self, name: &Ident) -> Option<Expr> {
+        match (self.columns.iter().find(|(known, _)| known == name), self.relations.as_slice()) {
+            (Some((_, merged)), _) => Some(merged.clone()),
+            (None, [only]) => Some(column(&only.name, name)),
+            (None, _) => None,
+        }
+    }
+
+    fn resolve_in(&self, select: &mut Select) {
+        let items = std::mem::take(&mut select.projection);
+        select.projection = items.into_iter().flat_map(|item| self.resolved_item(item)).collect();
+        let mut resolver = Resolver { joined: self, depth: 0 };
+        let _done = select.selection.visit(&mut resolver);
+        let _done = select.group_by.visit(&mut resolver);
+        let _done = select.having.visit(&mut resolver);
+        let _done = select.qualify.visit(&mut resolver);
+        let _done = select.named_window.visit(&mut resolver);
+    }
+
+    fn resolved_item(&self, item: SelectItem) -> Vec<SelectItem> {
+        match item {
+            SelectItem::UnnamedExpr(Expr::Identifier(name)) => {
+                match self.columns.iter().find(|(known, _)| *known == name) {
+                    Some((_, merged)) => vec![SelectItem::ExprWithAlias { expr: merged.clone(), alias: name }],
+                    None => vec![SelectItem::UnnamedExpr(Expr::Identifier(name))],
+                }
+            }
+            SelectItem::Wildcard(options) if options == WildcardAdditionalOptions::default() => self.all(),
+            mut item => {
+                let _done = item.visit(&mut Resolver { joined: self, depth: 0 });
+                vec![item]
+            }
+        }
+    }
+
+    /// Returns what `*` stands for: the common columns once, and the others of each table.
+    fn all(&self) -> Vec<SelectItem> {
+        let merged =
+            |(name, expr): &(Ident, Expr)| SelectItem::ExprWithAlias { expr: expr.clone(), alias: name.clone() };
+        let rest = |relation: &Relation| {
+            let mut options = WildcardAdditionalOptions::default();
+            let common: Vec<_> = relation.common.iter().map(|name| ObjectName::from(vec![name.clone()])).collect();
+            options.opt_exclude = (!common.is_empty()).then_some(ExcludeSelectItem::Multiple(common));
+            let name = ObjectName::from(relation.name.clone());
+            SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options)
+        };
+        self.columns.iter().map(merged).chain(self.relations.iter().map(rest)).collect()
+    }
+
+    fn resolve(&self, expr: &mut Expr) {
+        let _done = expr.visit(&mut Resolver { joined: self, depth: 0 });
+    }
+}
+
+/// Puts the common columns in the place of their names, but not inside of queries with names of their own.
+struct Resolver<'a> {
+    joined: &'a Joined,
+    depth: usize,
+}
+
+impl VisitorMut for Resolver<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth == 0
+            && let Expr::Identifier(name) = expr
+            && let Some((_, merged)) = self.joined.columns.iter().find(|(known, _)| known == name)
+        {
+            *expr = merged.clone();
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn name_of(factor: &TableFactor) -> Option<Vec<Ident>> {
+    match factor {
+        TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
+            Some(vec![alias.name.clone()])
+        }
+        TableFactor::Table { name, alias: None, args: None, .. } => {
+            name.0.iter().map(|part| part.as_ident().cloned()).collect()
+        }
+        _ => None,
+    }
+}
+
+fn single(name: &ObjectName) -> Option<Ident> {
+    match name.0.as_slice() {
+        [part] => part.as_ident().cloned(),
+        _ => None,
+    }
+}
+
+fn column(relation: &[Ident], name: &Ident) -> Expr {
+    Expr::CompoundIdentifier(relation.iter().chain([name]).cloned().collect())
+}
+
+fn equal(left: Expr, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::Eq, right: Box::new(right) }
+}
+
+fn and(left: Expr, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::And, right: Box::new(right) }
+}
+
+fn coalesce(left: Expr, right: Expr) -> Option<Expr> {
+    let text = format!("coalesce({left}, {right})");
+    Parser::new(&GenericDialect {}).try_with_sql(&text).ok()?.parse_expr().ok()
+}
