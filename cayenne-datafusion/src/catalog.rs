@@ -11,6 +11,7 @@ use datafusion::error::{DataFusionError, Result};
 
 use crate::blocking::wait;
 use crate::error::external;
+use crate::files::{self, SessionTables};
 use crate::keys::{declared_key, set_key};
 use crate::provider::CayenneTable;
 use crate::session::SCHEMA;
@@ -28,7 +29,13 @@ impl CayenneCatalog {
     /// Returns the catalog of a database.
     #[must_use]
     pub fn new(database: Arc<Database>) -> Self {
-        Self { tables: Arc::new(Tables { database: Arc::clone(&database) }), system: Arc::new(System { database }) }
+        let tables = Tables { database: Arc::clone(&database), session: SessionTables::default() };
+        Self { tables: Arc::new(tables), system: Arc::new(System { database }) }
+    }
+
+    /// Returns the tables that are not of the database but of the session.
+    pub(crate) fn session_tables(&self) -> &SessionTables {
+        &self.tables.session
     }
 
     /// Returns the database.
@@ -58,6 +65,7 @@ impl CatalogProvider for CayenneCatalog {
 #[derive(Debug)]
 struct Tables {
     database: Arc<Database>,
+    session: SessionTables,
 }
 
 impl Tables {
@@ -69,8 +77,13 @@ impl Tables {
             };
             return system::aspect_of(&table, aspect).await;
         }
-        let table = self.handle(name).await?;
-        Ok(table.map(|table| Arc::new(CayenneTable::for_statement(table)) as _))
+        if let Some(table) = self.handle(name).await? {
+            return Ok(Some(Arc::new(CayenneTable::for_statement(table))));
+        }
+        match self.session.get(name) {
+            Some(table) => Ok(Some(table)),
+            None => files::open(name).await,
+        }
     }
 
     async fn handle(&self, name: &str) -> Result<Option<Arc<Table>>> {
@@ -110,7 +123,8 @@ impl SchemaProvider for Tables {
     fn table_names(&self) -> Vec<String> {
         let tables = wait(self.database.tables());
         let tables = tables.inspect_err(|error| tracing::error!(%error, "tables cannot be listed"));
-        tables.unwrap_or_default().into_iter().map(|record| record.name.to_string()).collect()
+        let tables = tables.unwrap_or_default().into_iter().map(|record| record.name.to_string());
+        tables.chain(self.session.names()).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
@@ -127,12 +141,22 @@ impl SchemaProvider for Tables {
                 _ => Err(external(elsewhere(&name))),
             };
         }
+        if SessionTables::takes(table.as_ref()) {
+            return match wait(self.database.table(&name)).map_err(external)? {
+                Some(_) => Err(external(files::taken(name.as_str()))),
+                None => Ok(self.session.add(&name, table)),
+            };
+        }
+        self.session.refuse(name.as_str())?;
         let rows = table.downcast_ref::<MemTable>().ok_or_else(|| external(elsewhere(&name)))?;
         self.create(&name, rows)?;
         Ok(None)
     }
 
     fn deregister_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if let Some(table) = self.session.remove(name) {
+            return Ok(Some(table));
+        }
         let Ok(name) = TableName::try_from(name) else {
             return Ok(None);
         };
@@ -147,7 +171,7 @@ impl SchemaProvider for Tables {
         let Ok(name) = TableName::try_from(name) else {
             return false;
         };
-        matches!(wait(self.database.table(&name)), Ok(Some(_)))
+        self.session.get(name.as_str()).is_some() || matches!(wait(self.database.table(&name)), Ok(Some(_)))
     }
 }
 

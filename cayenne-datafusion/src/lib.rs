@@ -13,6 +13,7 @@ mod dynamic_filter;
 mod error;
 mod exponents;
 mod factory;
+mod files;
 mod found_rows;
 mod gathered_keys;
 mod guard;
@@ -47,6 +48,9 @@ mod write_plan;
 
 pub use catalog::CayenneCatalog;
 pub use error::error_of;
+pub use files::{
+    ColumnOption, Dialect, FileKind, SourceFile, TextFile, TextOptions, compression_of_bytes, find_files, parse_mark,
+};
 pub use prepared::{Prepared, prepare};
 pub use provider::CayenneTable;
 pub use session::{CATALOG, SCHEMA, SessionStateBuilderExt, recommended_config, session};

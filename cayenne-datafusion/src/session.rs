@@ -14,6 +14,7 @@ use crate::catalog::CayenneCatalog;
 use crate::corrections;
 use crate::dml::ChangesAsQueries;
 use crate::factory::CayenneTableFactory;
+use crate::files;
 use crate::guard::VersionGuard;
 use crate::maintenance::{Function, MaintenanceFunction};
 use crate::settings::ShownSettings;
@@ -63,7 +64,8 @@ pub fn recommended_config(partitions: NonZeroUsize) -> SessionConfig {
 
 /// Installs Cayenne in a session that is being built.
 pub trait SessionStateBuilderExt {
-    /// Adds the catalog [`CATALOG`] with the tables of `database`, `STORED AS CAYENNE`, the functions `cayenne_at`,
+    /// Adds the catalog [`CATALOG`] with the tables of `database` and with names of local files as tables, `STORED AS
+    /// CAYENNE`, the readers of the other `STORED AS` that look into text files first, the functions `cayenne_at`,
     /// `cayenne_flush`, `cayenne_expire` and `cayenne_collect`, the settings of the database for `SHOW cayenne.durability`
     /// and `SHOW cayenne.metastore`, the rule that carries out `DELETE`, `UPDATE` and `MERGE`, those that correct what
     /// DataFusion answers wrongly (subqueries and lists with nulls, `INTERSECT ALL`, `EXCEPT ALL`), and the guard that refuses `FOR … AS OF`. Call it after
@@ -88,9 +90,9 @@ impl SessionStateBuilderExt for SessionStateBuilder {
         self.catalog_list()
             .get_or_insert_with(|| Arc::new(MemoryCatalogProviderList::new()))
             .register_catalog(CATALOG.to_owned(), Arc::new(CayenneCatalog::new(Arc::clone(database))));
-        self.table_factories()
-            .get_or_insert_default()
-            .insert("CAYENNE".to_owned(), Arc::new(CayenneTableFactory::new(database)));
+        let factories = self.table_factories().get_or_insert_default();
+        factories.insert("CAYENNE".to_owned(), Arc::new(CayenneTableFactory::new(database)));
+        files::install(factories);
         let mut functions: Vec<(&str, Arc<dyn TableFunctionImpl>)> =
             vec![("cayenne_at", Arc::new(CayenneAt::new(Arc::clone(database))))];
         for function in Function::ALL {

@@ -17,6 +17,7 @@ mod damage;
 mod dml_guard;
 mod dynamic_filters;
 mod explain;
+mod files;
 mod fixture;
 mod functions;
 mod hidden;

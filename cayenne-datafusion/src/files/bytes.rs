@@ -1,0 +1,97 @@
+//! The bytes of a text file: unpacked, and watched for a quote that is never closed.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cayenne_format::{Error, Result};
+use datafusion::common::config::CsvOptions;
+use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+
+use crate::error::error_of;
+use crate::files::kind::compression_of_bytes;
+
+/// How much of a text is looked at to find out how it is written.
+const SAMPLE_BYTES: u64 = 256 * 1024;
+
+/// The bytes of a text, unpacked.
+pub(crate) type Bytes = Box<dyn Read + Send>;
+
+/// The beginning of a text.
+#[derive(Debug)]
+pub(crate) struct Sample {
+    pub(crate) bytes: Vec<u8>,
+    /// Whether this is all of it.
+    pub(crate) is_whole: bool,
+}
+
+/// Opens a file that the user names.
+#[expect(clippy::disallowed_methods, reason = "a source is named by the user and no part of a database")]
+pub(crate) fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|error| Error::io("the source file cannot be opened", error).with("file", path.display()))
+}
+
+/// Unpacks the bytes of a file.
+pub(crate) fn unpacked(file: File, options: &CsvOptions) -> Result<Bytes> {
+    FileCompressionType::from(options.compression).convert_read(file).map_err(error_of)
+}
+
+/// Reads the beginning of a text.
+pub(crate) fn sample(path: &Path, compression: FileCompressionType) -> Result<Sample> {
+    let text = compression.convert_read(open(path)?).map_err(error_of)?;
+    let mut bytes = Vec::new();
+    let read = text.take(SAMPLE_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(|error| unreadable(path, error, compression))?;
+    if bytes.is_empty() {
+        return Err(Error::invalid("the source file is empty").code("empty-source").with("file", path.display()));
+    }
+    if !compression.is_compressed() && compression_of_bytes(&bytes).is_compressed() {
+        return Err(Error::invalid("the file is compressed, and its name does not say so")
+            .code("bad-source")
+            .with("file", path.display())
+            .help("let its name end in .csv.gz, .csv.zst or .csv.bz2"));
+    }
+    let is_whole = bytes.len() as u64 <= SAMPLE_BYTES;
+    Ok(Sample { bytes, is_whole })
+}
+
+/// Says that the bytes of a file cannot be had.
+pub(crate) fn unreadable(path: &Path, error: io::Error, compression: FileCompressionType) -> Error {
+    let help = if compression.is_compressed() {
+        "it is damaged, cut off, or not compressed as its name says; nothing was changed"
+    } else {
+        "mend the file, or leave it out; nothing was changed"
+    };
+    Error::invalid("the source file cannot be read")
+        .code("bad-source")
+        .with("file", path.display())
+        .because(error)
+        .help(help)
+}
+
+/// Counts the quotes of a text while it is read: after a whole one their number is even.
+pub(crate) struct QuoteCounter {
+    bytes: Bytes,
+    quote: u8,
+    quotes: Arc<AtomicU64>,
+}
+
+impl QuoteCounter {
+    /// Returns the bytes to read, and the number of quotes in what was read.
+    pub(crate) fn new(bytes: Bytes, quote: u8) -> (Self, Arc<AtomicU64>) {
+        let quotes = Arc::new(AtomicU64::new(0));
+        (Self { bytes, quote, quotes: Arc::clone(&quotes) }, quotes)
+    }
+}
+
+impl Read for QuoteCounter {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.bytes.read(buffer)?;
+        let read = buffer.get(..length).unwrap_or_default();
+        let quotes = read.iter().filter(|byte| **byte == self.quote).count();
+        self.quotes.fetch_add(quotes as u64, Ordering::Relaxed);
+        Ok(length)
+    }
+}

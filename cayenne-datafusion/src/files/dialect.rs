@@ -1,0 +1,138 @@
+//! How a text file is written: its delimiter, quote, escape and header; and what a user may say of that.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+
+use arrow_schema::DataType;
+use cayenne_format::{Error, Result};
+
+/// How many rows of a text file decide the types of its columns, unless [`TextOptions::sample_rows`] says it.
+pub(crate) const SAMPLE_ROWS: usize = 10_000;
+
+/// What is known of text files before anybody looks into them. What is not said is found in the file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TextOptions {
+    /// The byte between two fields.
+    pub delimiter: Option<u8>,
+    /// The byte around a field that holds delimiters or line ends.
+    pub quote: Option<u8>,
+    /// The byte before a quote that stands for itself. Without it, such a quote is doubled.
+    pub escape: Option<u8>,
+    /// Whether the first record names the columns.
+    pub header: Option<bool>,
+    /// Texts that stand for NULL, besides the empty field.
+    pub nulls: Vec<String>,
+    /// The columns: all of them for a file without a header, else those whose types are not to be found out.
+    pub columns: Vec<ColumnOption>,
+    /// How many rows decide the types of the columns; 10,000 if not given.
+    pub sample_rows: Option<NonZeroUsize>,
+}
+
+/// What a user says of one column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColumnOption {
+    /// Its name.
+    pub name: String,
+    /// Its type, if it is not to be found out.
+    pub data_type: Option<DataType>,
+}
+
+/// How a text file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    /// The byte between two fields.
+    pub delimiter: u8,
+    /// The byte around a field that holds delimiters or line ends.
+    pub quote: u8,
+    /// The byte before a quote that stands for itself; `None`: such a quote is doubled.
+    pub escape: Option<u8>,
+    /// Whether the first record names the columns.
+    pub header: bool,
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = if self.header { "a header" } else { "no header" };
+        write!(f, "delimiter {}, quote {}, {header}", shown(self.delimiter), shown(self.quote))?;
+        self.escape.map_or(Ok(()), |escape| write!(f, ", escape {}", shown(escape)))
+    }
+}
+
+/// Returns a byte as messages show it.
+pub(crate) fn shown(byte: u8) -> String {
+    match byte {
+        b'\t' => "tab".to_owned(),
+        b'\'' => "\"'\"".to_owned(),
+        byte => format!("'{}'", char::from(byte)),
+    }
+}
+
+/// Reads a delimiter, quote or escape: one ASCII character, or `tab` or `\t`.
+///
+/// # Errors
+///
+/// `Invalid` for everything else.
+pub fn parse_mark(text: &str) -> Result<u8> {
+    match text.as_bytes() {
+        _ if text.eq_ignore_ascii_case("tab") || text == "\\t" => Ok(b'\t'),
+        [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r' | 0) => Ok(*byte),
+        _ => Err(Error::invalid("not one character of a text file")
+            .code("bad-option")
+            .with("value", text)
+            .help("use one ASCII character that is no line end, or 'tab'")),
+    }
+}
+
+impl TextOptions {
+    /// Checks that the options do not contradict each other.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if two of delimiter, quote and escape are the same, except that a quote may escape itself, or if a
+    /// column is named twice.
+    pub fn validate(&self) -> Result<()> {
+        let same = |a: Option<u8>, b: Option<u8>| a.is_some() && a == b;
+        if same(self.delimiter, self.quote) || same(self.delimiter, self.escape) {
+            return Err(Error::invalid("the delimiter is the quote or the escape too").code("bad-option"));
+        }
+        for (at, column) in self.columns.iter().enumerate() {
+            if self.columns.iter().take(at).any(|other| other.name == column.name) {
+                return Err(Error::invalid("a column is named twice").code("bad-option").with("column", &column.name));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn sample_rows(&self) -> usize {
+        self.sample_rows.map_or(SAMPLE_ROWS, NonZeroUsize::get)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_single_characters() {
+        assert_eq!(parse_mark(";").unwrap(), b';');
+        assert_eq!((parse_mark("tab").unwrap(), parse_mark("\\t").unwrap()), (b'\t', b'\t'));
+        for text in ["", ";;", "ä", "\n", "\r", "\0"] {
+            assert!(parse_mark(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let options = TextOptions { delimiter: Some(b'"'), quote: Some(b'"'), ..TextOptions::default() };
+        assert!(options.validate().is_err());
+        let column = || ColumnOption { name: "a".into(), data_type: None };
+        assert!(TextOptions { columns: vec![column(), column()], ..TextOptions::default() }.validate().is_err());
+        assert!(TextOptions::default().validate().is_ok());
+    }
+
+    #[test]
+    fn what_was_found_is_said_in_words() {
+        let dialect = Dialect { delimiter: b'\t', quote: b'"', escape: Some(b'\\'), header: false };
+        assert_eq!(dialect.to_string(), "delimiter tab, quote '\"', no header, escape '\\'");
+    }
+}

@@ -1,0 +1,27 @@
+//! Files as tables: what they are, how text files are written, and how SQL and a load read them.
+
+mod bytes;
+mod dialect;
+mod external;
+mod find;
+mod kind;
+mod locate;
+mod open;
+mod place;
+mod records;
+mod session_tables;
+mod shape;
+mod sniff;
+#[cfg(test)]
+mod sniff_property;
+mod text;
+mod text_format;
+mod text_source;
+
+pub use dialect::{ColumnOption, Dialect, TextOptions, parse_mark};
+pub(crate) use external::install;
+pub use find::{SourceFile, find_files};
+pub use kind::{FileKind, compression_of_bytes};
+pub(crate) use open::{missing, open};
+pub(crate) use session_tables::{SessionTables, define, taken};
+pub use text::TextFile;
