@@ -8,7 +8,7 @@ use cayenne_table::{Backend, COMPACTION_MEMORY_FRACTION, Synchronous};
 use clap::error::ErrorKind;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::source_files::FileKind;
+use crate::text_args::{InputFormat, TextArgs};
 
 /// Keeps tables as compressed files and answers SQL on them.
 #[derive(Debug, Parser)]
@@ -60,7 +60,8 @@ impl Globals {
     pub(crate) fn verbosity(&self) -> &'static str {
         match (self.quiet, self.verbose) {
             (true, _) => "error",
-            (false, 0) => "warn",
+            // How the text files of a statement are read is no news to be asked for.
+            (false, 0) => "warn,cayenne_datafusion::files=info",
             (false, 1) => "info",
             (false, _) => "debug",
         }
@@ -172,7 +173,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct LoadArgs {
-    /// Files or patterns such as 'data/*.parquet'; Parquet, CSV, TSV, NDJSON or Arrow
+    /// Files or patterns such as 'data/*.parquet'; Parquet, CSV, TSV, NDJSON or Arrow, text also as .gz, .zst, .bz2;
+    /// '-' is stdin
     #[arg(required = true, value_name = "SRC")]
     pub(crate) sources: Vec<PathBuf>,
     /// The table
@@ -188,10 +190,9 @@ pub(crate) struct LoadArgs {
     pub(crate) options: Vec<(String, String)>,
     /// What the files are, whatever their names end in
     #[arg(long, value_enum, value_name = "KIND")]
-    pub(crate) input_format: Option<FileKind>,
-    /// How many rows of a CSV or NDJSON file decide the types of its columns [default: 10000 of CSV, all of NDJSON]
-    #[arg(long, value_name = "N")]
-    pub(crate) infer_rows: Option<NonZeroUsize>,
+    pub(crate) input_format: Option<InputFormat>,
+    #[command(flatten)]
+    pub(crate) text: TextArgs,
 }
 
 /// What becomes of the rows of a table that is there already.

@@ -74,7 +74,8 @@ async fn open(globals: &Globals, access: Access) -> Result<Engine, Failure> {
     let (pool, of_compaction) = memory_pools(globals);
     let builder = builder(globals).access(access).memory(Arc::clone(&pool));
     let database = builder.compaction_memory(of_compaction).open().await?;
-    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
+    // A file that comes into a folder counts from the next statement on.
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).with_object_list_cache_limit(0).build_arc()?;
     let config = cayenne_datafusion::recommended_config(threads(globals));
     let session = cayenne_datafusion::session(config, runtime, &database)?;
     Ok(Engine { database, session })

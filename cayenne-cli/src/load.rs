@@ -17,8 +17,9 @@ use crate::escape::escaped;
 use crate::exit::{self, Failure};
 use crate::figures::{counted, duration, rate, size};
 use crate::progress::Progress;
-use crate::source_files::find_sources;
+use crate::source_help::with_options;
 use crate::source_reader::read_sources;
+use crate::sources::Sources;
 use crate::stopwatch::Stopwatch;
 use crate::terminal::Terminal;
 
@@ -35,14 +36,20 @@ pub(crate) async fn run(engine: &Engine, args: &LoadArgs, terminal: &mut Termina
         Some(table) => table.view().await?.sequence(),
         None => Sequence::ZERO,
     };
-    let sources = find_sources(&args.sources, args.input_format)?;
+    let sources = Sources::find(&engine.session, &args.sources, args.input_format.map(Into::into)).await;
+    let sources = sources.map_err(with_options)?;
+    let text = args.text.options(sources.kind, &engine.session)?;
     let schema = existing.as_ref().map(|table| Arc::clone(table.schema()));
-    let rows = read_sources(&engine.session, &sources, schema, args.infer_rows).await?;
-    let plan = write_plan(rows, target).await?;
+    let read = read_sources(&engine.session, &sources, schema, &text).await;
+    let read = read.map_err(|error| sources.named(error))?;
+    for note in &read.notes {
+        terminal.note(note);
+    }
+    let plan = write_plan(read.rows, target).await?;
     let progress = Progress::begin(&escaped(name.as_str()), terminal);
     let written = write(engine, &plan, &progress).await;
     progress.end();
-    let rows = written?;
+    let rows = written.map_err(|failure| failure.map(|error| sources.named(error)))?;
     let stored = stored_bytes(engine, &name, before).await?;
     let time = time.elapsed();
     terminal.note(&format!(

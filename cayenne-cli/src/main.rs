@@ -24,14 +24,16 @@ mod shell;
 mod signals;
 mod slice;
 mod source_envelope;
-mod source_files;
+mod source_help;
 mod source_reader;
 mod source_schema;
+mod sources;
 mod sql;
 mod statement_reader;
 mod stopwatch;
 mod tables;
 mod terminal;
+mod text_args;
 mod upkeep;
 
 use std::process::ExitCode;

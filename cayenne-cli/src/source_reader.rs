@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{Field, Schema, SchemaRef};
-use cayenne_datafusion::error_of;
+use cayenne_datafusion::{Dialect, FileKind, SourceFile, TextFile, TextOptions, error_of};
 use cayenne_format::{Error, ErrorKind, Result};
 use datafusion::catalog::streaming::StreamingTable;
+use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::error::DataFusionError;
 use datafusion::execution::options::ArrowReadOptions;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -18,17 +19,21 @@ use datafusion::logical_expr::{Expr, cast, ident, lit};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use datafusion::prelude::{CsvReadOptions, DataFrame, JsonReadOptions, ParquetReadOptions, SessionContext};
+use datafusion::prelude::{DataFrame, JsonReadOptions, ParquetReadOptions, SessionContext};
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::fault::{caught, error_of_panic};
 use crate::source_envelope::{check_arrow, check_parquet};
-use crate::source_files::{FileKind, SourceFile, Sources};
-use crate::source_schema::{FileColumns, merged, reading_schema, refuse_missing_columns};
+use crate::source_help::with_options;
+use crate::source_schema::{FileColumns, merged, named_by_place, reading_schema, refuse_missing_columns};
+use crate::sources::Sources;
 
-/// How many rows of a CSV file decide its types. A later row that does not fit is an error, not a lost value.
-const CSV_INFER_ROWS: usize = 10_000;
+/// The rows of a load, and what people are told of the files.
+pub(crate) struct Read {
+    pub(crate) rows: DataFrame,
+    pub(crate) notes: Vec<String>,
+}
 
 /// Returns the rows of the files as rows of `table`, or of a table that would suit them.
 ///
@@ -37,13 +42,15 @@ pub(crate) async fn read_sources(
     session: &SessionContext,
     sources: &Sources,
     table: Option<SchemaRef>,
-    infer_rows: Option<NonZeroUsize>,
-) -> Result<DataFrame> {
-    let reader = Reader::new(session, sources.kind, infer_rows);
-    let mut columns = Vec::new();
+    text: &TextOptions,
+) -> Result<Read> {
+    let reader = Reader::new(session, sources.kind, text);
+    let mut files = Vec::new();
     for file in reader.with_rows(&sources.files)? {
-        columns.push(FileColumns { path: &file.path, schema: reader.infer(&file.path, table.is_some()).await? });
+        files.push(reader.look(file, table.as_ref()).await?);
     }
+    let notes = notes(sources, &files);
+    let columns: Vec<FileColumns<'_>> = files.iter().map(|file| file.columns.clone()).collect();
     let schema = match table {
         Some(schema) => {
             columns.iter().try_for_each(|file| refuse_missing_columns(file, &schema))?;
@@ -52,12 +59,29 @@ pub(crate) async fn read_sources(
         None => merged(sources.kind, &columns)?,
     };
     let mut parts = Vec::new();
-    for file in &columns {
+    for file in &files {
         parts.extend(reader.parts(file, &schema).await?);
     }
     let partitions = dealt(parts, reader.partitions, &schema);
     let rows = StreamingTable::try_new(schema, partitions).map_err(error_of)?;
-    session.read_table(Arc::new(rows)).map_err(error_of)
+    Ok(Read { rows: session.read_table(Arc::new(rows)).map_err(error_of)?, notes })
+}
+
+/// Says how text files are written: once for all that are written in the same way.
+fn notes(sources: &Sources, files: &[Looked<'_>]) -> Vec<String> {
+    let mut groups: Vec<(Dialect, &Path, usize)> = Vec::new();
+    for file in files {
+        let Some(dialect) = file.text.as_ref().map(TextFile::dialect) else { continue };
+        match groups.iter_mut().find(|(known, ..)| *known == dialect) {
+            Some((.., others)) => *others += 1,
+            None => groups.push((dialect, file.columns.path, 0)),
+        }
+    }
+    let note = |(dialect, path, others): (Dialect, &Path, usize)| {
+        let others = if others == 0 { String::new() } else { format!(" and {others} more") };
+        format!("{}{others}: {dialect}", sources.name(path))
+    };
+    groups.into_iter().map(note).collect()
 }
 
 /// Rows on their way to a table may hold nulls anywhere: the table refuses those it does not take, and names the column.
@@ -70,18 +94,25 @@ fn nullable(schema: &Schema) -> SchemaRef {
 struct Reader {
     context: SessionContext,
     kind: FileKind,
-    infer_rows: Option<NonZeroUsize>,
+    text: TextOptions,
     partitions: usize,
 }
 
+/// A file and what was found in it.
+struct Looked<'a> {
+    columns: FileColumns<'a>,
+    text: Option<TextFile>,
+    compression: FileCompressionType,
+}
+
 impl Reader {
-    fn new(session: &SessionContext, kind: FileKind, infer_rows: Option<NonZeroUsize>) -> Self {
+    fn new(session: &SessionContext, kind: FileKind, text: &TextOptions) -> Self {
         let config = session.copied_config();
         let partitions = config.target_partitions();
         // The pieces of a file are dealt to the streams of the load below; there is no need to mix their rows before.
         let config = config.with_round_robin_repartition(false);
         let context = SessionContext::new_with_config_rt(config, session.runtime_env());
-        Self { context, kind, infer_rows, partitions }
+        Self { context, kind, text: text.clone(), partitions }
     }
 
     /// An NDJSON file of no bytes has no rows; of the other kinds, such a file is broken.
@@ -95,51 +126,59 @@ impl Reader {
         }
     }
 
-    async fn infer(&self, path: &Path, names_suffice: bool) -> Result<SchemaRef> {
+    async fn look<'a>(&self, file: &'a SourceFile, table: Option<&SchemaRef>) -> Result<Looked<'a>> {
+        let compression = file.compression;
+        let (schema, text) = if self.kind.is_text() {
+            let (schema, text) = self.look_into_text(file, table).map_err(with_options)?;
+            (schema, Some(text))
+        } else {
+            (self.infer(&file.path, compression).await?, None)
+        };
+        Ok(Looked { columns: FileColumns { path: &file.path, schema }, text, compression })
+    }
+
+    fn look_into_text(&self, file: &SourceFile, table: Option<&SchemaRef>) -> Result<(SchemaRef, TextFile)> {
+        let text = TextFile::find_out(file, &self.text)?;
+        let Some(table) = table else { return Ok((text.columns()?, text)) };
+        let names = text.names()?;
+        let has_names = text.dialect().header || !self.text.columns.is_empty();
+        let names = if has_names { names } else { named_by_place(&file.path, &names, table)? };
+        Ok((names, text))
+    }
+
+    async fn infer(&self, path: &Path, compression: FileCompressionType) -> Result<SchemaRef> {
         let whole = match self.kind {
             FileKind::Parquet => check_parquet(path),
             FileKind::Arrow => check_arrow(path),
             FileKind::Csv | FileKind::Tsv | FileKind::Ndjson => Ok(()),
         };
         whole.map_err(|why| bad_source(path, why))?;
-        let rows = caught(self.rows(path, None, names_suffice)).await.map_err(|error| broken_off(path, &error))?;
+        let rows = caught(self.rows(path, None, compression)).await.map_err(|error| broken_off(path, &error))?;
         Ok(Arc::clone(rows.map_err(|error| unreadable(path, error))?.schema().inner()))
     }
 
+    /// Returns the rows of a file that is no text.
     async fn rows(
         &self,
         path: &Path,
         schema: Option<SchemaRef>,
-        names_suffice: bool,
+        compression: FileCompressionType,
     ) -> Result<DataFrame, DataFusionError> {
         let schema = schema.as_deref();
         let name = url(path)?;
-        let given = self.infer_rows.map(NonZeroUsize::get);
         match self.kind {
             FileKind::Parquet => {
                 let options = ParquetReadOptions { file_extension: "", schema, ..Default::default() };
                 self.context.read_parquet(name, options).await
             }
-            FileKind::Csv | FileKind::Tsv => {
-                let infer_rows = if names_suffice { 1 } else { given.unwrap_or(CSV_INFER_ROWS) };
-                let options = CsvReadOptions {
-                    file_extension: "",
-                    schema,
-                    schema_infer_max_records: infer_rows,
-                    delimiter: if self.kind == FileKind::Tsv { b'\t' } else { b',' },
-                    // Only then may a quoted field hold a line end wherever it stands.
-                    newlines_in_values: true,
-                    ..CsvReadOptions::new()
-                };
-                self.context.read_csv(name, options).await
-            }
-            FileKind::Ndjson => {
+            FileKind::Csv | FileKind::Tsv | FileKind::Ndjson => {
                 // A key that appears late would be dropped without a word, so all rows are looked at.
-                let infer_rows = given.unwrap_or(usize::MAX);
+                let sample_rows = self.text.sample_rows.map_or(usize::MAX, NonZeroUsize::get);
                 let options = JsonReadOptions {
                     file_extension: "",
                     schema,
-                    schema_infer_max_records: infer_rows,
+                    schema_infer_max_records: sample_rows,
+                    file_compression_type: compression,
                     ..Default::default()
                 };
                 self.context.read_json(name, options).await
@@ -152,22 +191,29 @@ impl Reader {
     }
 
     /// Returns the pieces of a file, whose rows are rows of `table`.
-    async fn parts(&self, file: &FileColumns<'_>, table: &SchemaRef) -> Result<Vec<Part>> {
-        let schema = reading_schema(self.kind, file, table)?;
-        let plan = caught(self.plan(file.path, schema, table)).await.map_err(|error| broken_off(file.path, &error))?;
-        let plan = plan.map_err(|error| unreadable(file.path, error))?;
-        let path: Arc<Path> = Arc::from(file.path);
+    async fn parts(&self, file: &Looked<'_>, table: &SchemaRef) -> Result<Vec<Part>> {
+        let path = file.columns.path;
+        let schema = reading_schema(self.kind, &file.columns, table)?;
+        let plan = caught(self.plan(file, schema, table)).await.map_err(|error| broken_off(path, &error))?;
+        let plan = plan.map_err(|error| unreadable(path, error))?;
+        let path: Arc<Path> = Arc::from(path);
         let count = plan.output_partitioning().partition_count();
         Ok((0..count).map(|partition| Part { path: Arc::clone(&path), plan: Arc::clone(&plan), partition }).collect())
     }
 
     async fn plan(
         &self,
-        path: &Path,
+        file: &Looked<'_>,
         schema: SchemaRef,
         table: &SchemaRef,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let rows = self.rows(path, Some(Arc::clone(&schema)), false).await?;
+        let rows = match &file.text {
+            Some(text) => {
+                let rows = text.table(Arc::clone(&schema));
+                self.context.read_table(rows.map_err(|error| DataFusionError::External(Box::new(error)))?)?
+            }
+            None => self.rows(file.columns.path, Some(Arc::clone(&schema)), file.compression).await?,
+        };
         let columns = table.fields().iter().map(|field| column(&schema, field)).collect::<Result<Vec<_>, _>>()?;
         let plan = rows.select(columns)?.create_physical_plan().await?;
         let state = self.context.state();
@@ -206,6 +252,9 @@ fn unreadable(path: &Path, error: DataFusionError) -> Error {
     let known = error_of(error);
     if known.kind() == ErrorKind::ResourceLimit {
         return known.with("file", path.display());
+    }
+    if known.stable_code() == "bad-source" {
+        return with_options(known);
     }
     // The cause is what the library says; which of its layers said it does not help anybody.
     bad_source(path, cause_of(&known))

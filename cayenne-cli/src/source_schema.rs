@@ -6,9 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
+use cayenne_datafusion::FileKind;
 use cayenne_format::{Error, Result};
-
-use crate::source_files::FileKind;
 
 /// A file and the columns found in it.
 #[derive(Clone, Debug)]
@@ -127,6 +126,21 @@ pub(crate) fn reading_schema(kind: FileKind, file: &FileColumns<'_>, table: &Sch
         // Whether a null may be stored is for the table to say, and it names the column.
         fields.push(if declared { Arc::clone(field) } else { Arc::new(Field::new(field.name(), data_type, true)) });
     }
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// Gives the columns of a file without a header the names of the columns of its table, in their order.
+pub(crate) fn named_by_place(path: &Path, file: &Schema, table: &Schema) -> Result<SchemaRef> {
+    if file.fields().len() != table.fields().len() {
+        return Err(Error::invalid("the file has no header, and another number of columns than the table")
+            .code("mixed-columns")
+            .with("file", path.display())
+            .with("file_columns", file.fields().len())
+            .with("table_columns", table.fields().len())
+            .help("name its columns in their order with --columns, or say --header if the first line names them"));
+    }
+    let fields = file.fields().iter().zip(table.fields());
+    let fields: Vec<Field> = fields.map(|(field, named)| field.as_ref().clone().with_name(named.name())).collect();
     Ok(Arc::new(Schema::new(fields)))
 }
 

@@ -35,7 +35,7 @@ fn missing_files_and_patterns_without_a_match_are_named() {
 #[test]
 fn what_cannot_be_read_is_refused_with_a_way_out() {
     let database = Database::with_table();
-    let packed = database.write("t.csv.gz", "x");
+    let packed = database.write("t.csv.zip", "x");
     assert!(refused(&database, &[&packed], "compressed-source").contains("unpack"));
     let unknown = database.write("t.dat", "id,name\n1,a\n");
     assert!(refused(&database, &[&unknown], "unknown-source").contains("--input-format"));
@@ -120,10 +120,10 @@ fn a_ragged_row_is_named_by_its_line() {
     let database = Database::with_table();
     let ragged = database.write("r.csv", "id,name\n1,a\n2\n3,c\n");
     let error = refused(&database, &[&ragged], "bad-source");
-    assert!(error.contains("line 3"), "{error}");
+    assert!(error.contains("line: 3"), "{error}");
     let wide = database.write("w.csv", "id,name\n1,a,x\n");
     let error = refused(&database, &[&wide], "bad-source");
-    assert!(error.contains("line 2"), "{error}");
+    assert!(error.contains("line: 2"), "{error}");
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn every_kind_of_file_loads_the_same_rows() {
     for source in sources {
         let ran = database.run(&["load", &source, "--into", "t", "--replace"]);
         assert_eq!(ran.code, Some(0), "{source}: {ran:?}");
-        assert!(ran.err.starts_with("loaded 100 rows into t in "), "{source}: {ran:?}");
+        assert!(ran.err.lines().last().unwrap().starts_with("loaded 100 rows into t in "), "{source}: {ran:?}");
         assert!(ran.out.is_empty(), "{source}: {ran:?}");
         assert_eq!(database.query(SUMS), "100,4950,66,n1\n", "{source}");
     }

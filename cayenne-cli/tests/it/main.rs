@@ -23,4 +23,5 @@ mod script;
 mod shell;
 mod signals;
 mod slices;
+mod text;
 mod writers;
