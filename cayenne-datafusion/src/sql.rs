@@ -15,4 +15,194 @@ use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_
 use crate::cast_names;
 use crate::catalog::CayenneCatalog;
 use crate::error::external;
+use crate::exponents;
 use crate::files;
+use crate::key_select;
+use crate::keys::{declared_key, same_key, set_key};
+use crate::on_conflict;
+use crate::row_values;
+use crate::using_columns;
+use crate::write_plan::{NewColumns, WriteTarget, logical_write};
+
+/// Splits a text into statements, by the settings `datafusion.sql_parser.*` of a session.
+///
+/// # Errors
+///
+/// If the text cannot be parsed.
+pub fn statements(ctx: &SessionContext, sql: &str) -> Result<VecDeque<Statement>> {
+    let recursion_limit = ctx.state_ref().read().config_options().sql_parser.recursion_limit.get();
+    DFParserBuilder::new(sql)
+        .with_dialect(dialect(ctx).as_ref())
+        .with_recursion_limit(recursion_limit)
+        .build()?
+        .parse_statements()
+}
+
+/// Returns the dialect in which a session reads statements: what `datafusion.sql_parser.dialect` is set to.
+#[must_use]
+pub fn dialect(ctx: &SessionContext) -> Box<dyn Dialect> {
+    let name = ctx.state_ref().read().config_options().sql_parser.dialect;
+    // Each name that can be set is known.
+    dialect_from_str(name).unwrap_or_else(|| Box::new(GenericDialect {}))
+}
+
+/// Plans one statement of a text; it runs when the result is executed, except for definitions, which run at once.
+///
+/// # Errors
+///
+/// If the text is not exactly one statement; what planning returns.
+pub async fn sql(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
+    let mut statements = statements(ctx, sql)?;
+    match (statements.pop_front(), statements.is_empty()) {
+        (Some(statement), true) => execute(ctx, statement).await,
+        _ => Err(external(
+            Error::invalid("the text is not one statement")
+                .code("sql-syntax")
+                .help("split it with cayenne_datafusion::statements"),
+        )),
+    }
+}
+
+/// Plans one statement; it runs when the result is executed, except for definitions, which run at once.
+///
+/// Differs from `SessionContext::execute_logical_plan` for tables of a Cayenne catalog: `CREATE TABLE … AS` streams its
+/// rows to the disk and makes table and rows visible together, and `DROP TABLE` waits without blocking. `INSERT …
+/// ON CONFLICT` is planned here only. Queries for rows by their keys, prepared ones too, are planned in a fraction of the time.
+///
+/// # Errors
+///
+/// What planning, or running a definition, returns.
+pub async fn execute(ctx: &SessionContext, mut statement: Statement) -> Result<DataFrame> {
+    complete(ctx, &mut statement)?;
+    let plan = match on_conflict::take(&mut statement) {
+        Some(clause) => on_conflict::plan(ctx, statement, &clause).await?,
+        None => ctx.state().statement_to_plan(statement).await.map_err(files::missing)?,
+    };
+    if files::define(ctx, &plan).await? {
+        return nothing(ctx);
+    }
+    match plan {
+        LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(command)) => match database_of(ctx, &command.name) {
+            Some(database) => create_table(ctx, database, command).await,
+            None => ctx.execute_logical_plan(LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(command))).await,
+        },
+        LogicalPlan::Ddl(DdlStatement::DropTable(command)) => match database_of(ctx, &command.name) {
+            Some(database) => drop_table(ctx, &database, &command).await,
+            None => ctx.execute_logical_plan(LogicalPlan::Ddl(DdlStatement::DropTable(command))).await,
+        },
+        plan => key_select::shortened(ctx.execute_logical_plan(plan).await?),
+    }
+}
+
+/// Writes what DataFusion's planner does not know in terms of what it does.
+pub(crate) fn complete(ctx: &SessionContext, statement: &mut Statement) -> Result<()> {
+    if ctx.state_ref().read().config_options().sql_parser.parse_float_as_decimal {
+        exponents::as_floats(statement);
+    }
+    cast_names::give(statement);
+    using_columns::write_out(statement);
+    row_values::write_out(statement)
+}
+
+/// Returns the database whose catalog a name refers to.
+fn database_of(ctx: &SessionContext, name: &TableReference) -> Option<Arc<Database>> {
+    let state = ctx.state();
+    let options = &state.config_options().catalog;
+    let resolved = name.clone().resolve(&options.default_catalog, &options.default_schema);
+    if resolved.schema.as_ref() != crate::session::SCHEMA {
+        return None;
+    }
+    let catalog = ctx.catalog(&resolved.catalog)?;
+    Some(Arc::clone(catalog.downcast_ref::<CayenneCatalog>()?.database()))
+}
+
+fn nothing(ctx: &SessionContext) -> Result<DataFrame> {
+    Ok(DataFrame::new(ctx.state(), LogicalPlanBuilder::empty(false).build()?))
+}
+
+async fn create_table(ctx: &SessionContext, database: Arc<Database>, command: CreateMemoryTable) -> Result<DataFrame> {
+    let name = TableName::try_from(command.name.table()).map_err(external)?;
+    let schema = command.input.schema().inner();
+    let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let key = declared_key(&name, &names, &command.constraints).map_err(external)?;
+    refuse_clauses(&name, &command)?;
+    unique_names(command.input.schema())?;
+    let known = database.table(&name).await.map_err(external)?;
+    let target = match (known, command.if_not_exists, command.or_replace) {
+        (Some(_), true, false) => return nothing(ctx),
+        (Some(table), false, true) => {
+            same_columns(&name, table.schema(), command.input.schema())?;
+            same_key(&table, &key).map_err(external)?;
+            WriteTarget::Overwrite(table)
+        }
+        (Some(_), ..) => {
+            return Err(external(
+                Error::already_exists("a table of this name exists").code("table-exists").with("table", name),
+            ));
+        }
+        (None, ..) => {
+            let columns = columns_of(&command.input);
+            let mut options = database.settings().table_options.clone();
+            set_key(&mut options, key);
+            WriteTarget::Create { database, name, options, columns }
+        }
+    };
+    let plan = logical_write(Arc::unwrap_or_clone(command.input), target)?;
+    DataFrame::new(ctx.state(), plan).collect().await?;
+    nothing(ctx)
+}
+
+/// `CREATE TABLE t (a INT NOT NULL)` declares its columns, `CREATE TABLE t AS SELECT …` does not.
+fn columns_of(input: &LogicalPlan) -> NewColumns {
+    if matches!(input, LogicalPlan::EmptyRelation(_)) { NewColumns::AsDeclared } else { NewColumns::Nullable }
+}
+
+fn refuse_clauses(name: &TableName, command: &CreateMemoryTable) -> Result<()> {
+    let refused = [(command.temporary, "TEMPORARY"), (!command.column_defaults.is_empty(), "DEFAULT")];
+    match refused.iter().find(|(found, _)| *found) {
+        None => Ok(()),
+        Some((_, clause)) => Err(external(
+            Error::unsupported("the clause is not supported yet on Cayenne tables")
+                .code("unsupported-sql")
+                .with("clause", clause)
+                .with("table", name),
+        )),
+    }
+}
+
+fn unique_names(schema: &DFSchema) -> Result<()> {
+    let mut seen = std::collections::HashSet::new();
+    match schema.fields().iter().find(|field| !seen.insert(field.name())) {
+        None => Ok(()),
+        Some(field) => Err(external(
+            Error::invalid("two columns have one name").with("column", field.name()).help("give one of them an alias"),
+        )),
+    }
+}
+
+/// `CREATE OR REPLACE` replaces rows in one commit; other columns would need a table that is gone for a moment.
+fn same_columns(name: &TableName, old: &arrow_schema::Schema, new: &DFSchema) -> Result<()> {
+    let columns = |schema: &arrow_schema::Schema| -> Vec<_> {
+        schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect()
+    };
+    if columns(old) == columns(new.as_arrow()) {
+        return Ok(());
+    }
+    Err(external(
+        Error::unsupported("a table cannot be replaced by one with other columns yet")
+            .code("unsupported-sql")
+            .with("table", name)
+            .help("DROP TABLE it first"),
+    ))
+}
+
+async fn drop_table(ctx: &SessionContext, database: &Arc<Database>, command: &DropTable) -> Result<DataFrame> {
+    let dropped = match TableName::try_from(command.name.table()) {
+        Ok(name) => database.drop_table(&name).await.map_err(external)?,
+        Err(_) => false,
+    };
+    if dropped || command.if_exists {
+        return nothing(ctx);
+    }
+    Err(external(Error::not_found("there is no such table").code("no-table").with("table", command.name.table())))
+}
