@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use arrow_schema::FieldRef;
 use async_trait::async_trait;
 use cayenne_format::{Error, TableName};
-use cayenne_table::{Database, Table};
+use cayenne_table::{Database, Table, TableDefinition};
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::datasource::MemTable;
 use datafusion::error::{DataFusionError, Result};
 
 use crate::blocking::wait;
+use crate::column_defaults::DefaultReader;
 use crate::error::external;
 use crate::files::{self, SessionTables};
 use crate::keys::{declared_key, set_key};
@@ -29,7 +31,7 @@ impl CayenneCatalog {
     /// Returns the catalog of a database.
     #[must_use]
     pub fn new(database: Arc<Database>) -> Self {
-        let tables = Tables { database: Arc::clone(&database), session: SessionTables::default() };
+        let tables = Tables { database: Arc::clone(&database), session: SessionTables::default(), defaults: Arc::default() };
         Self { tables: Arc::new(tables), system: Arc::new(System { database }) }
     }
 
@@ -66,6 +68,7 @@ impl CatalogProvider for CayenneCatalog {
 struct Tables {
     database: Arc<Database>,
     session: SessionTables,
+    defaults: Arc<DefaultReader>,
 }
 
 impl Tables {
@@ -78,7 +81,7 @@ impl Tables {
             return system::aspect_of(&table, aspect).await;
         }
         if let Some(table) = self.handle(name).await? {
-            return Ok(Some(Arc::new(CayenneTable::for_statement(table))));
+            return Ok(Some(Arc::new(CayenneTable::for_statement(table, &self.defaults))));
         }
         match self.session.get(name) {
             Some(table) => Ok(Some(table)),
@@ -113,6 +116,11 @@ impl Tables {
             let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
             set_key(&mut options, declared_key(name, &names, constraints).map_err(external)?);
         }
+        let definition = TableDefinition::new(name, &schema, options.clone()).map_err(external)?;
+        let default = |field: &FieldRef| Some((field.name().clone(), table.get_column_default(field.name())?.clone()));
+        let defaults: Vec<_> = schema.fields().iter().filter_map(default).collect();
+        let texts = wait(self.defaults.texts(name, definition.schema(), &defaults));
+        options.column_defaults = texts.map_err(external)?;
         wait(self.database.create_table_with(name, &schema, options, streams)).map_err(external)?;
         Ok(())
     }
@@ -175,7 +183,7 @@ impl SchemaProvider for Tables {
     }
 }
 
-fn elsewhere(name: &TableName) -> Error {
+pub(crate) fn elsewhere(name: &TableName) -> Error {
     Error::unsupported("the catalog of a Cayenne database holds only tables of that database")
         .with("table", name)
         .help("use CREATE TABLE … AS SELECT to copy rows into it")

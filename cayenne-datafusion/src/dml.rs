@@ -21,11 +21,13 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::change_plan::{Change, Statement};
+use crate::column_defaults::Defaults;
 use crate::error::external;
 use crate::identity::Identity;
 use crate::identity_table::IdentityTable;
 use crate::key_lookup;
 use crate::merge;
+use crate::null_values::with_any_nulls;
 use crate::provider::CayenneTable;
 
 /// Rewrites statements that change rows of Cayenne tables.
@@ -39,7 +41,9 @@ impl AnalyzerRule for ChangesAsQueries {
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let rewritten = plan.transform_down(|plan| match plan {
-            LogicalPlan::Dml(statement) => rewritten(statement),
+            LogicalPlan::Dml(statement) if cayenne_table(&statement.target).is_some() => {
+                rewritten(with_any_nulls(statement)?)
+            }
             plan => Ok(Transformed::no(plan)),
         })?;
         Ok(rewritten.data)
@@ -102,6 +106,7 @@ pub(crate) fn project(columns: Vec<Expr>, input: LogicalPlan) -> Result<LogicalP
 pub(crate) struct Target {
     pub(crate) statement: Statement,
     pub(crate) identity: Identity,
+    pub(crate) defaults: Defaults,
     source: Arc<dyn TableSource>,
 }
 
@@ -110,7 +115,7 @@ impl Target {
         let statement = Statement::about(table.table());
         let identity = Identity::of(table.table().schema());
         let source = provider_as_source(Arc::new(IdentityTable::new(statement.clone(), identity.clone())));
-        Self { statement, identity, source }
+        Self { statement, identity, defaults: table.defaults().clone(), source }
     }
 
     /// Returns what begins a scan of the table that tells which row is which.

@@ -131,7 +131,10 @@ impl<'a> Merged<'a> {
                     (Some(value), _) => value.clone().cast_to(field.data_type(), schema)?,
                     // What an update does not set stays as it is.
                     (None, Verb::Update) => Expr::Column(Column::new(Some(self.name.clone()), field.name())),
-                    (None, _) => continue,
+                    (None, _) => match target.defaults.of(&target.statement.table, field.name()) {
+                        Some(default) => default.clone().cast_to(field.data_type(), schema)?,
+                        None => continue,
+                    },
                 };
                 column.push((number, value));
             }

@@ -122,7 +122,7 @@ fn about_the_key(table: &Table, clause: &OnConflict) -> cayenne_format::Result<(
 }
 
 /// Returns the name that an identifier stands for, as the planner takes it.
-fn name_of(ident: &Ident) -> String {
+pub(crate) fn name_of(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
 }
 

@@ -13,6 +13,7 @@ use datafusion::logical_expr::dml::{InsertOp, MergeIntoClause};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
+use crate::column_defaults::{DefaultReader, Defaults};
 use crate::error::external;
 use crate::keys::constraints_of;
 use crate::pinned::{Reads, StatementView};
@@ -26,6 +27,7 @@ pub struct CayenneTable {
     table: Arc<Table>,
     reads: Reads,
     constraints: Option<Constraints>,
+    defaults: Defaults,
 }
 
 impl CayenneTable {
@@ -36,8 +38,8 @@ impl CayenneTable {
     }
 
     /// Returns a provider for one statement: all scans of it read the same view.
-    pub(crate) fn for_statement(table: Arc<Table>) -> Self {
-        Self::sharing(table, Arc::default())
+    pub(crate) fn for_statement(table: Arc<Table>, defaults: &Arc<DefaultReader>) -> Self {
+        Self { defaults: Defaults::read_by(defaults), ..Self::sharing(table, Arc::default()) }
     }
 
     /// Returns a provider whose scans read the view that a statement shares.
@@ -53,7 +55,11 @@ impl CayenneTable {
 
     fn with(table: Arc<Table>, reads: Reads) -> Self {
         let constraints = constraints_of(&table);
-        Self { table, reads, constraints }
+        Self { table, reads, constraints, defaults: Defaults::default() }
+    }
+
+    pub(crate) fn defaults(&self) -> &Defaults {
+        &self.defaults
     }
 
     pub(crate) fn reads(&self) -> &Reads {
@@ -94,6 +100,10 @@ impl TableProvider for CayenneTable {
 
     fn constraints(&self) -> Option<&Constraints> {
         self.constraints.as_ref()
+    }
+
+    fn get_column_default(&self, column: &str) -> Option<&Expr> {
+        self.defaults.of(&self.table, column)
     }
 
     async fn scan(

@@ -5,24 +5,19 @@ use std::sync::Arc;
 
 use cayenne_format::{Error, TableName};
 use cayenne_table::Database;
-use datafusion::common::{DFSchema, TableReference};
+use datafusion::common::TableReference;
 use datafusion::error::Result;
-use datafusion::logical_expr::{CreateMemoryTable, DdlStatement, DropTable, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{DdlStatement, DropTable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_str};
 
 use crate::cast_names;
 use crate::catalog::CayenneCatalog;
+use crate::create_table::{create_table, refuse_to_drop_for};
 use crate::error::external;
-use crate::exponents;
 use crate::files;
-use crate::key_select;
-use crate::keys::{declared_key, same_key, set_key};
-use crate::on_conflict;
-use crate::row_values;
-use crate::using_columns;
-use crate::write_plan::{NewColumns, WriteTarget, logical_write};
+use crate::{default_keyword, exponents, key_select, on_conflict, row_values, using_columns};
 
 /// Splits a text into statements, by the settings `datafusion.sql_parser.*` of a session.
 ///
@@ -74,6 +69,7 @@ pub async fn sql(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
 /// What planning, or running a definition, returns.
 pub async fn execute(ctx: &SessionContext, mut statement: Statement) -> Result<DataFrame> {
     complete(ctx, &mut statement)?;
+    default_keyword::resolve(ctx, &mut statement).await?;
     let plan = match on_conflict::take(&mut statement) {
         Some(clause) => on_conflict::plan(ctx, statement, &clause).await?,
         None => ctx.state().statement_to_plan(statement).await.map_err(files::missing)?,
@@ -83,9 +79,16 @@ pub async fn execute(ctx: &SessionContext, mut statement: Statement) -> Result<D
     }
     match plan {
         LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(command)) => match database_of(ctx, &command.name) {
-            Some(database) => create_table(ctx, database, command).await,
+            Some(database) => {
+                create_table(ctx, database, command).await?;
+                nothing(ctx)
+            }
             None => ctx.execute_logical_plan(LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(command))).await,
         },
+        LogicalPlan::Ddl(DdlStatement::CreateExternalTable(command)) => {
+            refuse_to_drop_for(ctx, &command).await?;
+            ctx.execute_logical_plan(LogicalPlan::Ddl(DdlStatement::CreateExternalTable(command))).await
+        }
         LogicalPlan::Ddl(DdlStatement::DropTable(command)) => match database_of(ctx, &command.name) {
             Some(database) => drop_table(ctx, &database, &command).await,
             None => ctx.execute_logical_plan(LogicalPlan::Ddl(DdlStatement::DropTable(command))).await,
@@ -105,7 +108,7 @@ pub(crate) fn complete(ctx: &SessionContext, statement: &mut Statement) -> Resul
 }
 
 /// Returns the database whose catalog a name refers to.
-fn database_of(ctx: &SessionContext, name: &TableReference) -> Option<Arc<Database>> {
+pub(crate) fn database_of(ctx: &SessionContext, name: &TableReference) -> Option<Arc<Database>> {
     let state = ctx.state();
     let options = &state.config_options().catalog;
     let resolved = name.clone().resolve(&options.default_catalog, &options.default_schema);
@@ -118,82 +121,6 @@ fn database_of(ctx: &SessionContext, name: &TableReference) -> Option<Arc<Databa
 
 fn nothing(ctx: &SessionContext) -> Result<DataFrame> {
     Ok(DataFrame::new(ctx.state(), LogicalPlanBuilder::empty(false).build()?))
-}
-
-async fn create_table(ctx: &SessionContext, database: Arc<Database>, command: CreateMemoryTable) -> Result<DataFrame> {
-    let name = TableName::try_from(command.name.table()).map_err(external)?;
-    let schema = command.input.schema().inner();
-    let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-    let key = declared_key(&name, &names, &command.constraints).map_err(external)?;
-    refuse_clauses(&name, &command)?;
-    unique_names(command.input.schema())?;
-    let known = database.table(&name).await.map_err(external)?;
-    let target = match (known, command.if_not_exists, command.or_replace) {
-        (Some(_), true, false) => return nothing(ctx),
-        (Some(table), false, true) => {
-            same_columns(&name, table.schema(), command.input.schema())?;
-            same_key(&table, &key).map_err(external)?;
-            WriteTarget::Overwrite(table)
-        }
-        (Some(_), ..) => {
-            return Err(external(
-                Error::already_exists("a table of this name exists").code("table-exists").with("table", name),
-            ));
-        }
-        (None, ..) => {
-            let columns = columns_of(&command.input);
-            let mut options = database.settings().table_options.clone();
-            set_key(&mut options, key);
-            WriteTarget::Create { database, name, options, columns }
-        }
-    };
-    let plan = logical_write(Arc::unwrap_or_clone(command.input), target)?;
-    DataFrame::new(ctx.state(), plan).collect().await?;
-    nothing(ctx)
-}
-
-/// `CREATE TABLE t (a INT NOT NULL)` declares its columns, `CREATE TABLE t AS SELECT …` does not.
-fn columns_of(input: &LogicalPlan) -> NewColumns {
-    if matches!(input, LogicalPlan::EmptyRelation(_)) { NewColumns::AsDeclared } else { NewColumns::Nullable }
-}
-
-fn refuse_clauses(name: &TableName, command: &CreateMemoryTable) -> Result<()> {
-    let refused = [(command.temporary, "TEMPORARY"), (!command.column_defaults.is_empty(), "DEFAULT")];
-    match refused.iter().find(|(found, _)| *found) {
-        None => Ok(()),
-        Some((_, clause)) => Err(external(
-            Error::unsupported("the clause is not supported yet on Cayenne tables")
-                .code("unsupported-sql")
-                .with("clause", clause)
-                .with("table", name),
-        )),
-    }
-}
-
-fn unique_names(schema: &DFSchema) -> Result<()> {
-    let mut seen = std::collections::HashSet::new();
-    match schema.fields().iter().find(|field| !seen.insert(field.name())) {
-        None => Ok(()),
-        Some(field) => Err(external(
-            Error::invalid("two columns have one name").with("column", field.name()).help("give one of them an alias"),
-        )),
-    }
-}
-
-/// `CREATE OR REPLACE` replaces rows in one commit; other columns would need a table that is gone for a moment.
-fn same_columns(name: &TableName, old: &arrow_schema::Schema, new: &DFSchema) -> Result<()> {
-    let columns = |schema: &arrow_schema::Schema| -> Vec<_> {
-        schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect()
-    };
-    if columns(old) == columns(new.as_arrow()) {
-        return Ok(());
-    }
-    Err(external(
-        Error::unsupported("a table cannot be replaced by one with other columns yet")
-            .code("unsupported-sql")
-            .with("table", name)
-            .help("DROP TABLE it first"),
-    ))
 }
 
 async fn drop_table(ctx: &SessionContext, database: &Arc<Database>, command: &DropTable) -> Result<DataFrame> {

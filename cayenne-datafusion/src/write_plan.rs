@@ -42,6 +42,17 @@ pub enum WriteTarget {
         /// Which of its columns may hold nulls.
         columns: NewColumns,
     },
+    /// Into a new table, which takes the place of another one together with them.
+    Replace {
+        /// The database of both.
+        database: Arc<Database>,
+        /// The table that goes, and whose name the new one has.
+        table: Arc<Table>,
+        /// The options of the new one.
+        options: TableOptions,
+        /// Which columns of the new one may hold nulls.
+        columns: NewColumns,
+    },
 }
 
 /// Which columns of a new table may hold nulls.
@@ -75,6 +86,7 @@ impl fmt::Display for WriteTarget {
             Self::Overwrite(table) => write!(f, "overwrite {}", table.name()),
             Self::Truncate(table) => write!(f, "truncate {}", table.name()),
             Self::Create { name, .. } => write!(f, "create {name}"),
+            Self::Replace { table, .. } => write!(f, "replace {}", table.name()),
         }
     }
 }
@@ -86,7 +98,7 @@ impl WriteTarget {
             Self::Append(table) | Self::Upsert(table) | Self::Overwrite(table) | Self::Truncate(table) => {
                 table.storage()
             }
-            Self::Create { database, .. } => database.storage(),
+            Self::Create { database, .. } | Self::Replace { database, .. } => database.storage(),
         }
     }
 
@@ -104,7 +116,7 @@ impl WriteTarget {
     pub(crate) fn keeps_arrival_order(&self) -> bool {
         match self {
             Self::Append(table) | Self::Upsert(table) | Self::Overwrite(table) => table.options().finds_conflicts(),
-            Self::Create { options, .. } => options.finds_conflicts(),
+            Self::Create { options, .. } | Self::Replace { options, .. } => options.finds_conflicts(),
             Self::Truncate(_) => false,
         }
     }
@@ -117,13 +129,24 @@ impl WriteTarget {
             Self::Overwrite(table) => Ok(table.overwrite(rows).await?.rows),
             Self::Truncate(table) => Ok(table.truncate().await?.rows_removed),
             Self::Create { database, name, options, columns } => {
-                let schema = schema.ok_or_else(|| Error::internal("a new table has no input"))?;
-                let table = database.create_table_with(&name, &columns.of(&schema), options, rows).await?;
-                let view = table.view().await?;
-                table.visible_rows(&view).await
+                let schema = columns.of(&*schema.ok_or_else(no_input)?);
+                rows_of(&*database.create_table_with(&name, &schema, options, rows).await?).await
+            }
+            Self::Replace { database, table, options, columns } => {
+                let schema = columns.of(&*schema.ok_or_else(no_input)?);
+                rows_of(&*database.replace_table_with(&table, &schema, options, rows).await?).await
             }
         }
     }
+}
+
+fn no_input() -> Error {
+    Error::internal("a new table has no input")
+}
+
+async fn rows_of(table: &Table) -> CayenneResult<u64> {
+    let view = table.view().await?;
+    table.visible_rows(&view).await
 }
 
 /// Says that a statement needs to know which rows are the same.

@@ -38,7 +38,6 @@ async fn a_table_has_one_key_and_keeps_it() {
     for (text, code) in [
         ("CREATE TABLE u (id BIGINT UNIQUE)", "unsupported-sql"),
         ("CREATE TABLE u (id BIGINT PRIMARY KEY, x INT UNIQUE)", "unsupported-sql"),
-        ("CREATE OR REPLACE TABLE t (id BIGINT, name VARCHAR PRIMARY KEY, n INT)", "other-key"),
     ] {
         assert_eq!(f.fails(text).await.stable_code(), code, "{text}");
     }

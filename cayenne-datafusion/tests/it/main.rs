@@ -11,6 +11,7 @@
 
 mod catalog;
 mod changes;
+mod column_defaults;
 mod column_types;
 mod cost;
 mod damage;
@@ -29,5 +30,6 @@ mod merge;
 mod model;
 mod prepared;
 mod pruning;
+mod refused_definitions;
 mod slt;
 mod statements;
