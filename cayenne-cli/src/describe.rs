@@ -73,9 +73,14 @@ fn shapeless(error: arrow_schema::ArrowError) -> Error {
 /// The keys of this object are promised in the README; new ones may be added.
 fn object(table: &Table, view: &PinnedView, known: &Known) -> Value {
     let record = table.record();
-    let fields = table.schema().fields().iter().map(
-        |field| json!({ "name": field.name(), "type": field.data_type().to_string(), "nullable": field.is_nullable() }),
-    );
+    let fields = table.schema().fields().iter().map(|field| {
+        json!({
+            "name": field.name(),
+            "type": field.data_type().to_string(),
+            "nullable": field.is_nullable(),
+            "default": record.options.column_defaults.get(field.name()),
+        })
+    });
     let options: serde_json::Map<_, _> =
         record.options.to_pairs().into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
     json!({
@@ -160,10 +165,13 @@ fn columns(table: &Table) -> Result<RecordBatch, arrow_schema::ArrowError> {
     let fields = table.schema().fields();
     let types = fields.iter().map(|field| field.data_type().to_string());
     let nullable: Vec<bool> = fields.iter().map(|field| field.is_nullable()).collect();
-    let columns: [(&str, ArrayRef); 3] = [
+    let defaults = &table.options().column_defaults;
+    let defaults = fields.iter().map(|field| defaults.get(field.name())).collect::<StringArray>();
+    let columns: [(&str, ArrayRef); 4] = [
         ("column", Arc::new(StringArray::from_iter_values(fields.iter().map(|field| field.name())))),
         ("type", Arc::new(StringArray::from_iter_values(types))),
         ("nullable", Arc::new(BooleanArray::from(nullable))),
+        ("default", Arc::new(defaults)),
     ];
     RecordBatch::try_from_iter(columns)
 }

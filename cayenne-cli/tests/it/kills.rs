@@ -68,7 +68,14 @@ impl Torture {
     fn round(&mut self) {
         let choice = self.random.below(self.sources.len() as u64);
         let (path, rows) = self.sources[usize::try_from(choice).unwrap()].clone();
-        let (args, after): (Vec<&str>, State) = match self.random.below(5) {
+        // Another default makes it another table, each time.
+        let other = self.random.below(1_000_000);
+        let replaced = format!(
+            "CREATE OR REPLACE TABLE t (id BIGINT DEFAULT {other}, name VARCHAR) AS SELECT id + 1, name FROM t"
+        );
+        let one_more = State { rows: self.state.rows, sum: self.state.sum + self.state.rows };
+        let (args, after): (Vec<&str>, State) = match self.random.below(6) {
+            5 => (vec!["sql", "-c", &replaced], one_more),
             0 => (vec!["sql", "-c", "TRUNCATE TABLE t"], State::EMPTY),
             1 | 2 if self.state.rows < ROWS_MAX => {
                 (vec!["load", &path, "--into", "t", "--append"], self.state.and(rows))

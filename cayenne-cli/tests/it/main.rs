@@ -6,6 +6,7 @@
 mod bad_sources;
 mod damage;
 mod database;
+mod defaults;
 mod errors;
 mod fencing;
 mod formats;
