@@ -90,6 +90,11 @@ pub async fn run_cases(make: impl AsyncFn() -> Arc<dyn Metastore>) {
         hostile_names_are_only_names,
         dropped_future_is_done_or_not_begun,
         closed_metastore_refuses_everything,
+        view_is_kept_exactly,
+        view_is_replaced_only_if_that_is_asked,
+        dropped_view_is_gone_and_its_name_is_free,
+        table_and_view_never_share_a_name,
+        closed_metastore_refuses_views,
     );
 }
 

@@ -6,6 +6,7 @@ mod metastore;
 mod place;
 mod settings;
 mod sql;
+mod sql_view;
 mod sqlite;
 #[cfg(feature = "turso")]
 mod turso;
@@ -15,6 +16,7 @@ pub use metastore::{
     Beginning, CommitLog, History, Metastore, NewTable, Restored, StagedCommit, TableKey, TableRecord, Writer,
 };
 pub use settings::{SqliteSettings, Synchronous};
+pub use sql_view::{SqlView, SqlViews};
 pub use sqlite::SqliteMetastore;
 #[cfg(feature = "turso")]
 pub use turso::TursoMetastore;

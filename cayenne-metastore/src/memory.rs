@@ -7,13 +7,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use cayenne_format::{
     BlockChecksums, Change, CommitId, CommitRecord, Error, Expiry, FileId, NoSteps, Result, Sequence, Snapshot,
-    SourcePosition, Step, Steps, TableCommit, TableId, WriterEpoch,
+    SourcePosition, Step, Steps, TableCommit, TableId, TableName, WriterEpoch,
 };
 use parking_lot::Mutex;
 
 use crate::metastore::{epoch_after, fenced, no_commit, no_file, no_table, require_own};
+use crate::sql_view::{name_of_table, name_of_view};
 use crate::{
-    Beginning, CommitLog, History, Metastore, NewTable, Restored, StagedCommit, TableKey, TableRecord, Writer,
+    Beginning, CommitLog, History, Metastore, NewTable, Restored, SqlView, SqlViews, StagedCommit, TableKey,
+    TableRecord, Writer,
 };
 
 /// A metastore that forgets everything when it is dropped.
@@ -32,6 +34,8 @@ pub struct MemoryMetastore {
     steps: Arc<dyn Steps>,
     /// `None` once closed.
     tables: Mutex<Option<Tables>>,
+    /// Locked only while `tables` is.
+    views: Mutex<BTreeMap<TableName, SqlView>>,
 }
 
 type Tables = BTreeMap<TableId, TableHistory>;
@@ -65,7 +69,7 @@ impl MemoryMetastore {
     /// Returns a metastore without tables that tells `steps` what it is about to do.
     #[must_use]
     pub fn new(steps: Arc<dyn Steps>) -> Self {
-        Self { steps, tables: Mutex::new(Some(Tables::new())) }
+        Self { steps, tables: Mutex::new(Some(Tables::new())), views: Mutex::default() }
     }
 
     fn read<T>(&self, work: impl FnOnce(&Tables) -> Result<T>) -> Result<T> {
@@ -90,6 +94,9 @@ impl MemoryMetastore {
         if let Some(other) = others.find(|other| other.id == new.id || other.name == new.name) {
             let what = if other.id == new.id { "a table has this id already" } else { "a table has this name already" };
             return Err(Error::already_exists(what).with("table", &new.name));
+        }
+        if self.views.lock().contains_key(&new.name) {
+            return Err(name_of_view(&new.name));
         }
         let mut table = TableHistory::new(new);
         match &new.begins {
@@ -321,6 +328,39 @@ impl CommitLog for MemoryMetastore {
             table.staged.remove(&commit);
             Ok(())
         })
+    }
+}
+
+#[async_trait]
+impl SqlViews for MemoryMetastore {
+    async fn create_view(&self, view: &SqlView, replace: bool) -> Result<()> {
+        self.write(|tables| {
+            if tables.values().any(|table| table.record.name == view.name) {
+                return Err(name_of_table(&view.name));
+            }
+            let mut views = self.views.lock();
+            if !replace && views.contains_key(&view.name) {
+                return Err(name_of_view(&view.name));
+            }
+            self.steps.before(Step::EndCommit)?;
+            views.insert(view.name.clone(), view.clone());
+            Ok(())
+        })
+    }
+
+    async fn drop_view(&self, name: &TableName) -> Result<bool> {
+        self.write(|_| {
+            self.steps.before(Step::EndCommit)?;
+            Ok(self.views.lock().remove(name).is_some())
+        })
+    }
+
+    async fn find_view(&self, name: &TableName) -> Result<Option<SqlView>> {
+        self.read(|_| Ok(self.views.lock().get(name).cloned()))
+    }
+
+    async fn list_views(&self) -> Result<Vec<SqlView>> {
+        self.read(|_| Ok(self.views.lock().values().cloned().collect()))
     }
 }
 

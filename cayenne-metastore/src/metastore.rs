@@ -9,6 +9,8 @@ use cayenne_format::{
     SourcePosition, TableCommit, TableId, TableName, TableOptions, TableState, Timestamp, WriterEpoch,
 };
 
+use crate::SqlViews;
+
 /// A table to be made.
 #[derive(Clone, Debug)]
 pub struct NewTable {
@@ -227,12 +229,12 @@ pub trait CommitLog: fmt::Debug + Send + Sync {
 ///
 /// A future that is dropped before it is done leaves its work either done or not begun.
 #[async_trait]
-pub trait Metastore: CommitLog {
+pub trait Metastore: CommitLog + SqlViews {
     /// Makes a table, with what it begins with.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if the name or the id is taken; what [`commit`](Self::commit) returns for the first rows; `Corrupt`
+    /// `AlreadyExists` if the name or the id is taken, the name perhaps by a view (code `view-exists`); what [`commit`](Self::commit) returns for the first rows; `Corrupt`
     /// for a state that no commits lead to; what [`drop_table`](Self::drop_table) returns for the table that it replaces.
     async fn create_table(&self, table: &NewTable) -> Result<TableRecord>;
 

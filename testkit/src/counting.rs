@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use cayenne_format::{
     BlockChecksums, CommitId, CommitRecord, Expiry, FileId, Result, Sequence, Snapshot, SourcePosition, TableCommit,
-    TableId, WriterEpoch,
+    TableId, TableName, WriterEpoch,
 };
-use cayenne_metastore::{CommitLog, Metastore, NewTable, StagedCommit, TableKey, TableRecord, Writer};
+use cayenne_metastore::{
+    CommitLog, Metastore, NewTable, SqlView, SqlViews, StagedCommit, TableKey, TableRecord, Writer,
+};
 use cayenne_storage::{Entry, FileLock, Fs, LocalFs, ReadFile, WriteFile};
 
 /// Counts the calls of a metastore.
@@ -71,6 +73,25 @@ impl CommitLog for CountingMetastore {
 
     async fn discard_staged(&self, table: TableId, epoch: WriterEpoch, commit: CommitId) -> Result<()> {
         self.counted().discard_staged(table, epoch, commit).await
+    }
+}
+
+#[async_trait]
+impl SqlViews for CountingMetastore {
+    async fn create_view(&self, view: &SqlView, replace: bool) -> Result<()> {
+        self.counted().create_view(view, replace).await
+    }
+
+    async fn drop_view(&self, name: &TableName) -> Result<bool> {
+        self.counted().drop_view(name).await
+    }
+
+    async fn find_view(&self, name: &TableName) -> Result<Option<SqlView>> {
+        self.counted().find_view(name).await
+    }
+
+    async fn list_views(&self) -> Result<Vec<SqlView>> {
+        self.counted().list_views().await
     }
 }
 

@@ -4,11 +4,13 @@ mod commits;
 mod snapshots;
 mod staging;
 mod tables;
+mod views;
 
 pub(super) use commits::*;
 pub(super) use snapshots::*;
 pub(super) use staging::*;
 pub(super) use tables::*;
+pub(super) use views::*;
 
 use cayenne_format::{Change, Error, ErrorKind, NewDataFile, Result, TableId, WriterEpoch};
 

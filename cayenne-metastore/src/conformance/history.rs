@@ -82,6 +82,7 @@ impl History {
             24..28 => self.stage(metastore, place).await,
             28..30 => self.discard_staged(metastore, place).await,
             30..33 => self.expire(metastore, place).await,
+            33..36 => self.change_views(metastore, place).await,
             _ => self.commit(metastore, place).await,
         }
     }
@@ -104,6 +105,24 @@ impl History {
         let expected = self.model.create(&new);
         let found = metastore.create_table(&new).await;
         agree(&expected, &found.map(|_| ()), place);
+    }
+
+    /// Makes, replaces or drops a view, whose name is perhaps that of a table.
+    async fn change_views(&mut self, metastore: &dyn Metastore, place: &str) {
+        let tables: Vec<_> = self.model.tables.values().map(|table| table.name.to_string()).collect();
+        let of_table = self.samples.one_of(&tables).filter(|_| self.samples.percent(20)).cloned();
+        let name = of_table.unwrap_or_else(|| format!("t{}", u64::from(self.names) + self.samples.below(4)));
+        let view = self.samples.view(&name);
+        if self.samples.percent(40) {
+            let expected = Ok(self.model.views.remove(&view.name).is_some());
+            agree(&expected, &metastore.drop_view(&view.name).await, place);
+        } else {
+            let replace = self.samples.percent(50);
+            let expected = self.model.create_view(&view, replace);
+            agree(&expected, &metastore.create_view(&view, replace).await, place);
+        }
+        let found = metastore.find_view(&view.name).await.expect(place);
+        assert_eq!(found.as_ref(), self.model.views.get(&view.name), "{place}");
     }
 
     fn some_beginning(&mut self, id: TableId) -> Beginning {
@@ -212,6 +231,8 @@ impl History {
             .collect();
         expected.sort_by(|one, other| one.0.cmp(&other.0));
         assert_eq!(found, expected, "the list of tables, {place}");
+        let views: Vec<_> = self.model.views.values().cloned().collect();
+        assert_eq!(metastore.list_views().await.expect(place), views, "the list of views, {place}");
         for record in records {
             for key in [TableKey::Id(record.id), TableKey::Name(record.name.clone())] {
                 assert_eq!(metastore.find_table(&key).await.expect(place).as_ref(), Some(&record), "{key:?}, {place}");

@@ -8,11 +8,12 @@ use cayenne_format::{
     Snapshot, SourcePosition, TableCommit, TableId, TableName, TableState, WriterEpoch,
 };
 
-use crate::{Beginning, History, NewTable, Restored};
+use crate::{Beginning, History, NewTable, Restored, SqlView};
 
 #[derive(Debug, Default)]
 pub(super) struct Model {
     pub(super) tables: BTreeMap<TableId, ModelTable>,
+    pub(super) views: BTreeMap<TableName, SqlView>,
     /// Tables that are no longer there, to ask for.
     pub(super) dropped: Vec<TableId>,
 }
@@ -170,6 +171,15 @@ impl ModelTable {
 }
 
 impl Model {
+    pub(super) fn create_view(&mut self, view: &SqlView, replace: bool) -> Result<()> {
+        let is_taken = self.tables.values().any(|table| table.name == view.name);
+        if is_taken || (!replace && self.views.contains_key(&view.name)) {
+            return Err(Error::already_exists("view"));
+        }
+        self.views.insert(view.name.clone(), view.clone());
+        Ok(())
+    }
+
     pub(super) fn create(&mut self, new: &NewTable) -> Result<()> {
         let before = self.tables.clone();
         let created = self.create_in_place(new);
@@ -188,6 +198,9 @@ impl Model {
         }
         if self.tables.contains_key(&new.id) || self.tables.values().any(|table| table.name == new.name) {
             return Err(Error::already_exists("table"));
+        }
+        if self.views.contains_key(&new.name) {
+            return Err(Error::already_exists("view"));
         }
         let mut table = ModelTable {
             name: new.name.clone(),

@@ -11,7 +11,7 @@ use cayenne_format::{
     TableName, TableOptions, TableState, Timestamp, TombstoneFile, Value, WriterEpoch,
 };
 
-use crate::{Beginning, NewTable, Restored, Writer};
+use crate::{Beginning, NewTable, Restored, SqlView, Writer};
 
 /// Draws sample values. Ids are never drawn twice from one of these.
 #[derive(Debug)]
@@ -66,6 +66,19 @@ impl Samples {
     /// Returns a table id that was not drawn before.
     pub fn table_id(&self) -> TableId {
         TableId::from_bytes(self.id())
+    }
+
+    /// Returns a view.
+    pub fn view(&self, name: &str) -> SqlView {
+        SqlView {
+            name: TableName::try_from(name).expect("a sample has a valid name"),
+            definition: format!("(\"a\") AS SELECT {}", self.below(1_000)),
+            default_catalog: self.percent(50).then(|| "cayenne".to_owned()),
+            default_schema: "public".to_owned(),
+            dialect: "generic".to_owned(),
+            columns: Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true)])),
+            made_at: Timestamp(i64::try_from(self.below(1 << 50)).unwrap_or_default()),
+        }
     }
 
     /// Returns a table without first rows.

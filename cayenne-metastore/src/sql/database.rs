@@ -2,15 +2,15 @@
 
 use cayenne_format::{
     BlockChecksums, CommitId, CommitRecord, Error, Expiry, FileId, Result, Sequence, Snapshot, SourcePosition, Steps,
-    TableCommit, TableId, WriterEpoch,
+    TableCommit, TableId, TableName, WriterEpoch,
 };
 
-use super::{Connection, Readers, Writer as WriterThread, change, load, tables};
+use super::{Connection, Readers, Writer as WriterThread, change, load, tables, views};
 use crate::place::Place;
 use crate::sqlite::SqliteMetastore;
 #[cfg(feature = "turso")]
 use crate::turso::TursoMetastore;
-use crate::{NewTable, StagedCommit, TableKey, TableRecord, Writer};
+use crate::{NewTable, SqlView, StagedCommit, TableKey, TableRecord, Writer};
 
 /// One file that is open: the threads that read it, and the one that writes it.
 pub(crate) struct Database {
@@ -57,6 +57,27 @@ impl Database {
         self.require_place()?;
         let key = key.clone();
         self.readers.read(move |connection| tables::find(connection, &key)).await
+    }
+
+    pub(crate) async fn create_view(&self, view: &SqlView, replace: bool) -> Result<()> {
+        let view = view.clone();
+        self.writer()?.change(move |connection, _| views::create(connection, &view, replace)).await
+    }
+
+    pub(crate) async fn drop_view(&self, name: &TableName) -> Result<bool> {
+        let name = name.clone();
+        self.writer()?.change(move |connection, _| views::delete(connection, &name)).await
+    }
+
+    pub(crate) async fn find_view(&self, name: &TableName) -> Result<Option<SqlView>> {
+        self.require_place()?;
+        let name = name.clone();
+        self.readers.read(move |connection| views::find(connection, &name)).await
+    }
+
+    pub(crate) async fn list_views(&self) -> Result<Vec<SqlView>> {
+        self.require_place()?;
+        self.readers.read(views::all).await
     }
 
     pub(crate) async fn load_sources(&self, table: TableId) -> Result<Vec<SourcePosition>> {
@@ -171,6 +192,25 @@ macro_rules! metastore_in_database {
 
             async fn make_durable(&self) -> Result<()> {
                 self.database.make_durable().await
+            }
+        }
+
+        #[async_trait::async_trait]
+        impl crate::SqlViews for $backend {
+            async fn create_view(&self, view: &SqlView, replace: bool) -> Result<()> {
+                self.database.create_view(view, replace).await
+            }
+
+            async fn drop_view(&self, name: &TableName) -> Result<bool> {
+                self.database.drop_view(name).await
+            }
+
+            async fn find_view(&self, name: &TableName) -> Result<Option<SqlView>> {
+                self.database.find_view(name).await
+            }
+
+            async fn list_views(&self) -> Result<Vec<SqlView>> {
+                self.database.list_views().await
             }
         }
 

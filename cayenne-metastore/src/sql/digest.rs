@@ -11,7 +11,12 @@ pub(super) struct Columns(Vec<u8>);
 impl Columns {
     /// Begins with the name of the table of the metastore and the id of the table the row belongs to.
     pub(super) fn of(kind: &'static str, table: TableId) -> Self {
-        Self(Vec::with_capacity(256)).bytes(kind.as_bytes()).bytes(table.as_bytes())
+        Self::of_kind(kind).bytes(table.as_bytes())
+    }
+
+    /// Begins with the name of the table of the metastore, for a row that belongs to no table.
+    pub(super) fn of_kind(kind: &'static str) -> Self {
+        Self(Vec::with_capacity(256)).bytes(kind.as_bytes())
     }
 
     pub(super) fn bytes(mut self, bytes: &[u8]) -> Self {

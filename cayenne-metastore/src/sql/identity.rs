@@ -2,7 +2,10 @@
 
 use cayenne_format::{Error, Result};
 
+#[cfg(feature = "turso")]
+use super::Row;
 use super::failure::damaged;
+use super::migrations::VERSION_WITH_VIEWS;
 use super::row::Stored;
 use super::{Connection, MIGRATIONS, all, first, roll_back, statements};
 
@@ -97,22 +100,19 @@ fn migrate_once(connection: &dyn Connection) -> Result<bool> {
     Ok(done + 1 < MIGRATIONS.len())
 }
 
-/// Says that a file that is read but not written is of the version of this build.
-pub(crate) fn require_current(connection: &dyn Connection) -> Result<()> {
+/// Says that a file that is read but not written is a metastore of this version or of an earlier one: what that one did
+/// not have is empty. A slice that an earlier build has made is read so, and a database in a folder that is not writable.
+pub(crate) fn require_readable(connection: &dyn Connection) -> Result<()> {
     match identify(connection)? {
-        Identity::Version(version) if version == MIGRATIONS.len() => Ok(()),
-        Identity::Version(version) => Err(Error::unsupported("the metastore has an older schema version")
-            .code("older-metastore")
-            .with("found", version)
-            .with("known", MIGRATIONS.len())
-            .help("open the database once for writing; that brings it up to date")),
+        Identity::Version(_) => Ok(()),
         Identity::New => Err(Error::not_found("the file of the metastore is empty")),
     }
 }
 
 /// Checks the tables that are read as a whole, so that a damaged page cannot make a table vanish from the list.
 pub(crate) fn check_small_tables(connection: &dyn Connection) -> Result<()> {
-    for check in statements::CHECK_SMALL_TABLES {
+    let of_views = (version(connection)? >= VERSION_WITH_VIEWS).then_some(&statements::CHECK_VIEWS);
+    for check in statements::CHECK_SMALL_TABLES.iter().chain(of_views) {
         let found = first(connection, check, &[], |row| Stored::new(CATALOG, row).text(0).map(str::to_owned))?;
         let found = found.unwrap_or_default();
         if found != "ok" {
@@ -126,11 +126,28 @@ pub(crate) fn check_small_tables(connection: &dyn Connection) -> Result<()> {
 /// must name the same tables.
 #[cfg(feature = "turso")]
 pub(crate) fn compare_small_tables(connection: &dyn Connection) -> Result<()> {
-    let mut known: Option<Vec<[u8; 16]>> = None;
-    for ids in statements::TABLE_IDS {
-        let found = all(connection, ids, &[], |row| Stored::new("cayenne_table", row).id(0))?;
+    let id = |row: &dyn Row| Stored::new("cayenne_table", row).id(0);
+    require_same(connection, "cayenne_table, writer", statements::TABLE_IDS, id)?;
+    if version(connection)? < VERSION_WITH_VIEWS {
+        return Ok(());
+    }
+    let name = |row: &dyn Row| Stored::new("cayenne_view", row).text(0).map(str::to_owned);
+    require_same(connection, "cayenne_view", statements::VIEW_NAMES, name)
+}
+
+/// Says that each of the statements finds the same.
+#[cfg(feature = "turso")]
+fn require_same<T: PartialEq>(
+    connection: &dyn Connection,
+    tables: &'static str,
+    ways: &[&'static str],
+    decode: impl Fn(&dyn Row) -> Result<T>,
+) -> Result<()> {
+    let mut known: Option<Vec<T>> = None;
+    for way in ways {
+        let found = all(connection, way, &[], &decode)?;
         if known.as_ref().is_some_and(|known| *known != found) {
-            return Err(damaged().with("metastore_table", "cayenne_table, writer"));
+            return Err(damaged().with("metastore_table", tables));
         }
         known = Some(found);
     }

@@ -22,6 +22,7 @@ mod sources;
 mod staged;
 pub(crate) mod statements;
 pub(crate) mod tables;
+mod views;
 mod writer;
 
 pub(crate) use self::connection::{

@@ -35,12 +35,20 @@ pub(crate) const SCHEMA_OBJECTS: &str = "SELECT count(*) FROM sqlite_schema";
 /// Checks the small tables that every open reads; the large ones are verified row by row when they are read.
 pub(crate) const CHECK_SMALL_TABLES: &[&str] =
     &["PRAGMA integrity_check('cayenne_table')", "PRAGMA integrity_check('writer')"];
+/// The same for the views, which an earlier version does not have.
+pub(crate) const CHECK_VIEWS: &str = "PRAGMA integrity_check('cayenne_view')";
 /// Three ways to the ids of all tables. Turso cannot check one table only, and these find what a damaged page hides.
 #[cfg(feature = "turso")]
 pub(crate) const TABLE_IDS: &[&str] = &[
     "SELECT id FROM cayenne_table NOT INDEXED ORDER BY id",
     "SELECT id FROM cayenne_table INDEXED BY sqlite_autoindex_cayenne_table_1 ORDER BY id",
     "SELECT table_id FROM writer NOT INDEXED ORDER BY table_id",
+];
+/// Two ways to the names of all views, for the same.
+#[cfg(feature = "turso")]
+pub(crate) const VIEW_NAMES: &[&str] = &[
+    "SELECT name FROM cayenne_view NOT INDEXED ORDER BY name",
+    "SELECT name FROM cayenne_view INDEXED BY sqlite_autoindex_cayenne_view_1 ORDER BY name",
 ];
 pub(crate) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 /// Waits for nobody: how many frames the WAL has, and how many of them are written back.
@@ -63,6 +71,18 @@ pub(crate) const TABLE: &str =
 pub(crate) const TABLE_NAMED: &str =
     "SELECT id, name, location, columns, options, made_at, digest FROM cayenne_table WHERE name = ?1";
 pub(crate) const DELETE_TABLE: &str = "DELETE FROM cayenne_table WHERE id = ?1";
+
+pub(crate) const INSERT_VIEW: &str = "INSERT INTO cayenne_view
+    (name, definition, default_catalog, default_schema, dialect, columns, made_at, digest)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+pub(crate) const VIEW_NAME_IS_TAKEN: &str = "SELECT 1 FROM cayenne_view WHERE name = ?1";
+pub(crate) const VIEWS: &str =
+    "SELECT name, definition, default_catalog, default_schema, dialect, columns, made_at, digest
+    FROM cayenne_view NOT INDEXED";
+pub(crate) const VIEW: &str =
+    "SELECT name, definition, default_catalog, default_schema, dialect, columns, made_at, digest
+    FROM cayenne_view WHERE name = ?1";
+pub(crate) const DELETE_VIEW: &str = "DELETE FROM cayenne_view WHERE name = ?1";
 
 pub(crate) const WRITER: &str = "SELECT epoch, host, process, since, digest FROM writer WHERE table_id = ?1";
 pub(crate) const SET_WRITER: &str = "INSERT OR REPLACE INTO writer

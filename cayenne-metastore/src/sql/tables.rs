@@ -7,7 +7,7 @@ use cayenne_format::{
 use super::digest::Columns;
 use super::failure::wrong_value;
 use super::row::{Stored, damaged_row};
-use super::{Connection, Row, Value, first, history, log, statements, values};
+use super::{Connection, Row, Value, first, history, log, statements, values, views};
 use crate::metastore::no_table;
 use crate::{History, NewTable, TableKey, TableRecord, Writer};
 
@@ -96,7 +96,7 @@ pub(crate) fn require_free(connection: &dyn Connection, new: &NewTable) -> Resul
     if exists(connection, statements::TABLE_NAME_IS_TAKEN, values![new.name.as_str()])? {
         return Err(Error::already_exists("a table has this name already").with("table", &new.name));
     }
-    Ok(())
+    views::require_free(connection, &new.name)
 }
 
 /// Adds a table, without commits and without a writer.

@@ -51,8 +51,8 @@ impl SqliteMetastore {
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open); also `NotFound` if there is no metastore, and `Unsupported` with code `older-metastore` if
-    /// it needs a migration. Everything that would change it returns `Invalid` with code `read-only`.
+    /// As [`open`](Self::open); also `NotFound` if there is no metastore. Everything that would change it returns `Invalid`
+    /// with code `read-only`. One of an earlier version is read as it is.
     pub async fn open_read_only(path: impl AsRef<Path>, settings: SqliteSettings) -> Result<Self> {
         settings.validate()?;
         let place = Place::find(path.as_ref())?;

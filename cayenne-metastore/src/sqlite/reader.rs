@@ -94,7 +94,7 @@ impl Source {
         let connection = connect::shared(&self.place, &self.settings)?;
         // Whose file it is has been made sure of by the writer of this process, where it has one.
         if self.neighbours == Neighbours::Unknown {
-            identity::require_current(&connection)?;
+            identity::require_readable(&connection)?;
         }
         Ok(connection)
     }
@@ -108,7 +108,7 @@ impl Source {
     fn connect_unshared(&mut self, stamp: &Stamp) -> Result<Sqlite> {
         let connection = connect::unshared(&self.place, &self.settings)?;
         if self.known.as_ref() != Some(stamp) {
-            identity::require_current(&connection)?;
+            identity::require_readable(&connection)?;
             self.known = Some(stamp.clone());
         }
         Ok(connection)

@@ -107,6 +107,7 @@ async fn every_changed_value_of_a_row_is_found() {
         ("history", "kept_from known_from digest"),
         ("source_position", "stream position sequence digest"),
         ("staged", "id commit_bytes digest"),
+        ("cayenne_view", "name definition default_catalog default_schema dialect columns made_at digest"),
     ];
     for (table, names) in columns {
         for column in names.split(' ') {

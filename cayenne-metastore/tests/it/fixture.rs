@@ -12,7 +12,7 @@ use cayenne_format::{
     Step, Steps, TableCommit, TableId, WriterEpoch,
 };
 use cayenne_metastore::conformance::Samples;
-use cayenne_metastore::{Metastore, SqliteMetastore, SqliteSettings, Synchronous, TableRecord};
+use cayenne_metastore::{Metastore, SqlView, SqliteMetastore, SqliteSettings, Synchronous, TableRecord};
 use rusqlite::Connection;
 
 /// The tests that end processes and cut power are elsewhere: here nothing needs a flush.
@@ -46,7 +46,7 @@ pub(crate) fn append(samples: &Samples, of: (TableId, WriterEpoch)) -> TableComm
     samples.commit(of.0, of.1, vec![Change::AddFile(Box::new(samples.data_file()))])
 }
 
-/// Two tables with some history.
+/// Two tables with some history, and two views.
 pub(crate) async fn fill(metastore: &dyn Metastore, samples: &Samples) {
     for name in ["one", "other"] {
         let of = table(metastore, samples, name).await;
@@ -70,6 +70,10 @@ pub(crate) async fn fill(metastore: &dyn Metastore, samples: &Samples) {
         metastore.commit(&[last]).await.unwrap();
         metastore.stage(&append(samples, of)).await.unwrap();
     }
+    let views = ["a view", "view"].map(|name| SqlView { default_catalog: Some(name.to_owned()), ..samples.view(name) });
+    for view in views {
+        metastore.create_view(&view, false).await.unwrap();
+    }
 }
 
 /// Everything a metastore says.
@@ -81,6 +85,7 @@ pub(crate) struct Contents {
     pub(crate) blocks: BTreeMap<FileId, BlockChecksums>,
     pub(crate) sources: Vec<Vec<SourcePosition>>,
     pub(crate) staged: Vec<TableCommit>,
+    pub(crate) views: Vec<SqlView>,
 }
 
 pub(crate) async fn contents(metastore: &dyn Metastore) -> Result<Contents> {
@@ -91,6 +96,7 @@ pub(crate) async fn contents(metastore: &dyn Metastore) -> Result<Contents> {
         blocks: BTreeMap::new(),
         sources: Vec::new(),
         staged: Vec::new(),
+        views: metastore.list_views().await?,
     };
     for table in &all.tables {
         all.snapshots.push(metastore.load_snapshot(table.id, None).await?);

@@ -38,7 +38,7 @@ async fn newer_version_is_refused_with_both_versions() {
     let path = changed_by(folder.path(), "PRAGMA user_version = 7; CREATE TABLE from_the_future (x)").await;
     refused(&path, "newer-metastore").await;
     let message = try_open(&path).await.unwrap_err().to_string();
-    assert!(message.contains("schema version 7; this build knows up to 1"), "{message}");
+    assert!(message.contains("schema version 7; this build knows up to 2"), "{message}");
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn file_carries_its_identity() {
     let header = fs::read(&path).unwrap();
     assert_eq!(&header[68..72], b"CAYN");
     let version = Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0));
-    assert_eq!(version.unwrap(), 1);
+    assert_eq!(version.unwrap(), 2);
 }
 
 #[tokio::test]

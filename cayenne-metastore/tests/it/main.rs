@@ -13,3 +13,4 @@ mod identity;
 mod read_only;
 mod scale;
 mod turso;
+mod versions;
