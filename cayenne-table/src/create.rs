@@ -25,7 +25,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if the name is taken; `Unsupported` or `Invalid` for a schema that cannot be stored; `Invalid` for
+    /// `AlreadyExists` if a table or a view has the name; `Unsupported` or `Invalid` for a schema that cannot be stored; `Invalid` for
     /// options that contradict each other.
     pub async fn create_table(&self, name: &TableName, schema: &Schema, options: TableOptions) -> Result<Arc<Table>> {
         self.create_table_with(name, schema, options, Vec::new()).await
@@ -62,6 +62,7 @@ impl Database {
         replaced: Option<Arc<Table>>,
     ) -> Result<Arc<Table>> {
         let TableDefinition { name, schema, options } = definition;
+        self.require_no_view(&name).await?;
         let id = TableId::draw(self.shared.environment.ids.as_ref());
         let made_at = self.shared.environment.clock.now();
         let location = path::table_folder(&name, id);

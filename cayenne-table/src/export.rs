@@ -13,7 +13,7 @@ use crate::view::object_name;
 use crate::{Table, View, task};
 
 /// The metastore of a slice while it is made. A slice is one once it has the name that slices have.
-const BEING_MADE: &str = "metadata.partial";
+pub(crate) const BEING_MADE: &str = "metadata.partial";
 
 /// What was written into a slice, or read from one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,13 +58,13 @@ impl Table {
         let mut state = self.manifest(&view, None, sources).await?.state;
         self.inline_deletions(&view, &mut state).await?;
         let contents = SliceContents::of(&state);
-        self.claim(&folder).map_err(|error| error.with("folder", folder.display()))?;
+        claim(self.shared.fs.as_ref(), &folder).map_err(|error| error.with("folder", folder.display()))?;
         let table = Arc::clone(self);
         // A slice is finished even if nobody waits for it any more: half of one would be of no use to anybody.
         task::to_the_end(async move {
             let written = table.write_slice(&folder, state).await;
             if written.is_err() {
-                table.remove_what_was_written(&folder);
+                remove_what_was_written(table.shared.fs.as_ref(), &folder);
             }
             drop(view);
             written.map_err(|error| error.with("table", table.name()))
@@ -89,38 +89,13 @@ impl Table {
         Ok(())
     }
 
-    /// Makes an empty folder this export's: of two at a time, one comes first.
-    fn claim(&self, folder: &Path) -> Result<()> {
-        let taken =
-            || Error::already_exists("the folder is not empty").code("folder-not-empty").help("name a new folder");
-        let fs = &self.shared.fs;
-        fs.create_dir_all(folder).map_err(cannot_write)?;
-        if !fs.list(folder).map_err(cannot_write)?.is_empty() {
-            return Err(taken());
-        }
-        match fs.create_file(&folder.join(BEING_MADE)) {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(taken()),
-            Err(error) => Err(cannot_write(error)),
-        }
-    }
-
     async fn write_slice(&self, folder: &Path, mut state: TableState) -> Result<()> {
         let files = folder.join(path::SLICE_FILES);
         self.shared.fs.create_dir_all(&files).map_err(cannot_write)?;
         state.files.sort_by_key(|new| object_name(&new.file).is_none());
         self.shared.storage.copy_out(&self.record.location, state.files.clone(), &files).await?;
-        let being_made = folder.join(BEING_MADE);
-        self.write_slice_metastore(&being_made, state).await?;
-        let fs = &self.shared.fs;
-        // A database that could not be closed in order keeps a part of itself beside its file.
-        let beside = |name: &str| name.starts_with(BEING_MADE) && name != BEING_MADE;
-        if fs.list(folder).map_err(cannot_write)?.iter().any(|entry| beside(&entry.name)) {
-            return Err(Error::unavailable("the metastore of the slice could not be completed").help("try again"));
-        }
-        let named = fs.rename(&being_made, &folder.join(path::SLICE_METASTORE));
-        let above = folder.parent().map_or(Ok(()), |above| fs.sync_dir(above));
-        named.and_then(|()| fs.sync_dir(folder)).and(above).map_err(cannot_write)
+        self.write_slice_metastore(&folder.join(BEING_MADE), state).await?;
+        complete(self.shared.fs.as_ref(), folder)
     }
 
     async fn write_slice_metastore(&self, file: &Path, state: TableState) -> Result<()> {
@@ -143,13 +118,39 @@ impl Table {
         let closed = metastore.close().await;
         created.map(drop).and(closed)
     }
+}
 
-    /// Removes what this export has made, so that it can be tried again. What stays is no slice.
-    fn remove_what_was_written(&self, folder: &Path) {
-        if let Err(error) = remove(self.shared.fs.as_ref(), folder, is_of_a_slice) {
-            tracing::warn!(%error, folder = %folder.display(), "a slice that was broken off was left");
-        }
+/// Makes an empty folder this export's: of two at a time, one comes first.
+pub(crate) fn claim(fs: &dyn Fs, folder: &Path) -> Result<()> {
+    let taken = || Error::already_exists("the folder is not empty").code("folder-not-empty").help("name a new folder");
+    fs.create_dir_all(folder).map_err(cannot_write)?;
+    if !fs.list(folder).map_err(cannot_write)?.is_empty() {
+        return Err(taken());
     }
+    match fs.create_file(&folder.join(BEING_MADE)) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(taken()),
+        Err(error) => Err(cannot_write(error)),
+    }
+}
+
+/// Removes what this export has made, so that it can be tried again. What stays is no slice.
+pub(crate) fn remove_what_was_written(fs: &dyn Fs, folder: &Path) {
+    if let Err(error) = remove(fs, folder, is_of_a_slice) {
+        tracing::warn!(%error, folder = %folder.display(), "a slice that was broken off was left");
+    }
+}
+
+/// Gives the metastore of a slice its name, once all else is there.
+pub(crate) fn complete(fs: &dyn Fs, folder: &Path) -> Result<()> {
+    // A database that could not be closed in order keeps a part of itself beside its file.
+    let beside = |name: &str| name.starts_with(BEING_MADE) && name != BEING_MADE;
+    if fs.list(folder).map_err(cannot_write)?.iter().any(|entry| beside(&entry.name)) {
+        return Err(Error::unavailable("the metastore of the slice could not be completed").help("try again"));
+    }
+    let named = fs.rename(&folder.join(BEING_MADE), &folder.join(path::SLICE_METASTORE));
+    let above = folder.parent().map_or(Ok(()), |above| fs.sync_dir(above));
+    named.and_then(|()| fs.sync_dir(folder)).and(above).map_err(cannot_write)
 }
 
 fn is_of_a_slice(name: &str) -> bool {

@@ -56,6 +56,7 @@ impl Database {
         if existing.is_some() && !options.replace {
             return Err(name_taken(&name).help("import it under another name, or in place of that table"));
         }
+        self.require_no_view(&name).await?;
         let contents = SliceContents::of(&slice.state);
         let table = self.import_as(slice, name, existing).await.map_err(of_slice)?;
         Ok((table, contents))
@@ -156,7 +157,7 @@ impl Database {
     }
 
     /// Returns the metastore of a slice, which nobody else has open.
-    fn require_slice(&self, folder: &Path) -> Result<PathBuf> {
+    pub(crate) fn require_slice(&self, folder: &Path) -> Result<PathBuf> {
         let no_slice = || Error::not_found("there is no slice here").code("no-slice");
         let entries = self.shared.fs.list(folder).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => no_slice().because(error),
@@ -226,6 +227,9 @@ impl Database {
 
 async fn read_slice(metastore: &dyn Metastore) -> Result<(TableRecord, TableState)> {
     let mut tables = metastore.list_tables().await?;
+    if tables.is_empty() && !metastore.list_views().await?.is_empty() {
+        return Err(Error::invalid("the slice has a view, and not a table").code("slice-of-view"));
+    }
     let (Some(record), true) = (tables.pop(), tables.is_empty()) else {
         return Err(damaged("a slice has one table, no less and no more"));
     };
@@ -348,7 +352,7 @@ fn missing(error: io::Error, name: &str) -> Error {
     damaged("a data file of the slice cannot be opened").with("file", name).because(error)
 }
 
-fn damaged(message: &'static str) -> Error {
+pub(crate) fn damaged(message: &'static str) -> Error {
     Error::new(ErrorKind::Corrupt, message)
         .code("damaged-slice")
         .help("get the slice once more from where it was exported")

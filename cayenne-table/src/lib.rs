@@ -35,6 +35,7 @@ mod retire;
 mod rewrite;
 mod rows;
 mod shared;
+mod sql_views;
 mod stage;
 mod state;
 mod table;
@@ -42,6 +43,7 @@ mod task;
 mod together;
 mod tombstones;
 mod view;
+mod view_slice;
 mod write;
 mod writer;
 
@@ -71,4 +73,4 @@ pub use view::{PinnedView, View};
 pub use write::Written;
 
 pub use cayenne_compaction::{Finding as CompactionFinding, Pick, Reason};
-pub use cayenne_metastore::Synchronous;
+pub use cayenne_metastore::{SqlView, Synchronous};

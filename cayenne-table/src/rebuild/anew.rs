@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cayenne_format::{Error, Result};
+use cayenne_format::{Error, ErrorKind, Result};
+use cayenne_metastore::SqlView;
 
 use super::plan::Plan;
 use super::{Rebuild, RecoveredFrom, cannot};
@@ -55,7 +56,7 @@ impl Rebuild {
     }
 
     /// Makes the metastore anew, and returns where the old one is now.
-    pub(super) async fn make_anew(&self, plans: &[Plan]) -> Result<Option<PathBuf>> {
+    pub(super) async fn make_anew(&self, plans: &[Plan], views: &[SqlView]) -> Result<Option<PathBuf>> {
         for plan in plans.iter().filter(|plan| plan.from == RecoveredFrom::Nothing) {
             // The new metastore will not know it: without a mark it would be a left-over to the next collection.
             self.storage.mark_lost(&plan.location).await?;
@@ -73,6 +74,15 @@ impl Rebuild {
             backend::open_at(&folder.join(INCOMPLETE), Access::ReadWrite, &self.settings, &self.environment).await?;
         for plan in plans {
             self.create(metastore.as_ref(), plan, None).await?;
+        }
+        for view in views {
+            match metastore.create_view(view, false).await {
+                // An earlier name of a table that comes from a manifest: rows are more than a query.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    tracing::warn!(%error, "a view is not brought back");
+                }
+                made => made?,
+            }
         }
         metastore.close().await?;
         for name in self.files_of(&folder, INCOMPLETE)? {

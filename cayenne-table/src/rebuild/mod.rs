@@ -59,6 +59,8 @@ pub struct RecoveredTable {
 pub struct RecoveredDatabase {
     /// The tables, ordered by name.
     pub tables: Vec<RecoveredTable>,
+    /// The views, ordered by name. They are in no manifest: if the metastore cannot tell them any more, there are none.
+    pub views: Vec<TableName>,
     /// Whether anything had to be done.
     pub was_needed: bool,
     /// Where the old metastore is now, if it had to be replaced and there was one.
@@ -120,12 +122,13 @@ impl Rebuild {
         let aside = match (dry_run || !is_unfinished, old.is_whole) {
             (true, _) => None,
             (false, true) => self.add(plans.iter().filter(|plan| is_new(plan))).await.map(|()| None)?,
-            (false, false) => self.make_anew(&plans).await?,
+            (false, false) => self.make_anew(&plans, &old.views).await?,
         };
         let mut tables: Vec<_> = plans.into_iter().map(Plan::report).collect();
         tables.sort_by(|one, other| (&one.name, &one.location).cmp(&(&other.name, &other.location)));
         let was_needed = is_unfinished || was_unfinished;
-        Ok(RecoveredDatabase { tables, was_needed, aside: aside.or(moved) })
+        let views = old.views.into_iter().map(|view| view.name).collect();
+        Ok(RecoveredDatabase { tables, views, was_needed, aside: aside.or(moved) })
     }
 
     fn require_data(&self) -> Result<()> {

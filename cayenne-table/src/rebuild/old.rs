@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cayenne_format::{Error, ErrorKind, Result, TableCommit, TableId, TableState};
-use cayenne_metastore::{Metastore, TableKey, TableRecord};
+use cayenne_metastore::{Metastore, SqlView, TableKey, TableRecord};
 
 use super::Rebuild;
 use crate::{Access, backend, state};
@@ -14,6 +14,8 @@ pub(super) struct Old {
     /// Whether all of it could be read.
     pub(super) is_whole: bool,
     pub(super) records: BTreeMap<TableId, TableRecord>,
+    /// The views, if all of them could be read.
+    pub(super) views: Vec<SqlView>,
     /// What each table is that it tells whole.
     pub(super) told: BTreeMap<TableId, Told>,
 }
@@ -48,6 +50,11 @@ impl Rebuild {
             }
             Err(error) => return Err(error),
         };
+        match metastore.list_views().await {
+            Ok(views) => old.views = views,
+            Err(error) if is_destroyed(&error) => old.is_whole = false,
+            Err(error) => return Err(error),
+        }
         for record in records {
             match read_table(metastore, record.id).await {
                 Ok(told) => drop(old.told.insert(record.id, told)),

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use cayenne_format::{ErrorKind, SourcePosition, Step};
+use cayenne_format::{ErrorKind, SourcePosition, Step, Timestamp};
 use cayenne_table::{
-    Access, Backend, CheckDepth, Database, DatabaseBuilder, DatabaseSettings, RecoveredDatabase, RecoveredFrom,
+    Access, Backend, CheckDepth, Database, DatabaseBuilder, DatabaseSettings, RecoveredDatabase, RecoveredFrom, SqlView,
 };
 use cayenne_testkit::FailingStep;
 
@@ -28,6 +28,18 @@ pub(crate) async fn require_recovered(root: &Path) {
     let after: Vec<_> = tree(root).into_iter().filter(|(path, _)| !path.to_string_lossy().ends_with(".lock")).collect();
     let before: Vec<_> = before.into_iter().filter(|(path, _)| !path.to_string_lossy().ends_with(".lock")).collect();
     assert!(after == before, "a recovery that was not needed changed something");
+}
+
+fn view(text: &str) -> SqlView {
+    SqlView {
+        name: name(text),
+        definition: "AS SELECT * FROM good".into(),
+        default_catalog: None,
+        default_schema: "public".into(),
+        dialect: "generic".into(),
+        columns: Arc::new(arrow_schema::Schema::empty()),
+        made_at: Timestamp(0),
+    }
 }
 
 fn metastore(root: &Path) -> std::path::PathBuf {
@@ -164,6 +176,8 @@ async fn one_damaged_table_comes_from_its_manifest_and_the_others_are_as_they_we
     bad.append(rows(0..10)).await.unwrap();
     good.append_from(source(1), rows(0..10)).await.unwrap();
     let files = files_of(&bad).await;
+    first.create_view(view("v"), false).await.unwrap();
+    let views = first.views().await.unwrap();
     first.close().await.unwrap();
     drop((good, bad, first));
     change_good_without_a_manifest(folder.path()).await;
@@ -173,9 +187,11 @@ async fn one_damaged_table_comes_from_its_manifest_and_the_others_are_as_they_we
     let recovered = recover(folder.path()).await;
     let from: Vec<_> = recovered.tables.iter().map(|table| (table.from, table.rows)).collect();
     assert_eq!(from, [(RecoveredFrom::Manifest, 10), (RecoveredFrom::Metastore, 20)]);
+    assert_eq!(recovered.views, [name("v")], "views are taken over");
     assert!(recovered.was_needed && recovered.aside.as_ref().unwrap().join("metadata/cayenne.db").exists());
     assert_eq!(lost(&before, folder.path()), [] as [std::path::PathBuf; 0]);
     let database = open(folder.path()).await;
+    assert_eq!(database.views().await.unwrap(), views);
     assert_eq!(read(&*existing(&database, "bad").await).await, sum(0..10));
     let good = existing(&database, "good").await;
     assert_eq!(read(&good).await, sum(0..20));
