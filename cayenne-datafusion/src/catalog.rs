@@ -1,14 +1,17 @@
 //! The tables of a database as a DataFusion catalog.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_schema::FieldRef;
 use async_trait::async_trait;
 use cayenne_format::{Error, TableName};
-use cayenne_table::{Database, Table, TableDefinition};
+use cayenne_table::{Database, SqlView, Table, TableDefinition};
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::datasource::MemTable;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::TableType;
 
 use crate::blocking::wait;
 use crate::column_defaults::DefaultReader;
@@ -18,6 +21,9 @@ use crate::keys::{declared_key, set_key};
 use crate::provider::CayenneTable;
 use crate::session::SCHEMA;
 use crate::system;
+use crate::view_plan;
+use crate::view_table::CayenneView;
+use crate::views::SessionViews;
 use crate::write_plan::NewColumns;
 
 /// A database as a catalog: the schema `public` with its tables, and the schema `system` with what is known of them.
@@ -31,7 +37,12 @@ impl CayenneCatalog {
     /// Returns the catalog of a database.
     #[must_use]
     pub fn new(database: Arc<Database>) -> Self {
-        let tables = Tables { database: Arc::clone(&database), session: SessionTables::default(), defaults: Arc::default() };
+        let tables = Tables {
+            database: Arc::clone(&database),
+            views: SessionViews::default(),
+            session: SessionTables::default(),
+            defaults: Arc::default(),
+        };
         Self { tables: Arc::new(tables), system: Arc::new(System { database }) }
     }
 
@@ -44,6 +55,10 @@ impl CayenneCatalog {
     #[must_use]
     pub fn database(&self) -> &Arc<Database> {
         &self.tables.database
+    }
+
+    pub(crate) fn tables(&self) -> &Arc<Tables> {
+        &self.tables
     }
 }
 
@@ -65,8 +80,9 @@ impl CatalogProvider for CayenneCatalog {
 
 /// The schema of the tables.
 #[derive(Debug)]
-struct Tables {
-    database: Arc<Database>,
+pub(crate) struct Tables {
+    pub(crate) database: Arc<Database>,
+    pub(crate) views: SessionViews,
     session: SessionTables,
     defaults: Arc<DefaultReader>,
 }
@@ -80,13 +96,71 @@ impl Tables {
             };
             return system::aspect_of(&table, aspect).await;
         }
-        if let Some(table) = self.handle(name).await? {
-            return Ok(Some(Arc::new(CayenneTable::for_statement(table, &self.defaults))));
+        if let Some(view) = self.temporary_view(name).await? {
+            return Ok(Some(view));
         }
-        match self.session.get(name) {
+        if let Some(table) = self.handle(name).await? {
+            let shared = view_plan::shared_view(table.id());
+            return Ok(Some(Arc::new(CayenneTable::for_statement(table, shared, &self.defaults))));
+        }
+        if let Some(view) = self.kept_view(name).await? {
+            return Ok(Some(view));
+        }
+        match self.session.get(name).filter(|_| view_plan::sees_session()) {
             Some(table) => Ok(Some(table)),
             None => files::open(name).await,
         }
+    }
+
+    async fn temporary_view(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let view = TableName::try_from(name).ok().and_then(|name| self.views.temporary(&name));
+        match view.filter(|_| view_plan::sees_session()) {
+            Some(view) => self.planned(&view, false).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn kept_view(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let Ok(name) = TableName::try_from(name) else { return Ok(None) };
+        view_plan::refuse_cycle(self, name.as_str())?;
+        match self.database.view(&name).await.map_err(external)? {
+            Some(view) => self.planned(&view, true).await.map(Some),
+            None if self.views.temporary(&name).is_some() => Err(external(of_session_only(&name))),
+            None => Ok(None),
+        }
+    }
+
+    async fn planned(&self, view: &SqlView, is_kept: bool) -> Result<Arc<dyn TableProvider>> {
+        view_plan::refuse_cycle(self, view.name.as_str())?;
+        match view_plan::plan_view(self, view, is_kept).await {
+            Err(error) if view_plan::is_cycle(&error) => Err(error),
+            planned => Ok(Arc::new(CayenneView::new(view, planned))),
+        }
+    }
+
+    async fn is_view(&self, name: &TableName) -> cayenne_format::Result<bool> {
+        Ok(self.views.temporary(name).is_some() || self.database.view(name).await?.is_some())
+    }
+
+    fn drop_view(&self, name: &TableName) -> cayenne_format::Result<Option<SqlView>> {
+        if let Some(view) = self.views.forget(name) {
+            return Ok(Some(view));
+        }
+        wait(async {
+            let Some(view) = self.database.view(name).await? else { return Ok(None) };
+            Ok(self.database.drop_view(name).await?.then_some(view))
+        })
+    }
+
+    /// Returns what a session calls the catalog of these tables.
+    pub(crate) fn catalog_name(&self, state: &SessionState) -> Option<String> {
+        let list = state.catalog_list();
+        let is_it = |name: &String| {
+            let catalog = list.catalog(name);
+            let tables = catalog.as_ref().and_then(|catalog| catalog.downcast_ref::<CayenneCatalog>());
+            tables.is_some_and(|catalog| std::ptr::eq(Arc::as_ptr(&catalog.tables), self))
+        };
+        list.catalog_names().into_iter().find(is_it)
     }
 
     async fn handle(&self, name: &str) -> Result<Option<Arc<Table>>> {
@@ -129,10 +203,23 @@ impl Tables {
 #[async_trait]
 impl SchemaProvider for Tables {
     fn table_names(&self) -> Vec<String> {
-        let tables = wait(self.database.tables());
-        let tables = tables.inspect_err(|error| tracing::error!(%error, "tables cannot be listed"));
-        let tables = tables.unwrap_or_default().into_iter().map(|record| record.name.to_string());
-        tables.chain(self.session.names()).collect()
+        let named = async {
+            let tables = self.database.tables().await?.into_iter().map(|record| record.name.to_string());
+            let views = self.database.views().await?.into_iter().map(|view| view.name.to_string());
+            Ok(tables.chain(views).chain(self.views.names()).collect::<BTreeSet<_>>())
+        };
+        let names = wait(named).inspect_err(|error| tracing::error!(%error, "tables cannot be listed"));
+        names.unwrap_or_default().into_iter().chain(self.session.names()).collect()
+    }
+
+    /// Nothing is planned to find it out.
+    async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
+        if let Ok(name) = TableName::try_from(name)
+            && self.is_view(&name).await.map_err(external)?
+        {
+            return Ok(Some(TableType::View));
+        }
+        Ok(self.find(name).await?.map(|table| table.table_type()))
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
@@ -168,6 +255,9 @@ impl SchemaProvider for Tables {
         let Ok(name) = TableName::try_from(name) else {
             return Ok(None);
         };
+        if let Some(view) = self.drop_view(&name).map_err(external)? {
+            return Ok(Some(Arc::new(CayenneView::dropped(&view))));
+        }
         let Some(table) = wait(self.database.table(&name)).map_err(external)? else {
             return Ok(None);
         };
@@ -179,8 +269,18 @@ impl SchemaProvider for Tables {
         let Ok(name) = TableName::try_from(name) else {
             return false;
         };
-        self.session.get(name.as_str()).is_some() || matches!(wait(self.database.table(&name)), Ok(Some(_)))
+        self.session.get(name.as_str()).is_some()
+            || matches!(wait(self.database.table(&name)), Ok(Some(_)))
+            || matches!(wait(self.is_view(&name)), Ok(true))
     }
+}
+
+/// What a session alone has is not there for those who read a view elsewhere.
+fn of_session_only(name: &TableName) -> Error {
+    Error::invalid("a view that is kept cannot read what only this session has")
+        .code("session-only")
+        .with("view", name)
+        .help("CREATE TEMPORARY VIEW reads it, and is of this session too")
 }
 
 pub(crate) fn elsewhere(name: &TableName) -> Error {

@@ -14,7 +14,8 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use crate::column_defaults::DefaultReader;
 use crate::error::external;
 use crate::keys::{declared_key, set_key};
-use crate::sql::database_of;
+use crate::sql::{database_of, tables_of};
+use crate::views::refuse_view;
 use crate::write_plan::{NewColumns, WriteTarget, logical_write};
 
 /// Makes a table, unless it is there and the statement says to leave it.
@@ -26,6 +27,9 @@ pub(crate) async fn create_table(
     let name = TableName::try_from(command.name.table()).map_err(external)?;
     refuse_clauses(&name, &command)?;
     unique_names(command.input.schema())?;
+    if let Some(tables) = tables_of(ctx, &command.name) {
+        refuse_view(&tables, &name, "CREATE TABLE").await?;
+    }
     let known = database.table(&name).await.map_err(external)?;
     let replaced = match (known, command.if_not_exists, command.or_replace) {
         (Some(_), true, false) => return Ok(()),
@@ -124,7 +128,7 @@ fn refuse_clauses(name: &TableName, command: &CreateMemoryTable) -> Result<()> {
     ))
 }
 
-fn unique_names(schema: &DFSchema) -> Result<()> {
+pub(crate) fn unique_names(schema: &DFSchema) -> Result<()> {
     let mut seen = std::collections::HashSet::new();
     match schema.fields().iter().find(|field| !seen.insert(field.name())) {
         None => Ok(()),

@@ -35,6 +35,11 @@ pub fn error_of(error: DataFusionError) -> Error {
     }
 }
 
+/// Returns the Cayenne error in a DataFusion error, if there is one.
+pub(crate) fn cayenne_error(error: &DataFusionError) -> Option<Error> {
+    find(error)
+}
+
 fn find(error: &(dyn StdError + 'static)) -> Option<Error> {
     if let Some(found) = cayenne_storage::find_error(error) {
         return Some(found);

@@ -46,8 +46,11 @@ mod sql;
 mod statistics;
 mod system;
 mod time_travel;
-mod using_columns;
 mod unreadable_default;
+mod using_columns;
+mod view_plan;
+mod view_table;
+mod views;
 mod write_exec;
 mod write_plan;
 
@@ -60,4 +63,5 @@ pub use prepared::{Prepared, prepare};
 pub use provider::CayenneTable;
 pub use session::{CATALOG, SCHEMA, SessionStateBuilderExt, recommended_config, session};
 pub use sql::{dialect, execute, sql, statements};
+pub use views::view_statement;
 pub use write_plan::{NewColumns, WriteTarget, write_plan};

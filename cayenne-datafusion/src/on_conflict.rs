@@ -27,6 +27,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 
 use crate::dml::{cayenne_table, project};
 use crate::error::external;
+use crate::view_plan;
 use crate::write_plan::no_primary_key;
 
 /// The name of the new rows in a statement.
@@ -64,7 +65,8 @@ pub(crate) async fn plan(ctx: &SessionContext, mut statement: Statement, clause:
     let missing = || external(Error::internal("a statement is no INSERT any more"));
     let insert = insert_of(&mut statement).ok_or_else(missing)?;
     let insertion = ast::Statement::Insert(insert.clone());
-    let LogicalPlan::Dml(rows) = ctx.state().statement_to_plan(Statement::Statement(Box::new(insertion))).await? else {
+    let insertion = Statement::Statement(Box::new(insertion));
+    let LogicalPlan::Dml(rows) = view_plan::plan(ctx.state(), insertion).await? else {
         return Err(missing());
     };
     if rows.op != WriteOp::Insert(InsertOp::Append) {
@@ -84,7 +86,7 @@ pub(crate) async fn plan(ctx: &SessionContext, mut statement: Statement, clause:
         }
         _ => merge,
     };
-    let planned = ctx.state().statement_to_plan(merge).await?;
+    let planned = view_plan::plan(ctx.state(), merge).await?;
     let new_rows = new_rows(&table, Arc::unwrap_or_clone(rows.input), clause)?;
     let planned = planned.transform_down(|plan| match plan {
         LogicalPlan::Dml(DmlStatement { table_name, target, op: op @ WriteOp::MergeInto(_), .. }) => {

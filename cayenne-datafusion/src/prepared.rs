@@ -21,6 +21,7 @@ use crate::key_select::{self, KeyQuery};
 use crate::pinned::Reads;
 use crate::scan::Scan;
 use crate::sql::{complete, statements};
+use crate::view_plan;
 
 /// A query whose parameters `$1`, `$2`, … are given when it is executed.
 ///
@@ -78,9 +79,9 @@ pub async fn prepare(ctx: &SessionContext, sql: &str) -> Result<Prepared> {
     let (Some(mut statement), true) = (statements.pop_front(), statements.is_empty()) else {
         return Err(not_a_query());
     };
-    complete(ctx, &mut statement)?;
     let state = ctx.state();
-    let plan = state.statement_to_plan(statement).await?;
+    complete(state.config_options(), &mut statement)?;
+    let plan = view_plan::plan(state.clone(), statement).await?;
     if matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Statement(_) | LogicalPlan::Copy(_)) {
         return Err(not_a_query());
     }

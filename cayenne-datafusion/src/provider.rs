@@ -38,8 +38,8 @@ impl CayenneTable {
     }
 
     /// Returns a provider for one statement: all scans of it read the same view.
-    pub(crate) fn for_statement(table: Arc<Table>, defaults: &Arc<DefaultReader>) -> Self {
-        Self { defaults: Defaults::read_by(defaults), ..Self::sharing(table, Arc::default()) }
+    pub(crate) fn for_statement(table: Arc<Table>, view: Arc<StatementView>, defaults: &Arc<DefaultReader>) -> Self {
+        Self { defaults: Defaults::read_by(defaults), ..Self::sharing(table, view) }
     }
 
     /// Returns a provider whose scans read the view that a statement shares.

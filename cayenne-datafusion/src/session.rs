@@ -126,5 +126,10 @@ pub fn session(config: SessionConfig, runtime: Arc<RuntimeEnv>, database: &Arc<D
         .with_default_features()
         .with_cayenne(database)
         .build();
-    Ok(SessionContext::new_with_state(state))
+    let ctx = SessionContext::new_with_state(state);
+    let catalog = ctx.catalog(CATALOG);
+    if let Some(catalog) = catalog.as_ref().and_then(|catalog| catalog.downcast_ref::<CayenneCatalog>()) {
+        catalog.tables().views.attach(ctx.state_weak_ref());
+    }
+    Ok(ctx)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cayenne_format::{Error, TableName};
 use cayenne_table::Database;
 use datafusion::common::TableReference;
+use datafusion::common::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::logical_expr::{DdlStatement, DropTable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::{DataFrame, SessionContext};
@@ -13,10 +14,12 @@ use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_str};
 
 use crate::cast_names;
-use crate::catalog::CayenneCatalog;
+use crate::catalog::{CayenneCatalog, Tables};
 use crate::create_table::{create_table, refuse_to_drop_for};
 use crate::error::external;
 use crate::files;
+use crate::view_plan;
+use crate::views::{self, refuse_view};
 use crate::{default_keyword, exponents, key_select, on_conflict, row_values, using_columns};
 
 /// Splits a text into statements, by the settings `datafusion.sql_parser.*` of a session.
@@ -62,17 +65,20 @@ pub async fn sql(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
 ///
 /// Differs from `SessionContext::execute_logical_plan` for tables of a Cayenne catalog: `CREATE TABLE … AS` streams its
 /// rows to the disk and makes table and rows visible together, and `DROP TABLE` waits without blocking. `INSERT …
-/// ON CONFLICT` is planned here only. Queries for rows by their keys, prepared ones too, are planned in a fraction of the time.
+/// ON CONFLICT` is planned here only, and `CREATE VIEW` is done here only: the database keeps the view. Queries for rows by their keys, prepared ones too, are planned in a fraction of the time.
 ///
 /// # Errors
 ///
 /// What planning, or running a definition, returns.
 pub async fn execute(ctx: &SessionContext, mut statement: Statement) -> Result<DataFrame> {
-    complete(ctx, &mut statement)?;
+    if let Some(done) = views::run(ctx, &statement).await? {
+        return Ok(done);
+    }
+    complete(ctx.state().config_options(), &mut statement)?;
     default_keyword::resolve(ctx, &mut statement).await?;
     let plan = match on_conflict::take(&mut statement) {
         Some(clause) => on_conflict::plan(ctx, statement, &clause).await?,
-        None => ctx.state().statement_to_plan(statement).await.map_err(files::missing)?,
+        None => view_plan::plan(ctx.state(), statement).await.map_err(files::missing)?,
     };
     if files::define(ctx, &plan).await? {
         return nothing(ctx);
@@ -98,8 +104,8 @@ pub async fn execute(ctx: &SessionContext, mut statement: Statement) -> Result<D
 }
 
 /// Writes what DataFusion's planner does not know in terms of what it does.
-pub(crate) fn complete(ctx: &SessionContext, statement: &mut Statement) -> Result<()> {
-    if ctx.state_ref().read().config_options().sql_parser.parse_float_as_decimal {
+pub(crate) fn complete(options: &ConfigOptions, statement: &mut Statement) -> Result<()> {
+    if options.sql_parser.parse_float_as_decimal {
         exponents::as_floats(statement);
     }
     cast_names::give(statement);
@@ -109,6 +115,11 @@ pub(crate) fn complete(ctx: &SessionContext, statement: &mut Statement) -> Resul
 
 /// Returns the database whose catalog a name refers to.
 pub(crate) fn database_of(ctx: &SessionContext, name: &TableReference) -> Option<Arc<Database>> {
+    tables_of(ctx, name).map(|tables| Arc::clone(&tables.database))
+}
+
+/// Returns the schema of a Cayenne catalog that a name refers to.
+pub(crate) fn tables_of(ctx: &SessionContext, name: &TableReference) -> Option<Arc<Tables>> {
     let state = ctx.state();
     let options = &state.config_options().catalog;
     let resolved = name.clone().resolve(&options.default_catalog, &options.default_schema);
@@ -116,10 +127,10 @@ pub(crate) fn database_of(ctx: &SessionContext, name: &TableReference) -> Option
         return None;
     }
     let catalog = ctx.catalog(&resolved.catalog)?;
-    Some(Arc::clone(catalog.downcast_ref::<CayenneCatalog>()?.database()))
+    Some(Arc::clone(catalog.downcast_ref::<CayenneCatalog>()?.tables()))
 }
 
-fn nothing(ctx: &SessionContext) -> Result<DataFrame> {
+pub(crate) fn nothing(ctx: &SessionContext) -> Result<DataFrame> {
     Ok(DataFrame::new(ctx.state(), LogicalPlanBuilder::empty(false).build()?))
 }
 
@@ -128,6 +139,11 @@ async fn drop_table(ctx: &SessionContext, database: &Arc<Database>, command: &Dr
         Ok(name) => database.drop_table(&name).await.map_err(external)?,
         Err(_) => false,
     };
+    if let Some(tables) = tables_of(ctx, &command.name).filter(|_| !dropped)
+        && let Ok(name) = TableName::try_from(command.name.table())
+    {
+        refuse_view(&tables, &name, "DROP TABLE").await?;
+    }
     if dropped || command.if_exists {
         return nothing(ctx);
     }

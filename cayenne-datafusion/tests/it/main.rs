@@ -33,3 +33,4 @@ mod pruning;
 mod refused_definitions;
 mod slt;
 mod statements;
+mod views;
