@@ -137,7 +137,7 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Write one table into a folder of its own, to be imported elsewhere
+    /// Write one table, or the definition of a view, into a folder of its own, to be imported elsewhere
     Export {
         /// The table
         table: String,
@@ -145,7 +145,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FOLDER")]
         to: PathBuf,
     },
-    /// Make a table from a folder that was exported
+    /// Make a table or a view from a folder that was exported
     Import(ImportArgs),
     /// Remove files that no table names: left-overs of writes that were broken off
     Collect {

@@ -8,6 +8,7 @@ use crate::exit::{self, Failure};
 use crate::figures::{counted, size};
 use crate::listing::Listing;
 use crate::terminal::Terminal;
+use crate::views;
 
 const fn depth(deep: bool) -> CheckDepth {
     if deep { CheckDepth::Deep } else { CheckDepth::Quick }
@@ -17,6 +18,7 @@ const fn depth(deep: bool) -> CheckDepth {
 pub(crate) async fn run(engine: &Engine, deep: bool, terminal: &mut Terminal) -> Result<u8, Failure> {
     let report = engine.database.check(depth(deep)).await?;
     let checked = summary(&report);
+    views::note_broken(engine, terminal).await?;
     if report.problems.is_empty() {
         terminal.note(&format!("no problems in {checked}"));
         return Ok(exit::OK);

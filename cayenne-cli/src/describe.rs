@@ -13,9 +13,14 @@ use crate::exit::{self, Failure};
 use crate::figures::grouped;
 use crate::output;
 use crate::terminal::Terminal;
+use crate::views;
 
-/// Prints what is known of a table.
+/// Prints what is known of a table, or of a view.
 pub(crate) async fn run(database: &Database, args: &DescribeArgs, terminal: &mut Terminal) -> Result<u8, Failure> {
+    if let Some(view) = views::find(database, &args.table).await? {
+        views::describe(&view, args.json, terminal)?;
+        return Ok(exit::OK);
+    }
     let table = find(database, &args.table).await?;
     let view = table.view().await?;
     let known = Known::of(&table, &view, args.files).await;

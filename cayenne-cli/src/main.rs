@@ -12,6 +12,7 @@ mod describe;
 mod engine;
 mod escape;
 mod exit;
+mod expanded;
 mod fault;
 mod figures;
 mod listing;
@@ -35,6 +36,7 @@ mod tables;
 mod terminal;
 mod text_args;
 mod upkeep;
+mod views;
 
 use std::process::ExitCode;
 

@@ -15,6 +15,7 @@ use futures::StreamExt;
 use crate::args::Format;
 use crate::escape::{escaped, escaped_lines};
 use crate::exit::Failure;
+use crate::expanded::records;
 use crate::terminal::Terminal;
 
 /// Past this many rows a table for people is printed and the next one begun, so that no result has to fit into memory.
@@ -24,7 +25,7 @@ const SECTION_ROWS: usize = 8_192;
 pub(crate) async fn print(mut rows: SendableRecordBatchStream, terminal: &mut Terminal) -> Result<u64, Failure> {
     let schema = rows.schema();
     let silent = schema.fields().is_empty();
-    let mut encoder = Encoder::new(terminal.format, schema)?;
+    let mut encoder = Encoder::of(terminal, schema)?;
     let mut count = 0;
     while let Some(batch) = rows.next().await {
         let batch = batch?;
@@ -42,7 +43,7 @@ pub(crate) async fn print(mut rows: SendableRecordBatchStream, terminal: &mut Te
 
 /// Prints rows that are all there.
 pub(crate) fn print_batch(batch: RecordBatch, terminal: &mut Terminal) -> Result<(), Failure> {
-    let mut encoder = Encoder::new(terminal.format, batch.schema())?;
+    let mut encoder = Encoder::of(terminal, batch.schema())?;
     terminal.write(&encoder.encode(batch)?)?;
     terminal.write(&encoder.finish()?)?;
     terminal.flush()
@@ -51,6 +52,7 @@ pub(crate) fn print_batch(batch: RecordBatch, terminal: &mut Terminal) -> Result
 /// Turns batches into bytes, one after the other.
 enum Encoder {
     Table { schema: SchemaRef, pending: Vec<RecordBatch>, printed: bool },
+    Expanded { rows: u64 },
     Csv { schema: SchemaRef, header: bool },
     Json(JsonWriter<Vec<u8>, JsonArray>),
     Ndjson(JsonWriter<Vec<u8>, LineDelimited>),
@@ -58,6 +60,13 @@ enum Encoder {
 }
 
 impl Encoder {
+    fn of(terminal: &Terminal, schema: SchemaRef) -> Result<Self, Failure> {
+        match terminal.format {
+            Format::Table if terminal.is_expanded => Ok(Self::Expanded { rows: 0 }),
+            format => Self::new(format, schema),
+        }
+    }
+
     fn new(format: Format, schema: SchemaRef) -> Result<Self, Failure> {
         // Every row then has every key, whether or not it has a value.
         let json = JsonBuilder::new().with_explicit_nulls(true);
@@ -80,6 +89,11 @@ impl Encoder {
                 *printed = true;
                 section(&std::mem::take(pending))
             }
+            Self::Expanded { rows } => {
+                let before = *rows;
+                *rows = before.saturating_add(batch.num_rows() as u64);
+                records(&batch, before).map(String::into_bytes)
+            }
             Self::Csv { header, .. } => csv(&batch, std::mem::take(header)),
             Self::Json(writer) => writer.write(&batch).map(|()| std::mem::take(writer.get_mut())),
             Self::Ndjson(writer) => writer.write(&batch).map(|()| std::mem::take(writer.get_mut())),
@@ -96,7 +110,7 @@ impl Encoder {
                 section(&std::mem::take(pending))
             }
             Self::Csv { schema, header: true } => csv(&RecordBatch::new_empty(Arc::clone(schema)), true),
-            Self::Csv { .. } => Ok(Vec::new()),
+            Self::Csv { .. } | Self::Expanded { .. } => Ok(Vec::new()),
             Self::Json(writer) => writer.finish().map(|()| {
                 let mut bytes = std::mem::take(writer.get_mut());
                 bytes.push(b'\n');

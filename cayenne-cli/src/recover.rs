@@ -38,7 +38,11 @@ pub(crate) async fn run(globals: &Globals, dry_run: bool, terminal: &mut Termina
 fn note(recovered: &RecoveredDatabase, dry_run: bool, terminal: &mut Terminal) {
     let back = recovered.tables.iter().filter(|table| table.from != RecoveredFrom::Nothing).count();
     let (verb, tables) = (if dry_run { "would have" } else { "has" }, counted(back as u64, "table"));
-    terminal.note(&format!("the metastore {verb} {tables}"));
+    let views = match recovered.views.len() {
+        0 => String::new(),
+        views => format!(" and {}", counted(views as u64, "view")),
+    };
+    terminal.note(&format!("the metastore {verb} {tables}{views}"));
     if let Some(aside) = &recovered.aside {
         terminal.note(&format!("the old metastore is in {}", aside.display()));
     }

@@ -23,7 +23,7 @@ const HISTORY_LINES: usize = 10_000;
 /// How many data files `\d TABLE` lists.
 const FILES_LISTED: usize = 5;
 
-const HELP: &str = "\\d          list the tables\n\\d TABLE    describe a table\n\\timing     show or hide times\n\\q          leave; Ctrl-D does too\nEverything else is SQL and ends with a semicolon. Ctrl-C cancels a query.\n";
+const HELP: &str = "\\d          list the tables and views\n\\d NAME     describe a table or a view\n\\timing     show or hide times\n\\x          a line for each value, or for each row again\n\\q          leave; Ctrl-D does too\nEverything else is SQL and ends with a semicolon. Ctrl-C cancels a query.\n";
 
 /// Says whether somebody sits at the keyboard and has not said what to run.
 pub(crate) fn is_wanted(args: &SqlArgs) -> bool {
@@ -78,6 +78,12 @@ impl Shell<'_> {
             "\\timing" => {
                 self.timing = !self.timing;
                 self.terminal.note(if self.timing { "timing is on" } else { "timing is off" });
+                Ok(())
+            }
+            "\\x" => {
+                let is_expanded = !self.terminal.is_expanded;
+                self.terminal.is_expanded = is_expanded;
+                self.terminal.note(if is_expanded { "a line for each value" } else { "a line for each row" });
                 Ok(())
             }
             "\\d" if name.is_empty() => tables::run(database, self.terminal).await.map(drop),

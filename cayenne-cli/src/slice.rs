@@ -1,4 +1,4 @@
-//! `cayenne export` and `cayenne import`: one table as a folder of its own.
+//! `cayenne export` and `cayenne import`: one table, or the definition of a view, as a folder of its own.
 
 use std::path::Path;
 
@@ -10,9 +10,15 @@ use crate::engine::Engine;
 use crate::exit::{self, Failure};
 use crate::figures::{counted, size};
 use crate::terminal::Terminal;
+use crate::views;
 
 pub(crate) async fn export(engine: &Engine, table: &str, to: &Path, terminal: &mut Terminal) -> Result<u8, Failure> {
     let name = TableName::try_from(table)?;
+    if views::find(&engine.database, table).await?.is_some() {
+        engine.database.export_view(&name, to).await?;
+        terminal.note(&format!("exported the definition of view {name} to {}", to.display()));
+        return Ok(exit::OK);
+    }
     let found = engine.database.table(&name).await?;
     let table =
         found.ok_or_else(|| Error::not_found("there is no such table").code("no-table").with("table", &name))?;
@@ -24,6 +30,10 @@ pub(crate) async fn export(engine: &Engine, table: &str, to: &Path, terminal: &m
 pub(crate) async fn import(engine: &Engine, args: &ImportArgs, terminal: &mut Terminal) -> Result<u8, Failure> {
     let name = args.into.as_deref().map(TableName::try_from).transpose()?;
     let options = ImportOptions { name, replace: args.replace };
+    if let Some(view) = engine.database.import_view(&args.slice, &options).await? {
+        terminal.note(&format!("imported the definition of view {view}; what it reads is looked for when it is used"));
+        return Ok(exit::OK);
+    }
     let (table, contents) = engine.database.import(&args.slice, options).await?;
     terminal.note(&format!("imported {} into table {}", summary(&contents), table.name()));
     Ok(exit::OK)

@@ -7,23 +7,30 @@ use crate::exit::{self, Failure};
 use crate::listing::Listing;
 use crate::terminal::Terminal;
 
-/// Prints one row per table, ordered by name.
+/// Prints one row per table and view, ordered by name.
 pub(crate) async fn run(database: &Database, terminal: &mut Terminal) -> Result<u8, Failure> {
-    let tables = tables(database).await?;
-    Listing::of(&tables)
+    let mut listed = tables(database).await?;
+    let views = database.views().await?.into_iter();
+    listed.extend(views.map(|view| Listed { name: view.name, is_view: true, view: None, rows: None }));
+    listed.sort_by(|one, other| one.name.cmp(&other.name));
+    let of = |number: fn(&PinnedView) -> u64| move |listed: &Listed| listed.view.as_ref().map(number);
+    Listing::of(&listed)
         .text("name", |listed| listed.name.to_string())
         .number_if_known("rows", |listed| listed.rows)
-        .number("files", |listed| listed.view.files().len() as u64)
-        .number("bytes", |listed| listed.view.snapshot().stored_bytes())
-        .number("sequence", |listed| listed.view.sequence().number())
+        .number_if_known("files", of(|view| view.files().len() as u64))
+        .number_if_known("bytes", of(|view| view.snapshot().stored_bytes()))
+        .number_if_known("sequence", of(|view| view.sequence().number()))
+        .text("kind", |listed| if listed.is_view { "view" } else { "table" }.to_owned())
         .print(terminal)?;
     Ok(exit::OK)
 }
 
 struct Listed {
     name: TableName,
-    view: PinnedView,
-    /// The number of visible rows; none if a deletion file cannot be read.
+    is_view: bool,
+    /// What the table is now; a view of SQL has no files.
+    view: Option<PinnedView>,
+    /// The number of visible rows; none if a deletion file cannot be read, and of a view of SQL.
     rows: Option<u64>,
 }
 
@@ -34,7 +41,7 @@ async fn tables(database: &Database) -> Result<Vec<Listed>> {
         let Some(table) = database.table(&record.name).await? else { continue };
         let view = table.view().await?;
         let rows = table.visible_rows(&view).await.ok();
-        tables.push(Listed { name: record.name, view, rows });
+        tables.push(Listed { name: record.name, is_view: false, view: Some(view), rows });
     }
     Ok(tables)
 }

@@ -14,6 +14,8 @@ use crate::exit::Failure;
 pub(crate) struct Terminal {
     /// How rows are printed.
     pub(crate) format: Format,
+    /// Whether a table for people has a line for each value.
+    pub(crate) is_expanded: bool,
     quiet: bool,
     out: BufWriter<std::io::Stdout>,
 }
@@ -21,7 +23,7 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Returns the streams of this process.
     pub(crate) fn new(format: Format, quiet: bool) -> Self {
-        Self { format, quiet, out: BufWriter::with_capacity(64 * 1024, std::io::stdout()) }
+        Self { format, is_expanded: false, quiet, out: BufWriter::with_capacity(64 * 1024, std::io::stdout()) }
     }
 
     /// Writes to stdout.

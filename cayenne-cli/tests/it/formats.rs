@@ -71,7 +71,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 fn describe_and_tables_have_stable_shapes() {
     let database = Database::with_table();
     let header = database.ok(&["--format", "csv", "tables"]);
-    assert!(header.starts_with("name,rows,files,bytes,sequence\nt,3,1,"), "{header}");
+    assert!(header.starts_with("name,rows,files,bytes,sequence,kind\nt,3,1,"), "{header}");
     let described = database.describe("t");
     let keys: Vec<_> = described.as_object().unwrap().keys().map(String::as_str).collect();
     let expected = "bytes columns data_files data_files_omitted files hidden_rows id location made_at name options read_amplification rows sequence";

@@ -25,4 +25,5 @@ mod shell;
 mod signals;
 mod slices;
 mod text;
+mod views;
 mod writers;

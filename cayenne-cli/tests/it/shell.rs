@@ -93,7 +93,12 @@ fn statements_and_commands_are_answered() {
         .see("(1 row, ");
     typist.enter(ASKS, "\\d").see("| name | rows |");
     typist.enter(ASKS, "\\d t").see("| property ");
+    typist.enter(ASKS, "CREATE VIEW v AS SELECT id FROM t;").enter(ASKS, "\\d").see("| view  |");
+    typist.enter(ASKS, "\\d v").see("CREATE VIEW v AS SELECT id FROM t");
     typist.enter(ASKS, "\\d nope").see("error[no-table]");
+    typist.enter(ASKS, "\\x").see("a line for each value");
+    typist.enter(ASKS, "SELECT id, name FROM t WHERE id = 2;").see("-[ row 1 ]-").see("id   | 2").see("name | two");
+    typist.enter(ASKS, "\\x").see("a line for each row");
     typist.enter(ASKS, "\\timing").see("timing is off");
     typist.enter(ASKS, "SELECT nope; SELECT 3 AS never;").see("error[sql-plan]");
     typist
