@@ -22,7 +22,7 @@ use crate::sql::complete;
 use crate::view_table::{broken, refuse_change};
 
 /// How deep views may read each other. It bounds the stack of the planner.
-const DEPTH_MAX: usize = 32;
+const DEPTH_MAX: usize = 12;
 
 tokio::task_local! {
     static PLANNING: Planning;

@@ -17,9 +17,9 @@ async fn conditions_and_columns_reach_the_scan_inside() {
     assert!(plan.contains("t.id = Int32(4)"), "{plan}");
     assert_eq!(f.rows("SELECT s FROM w WHERE key = 4").await, ["11"]);
     let plan = f.plan("EXPLAIN FORMAT INDENT SELECT key FROM w LIMIT 1").await;
-    assert!(plan.contains("TableScan: cayenne.public.t projection=[id, a, b]"), "{plan}");
+    assert!(plan.contains("TableScan: t projection=[id, a, b]"), "{plan}");
     let plan = f.plan("EXPLAIN FORMAT INDENT SELECT id FROM v").await;
-    assert!(plan.contains("TableScan: cayenne.public.t projection=[id]"), "{plan}");
+    assert!(plan.contains("TableScan: t projection=[id]"), "{plan}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
