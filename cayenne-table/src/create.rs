@@ -66,8 +66,16 @@ impl Database {
         let id = TableId::draw(self.shared.environment.ids.as_ref());
         let made_at = self.shared.environment.clock.now();
         let location = path::table_folder(&name, id);
-        let (begins, replaces) = (Beginning::Empty, None);
-        let new = NewTable { id, name, location: location.clone(), schema, options, made_at, begins, replaces };
+        let new = NewTable {
+            id,
+            name,
+            location: location.clone(),
+            schema,
+            options,
+            made_at,
+            begins: Beginning::Empty,
+            replaces: None,
+        };
         // Held while the folder belongs to no known table, so that no other process takes it for a left-over.
         let lock = self.shared.lock(id)?;
         match self.fill_and_create(new, rows, lock, replaced.clone()).await {

@@ -21,9 +21,9 @@ pub(crate) struct Replacing {
 impl Replacing {
     /// Waits for the writes of a table that are under way; those that come later find no table.
     pub(crate) async fn begin(table: &Arc<Table>) -> Result<Self> {
-        let _alone = Arc::clone(&table.unnamed_files).write_owned().await;
+        let alone = Arc::clone(&table.unnamed_files).write_owned().await;
         let epoch = table.writer().await?.epoch;
-        Ok(Self { table: Arc::clone(table), epoch, _alone })
+        Ok(Self { table: Arc::clone(table), epoch, _alone: alone })
     }
 }
 

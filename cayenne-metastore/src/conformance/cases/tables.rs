@@ -34,6 +34,7 @@ pub(in crate::conformance) async fn record_is_kept_exactly(m: &dyn Metastore, sa
     let mut new = samples.table("t");
     new.schema = Arc::new(Schema::new_with_metadata(fields, metadata.into()));
     new.options.compression = Compression::Zstd;
+    new.options.column_defaults.insert("'; --".to_owned(), "'it''s' || now()".to_owned());
     new.made_at = Timestamp(i64::MIN);
     let made = m.create_table(&new).await.unwrap();
     let writer = Writer { host: "ho'st \0 🌶".into(), process: u32::MAX, since: Timestamp(i64::MAX) };
