@@ -106,8 +106,8 @@ fn forget_listing(ctx: &SessionContext, table: &dyn TableProvider) -> Result<()>
     else {
         return Ok(());
     };
-    let names = table.table_paths().iter().filter_map(|path| path.get_table_ref().as_ref());
-    names.map(|name| cache.drop_table_entries(name)).collect()
+    let mut names = table.table_paths().iter().filter_map(|path| path.get_table_ref().as_ref());
+    names.try_for_each(|name| cache.drop_table_entries(name))
 }
 
 /// Returns the Cayenne catalog in whose schema of tables a name is.

@@ -128,7 +128,7 @@ fn choose(readings: &[Reading]) -> Result<&Reading> {
 }
 
 /// Returns the reading that has most of something, and among equals the one with at least twice the columns of the others.
-fn likeliest<'a>(mut readings: Vec<&'a Reading>, score: impl Fn(&Reading) -> usize) -> Result<&'a Reading> {
+fn likeliest(mut readings: Vec<&Reading>, score: impl Fn(&Reading) -> usize) -> Result<&Reading> {
     readings.sort_by_key(|reading| Reverse((score(reading), reading.columns)));
     match readings.as_slice() {
         [first, second, ..] if score(first) == score(second) && first.columns < second.columns * 2 => {
