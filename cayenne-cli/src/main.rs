@@ -24,7 +24,6 @@ mod report_error;
 mod shell;
 mod signals;
 mod slice;
-mod source_envelope;
 mod source_help;
 mod source_reader;
 mod source_schema;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{Field, Schema, SchemaRef};
-use cayenne_datafusion::{Dialect, FileKind, SourceFile, TextFile, TextOptions, error_of};
+use cayenne_datafusion::{Dialect, FileKind, SourceFile, TextFile, TextOptions, check_outside, error_of};
 use cayenne_format::{Error, ErrorKind, Result};
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
@@ -24,7 +24,6 @@ use datafusion::scalar::ScalarValue;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::fault::{caught, error_of_panic};
-use crate::source_envelope::{check_arrow, check_parquet};
 use crate::source_help::with_options;
 use crate::source_schema::{FileColumns, merged, named_by_place, reading_schema, refuse_missing_columns};
 use crate::sources::Sources;
@@ -147,12 +146,7 @@ impl Reader {
     }
 
     async fn infer(&self, path: &Path, compression: FileCompressionType) -> Result<SchemaRef> {
-        let whole = match self.kind {
-            FileKind::Parquet => check_parquet(path),
-            FileKind::Arrow => check_arrow(path),
-            FileKind::Csv | FileKind::Tsv | FileKind::Ndjson => Ok(()),
-        };
-        whole.map_err(|why| bad_source(path, why))?;
+        check_outside(path, self.kind)?;
         let rows = caught(self.rows(path, None, compression)).await.map_err(|error| broken_off(path, &error))?;
         Ok(Arc::clone(rows.map_err(|error| unreadable(path, error))?.schema().inner()))
     }

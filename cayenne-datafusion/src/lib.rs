@@ -57,7 +57,8 @@ mod write_plan;
 pub use catalog::CayenneCatalog;
 pub use error::error_of;
 pub use files::{
-    ColumnOption, Dialect, FileKind, SourceFile, TextFile, TextOptions, compression_of_bytes, find_files, parse_mark,
+    ColumnOption, Dialect, FileKind, SourceFile, TextFile, TextOptions, check_outside, compression_of_bytes,
+    find_files, parse_mark,
 };
 pub use prepared::{Prepared, prepare};
 pub use provider::CayenneTable;

@@ -8,7 +8,10 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use arrow_ipc::{Block, root_as_footer, root_as_message};
+use cayenne_format::{Error, Result as CayenneResult};
+use datafusion::arrow::ipc::{Block, root_as_footer, root_as_message};
+
+use crate::files::kind::FileKind;
 
 const PARQUET_MAGIC: &[u8] = b"PAR1";
 const ARROW_MAGIC: &[u8] = b"ARROW1";
@@ -21,8 +24,28 @@ const ARROW_HEAD_BYTES: u64 = 8;
 /// Begins every message of an Arrow stream, before the length of its description.
 const CONTINUATION: u32 = u32::MAX;
 
+/// Looks at the outside of a Parquet or Arrow file. Files of other kinds have none.
+///
+/// # Errors
+///
+/// `Invalid` if the file was cut off, or is something else.
+pub fn check_outside(path: &Path, kind: FileKind) -> CayenneResult<()> {
+    let whole = match kind {
+        FileKind::Parquet => check_parquet(path),
+        FileKind::Arrow => check_arrow(path),
+        FileKind::Csv | FileKind::Tsv | FileKind::Ndjson => Ok(()),
+    };
+    whole.map_err(|why| {
+        Error::invalid("the source file cannot be read")
+            .code("bad-source")
+            .with("file", path.display())
+            .because(why)
+            .help("mend the file, or leave it out; nothing was changed")
+    })
+}
+
 /// Returns what is wrong with the outside of a Parquet file.
-pub(crate) fn check_parquet(path: &Path) -> Result<(), String> {
+fn check_parquet(path: &Path) -> Result<(), String> {
     let file = Bytes::open(path)?;
     let head = file.read(0, 4)?;
     let tail = file.read(file.length.saturating_sub(PARQUET_TAIL_BYTES), PARQUET_TAIL_BYTES)?;
@@ -43,7 +66,7 @@ pub(crate) fn check_parquet(path: &Path) -> Result<(), String> {
 }
 
 /// Returns what is wrong with the outside of an Arrow file or stream.
-pub(crate) fn check_arrow(path: &Path) -> Result<(), String> {
+fn check_arrow(path: &Path) -> Result<(), String> {
     let file = Bytes::open(path)?;
     if file.read(0, ARROW_MAGIC.len() as u64)? == ARROW_MAGIC { check_arrow_file(&file) } else { check_stream(&file) }
 }

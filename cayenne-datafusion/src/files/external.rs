@@ -3,7 +3,7 @@
 //! A location that is not there is an error, and text files tell how they are written.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -22,7 +22,7 @@ use regex::Regex;
 use crate::error::external;
 use crate::files::dialect::{SAMPLE_ROWS, TextOptions};
 use crate::files::find::{SourceFile, find_files};
-use crate::files::kind::FileKind;
+use crate::files::kind::{FileKind, kind_of};
 use crate::files::text::dialect_of;
 use crate::files::text_format::TextFormat;
 
@@ -53,7 +53,11 @@ struct FileTableFactory {
 impl TableProviderFactory for FileTableFactory {
     async fn create(&self, state: &dyn Session, command: &CreateExternalTable) -> Result<Arc<dyn TableProvider>> {
         refuse_missing(command).map_err(external)?;
-        self.inner.create(state, command).await
+        let mut command = command.clone();
+        if let Some(compression) = compression_by_name(&command) {
+            command.options.insert("format.compression".to_owned(), compression);
+        }
+        self.inner.create(state, &command).await
     }
 }
 
@@ -93,7 +97,7 @@ fn options(
 ) -> Result<CsvOptions> {
     let format = CsvFormatFactory::new().create(state, &command.options)?;
     let said = format.downcast_ref::<CsvFormat>().map(|format| format.options().clone()).unwrap_or_default();
-    let says = |name: &str| command.options.keys().any(|key| key.strip_prefix("format.").unwrap_or(key) == name);
+    let says = |name: &str| command.options.keys().any(|key| bare(key) == name);
     if let Some(pattern) = &said.null_regex {
         let invalid = |error| Error::invalid("the pattern for NULL cannot be read").code("bad-option").because(error);
         Regex::new(pattern).map_err(|error| external(invalid(Box::new(error))))?;
@@ -119,6 +123,20 @@ fn options(
         schema_infer_max_rec: said.schema_infer_max_rec.or(Some(SAMPLE_ROWS)),
         ..said
     })
+}
+
+/// Returns how JSON files are compressed by the name of the location, unless the statement says it.
+fn compression_by_name(command: &CreateExternalTable) -> Option<String> {
+    let is_json = matches!(command.file_type.to_ascii_uppercase().as_str(), "JSON" | "NDJSON");
+    let is_said = command.options.keys().any(|key| bare(key) == "compression");
+    let location = command.locations.first().filter(|_| is_json && !is_said)?;
+    let (_, compression) = kind_of(Path::new(location), Some(FileKind::Ndjson)).ok()?;
+    compression.is_compressed().then(|| compression.get_variant().to_string())
+}
+
+/// DataFusion puts `format.` before options that have no prefix.
+fn bare(key: &str) -> &str {
+    key.strip_prefix("format.").unwrap_or(key)
 }
 
 /// Returns the path of a location on this machine.

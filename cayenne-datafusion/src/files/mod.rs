@@ -2,6 +2,7 @@
 
 mod bytes;
 mod dialect;
+mod envelope;
 mod external;
 mod find;
 mod kind;
@@ -19,6 +20,7 @@ mod text_format;
 mod text_source;
 
 pub use dialect::{ColumnOption, Dialect, TextOptions, parse_mark};
+pub use envelope::check_outside;
 pub(crate) use external::install;
 pub use find::{SourceFile, find_files};
 pub use kind::{FileKind, compression_of_bytes};

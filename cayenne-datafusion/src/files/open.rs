@@ -16,6 +16,7 @@ use object_store::ObjectStoreExt;
 
 use crate::error::{error_of, external};
 use crate::files::dialect::TextOptions;
+use crate::files::envelope::check_outside;
 use crate::files::find::{SourceFile, find_files};
 use crate::files::kind::{FileKind, is_name_of_file};
 use crate::files::place::literal_url;
@@ -66,12 +67,27 @@ async fn table(files: &[SourceFile]) -> Result<Arc<dyn TableProvider>> {
     let Some(first) = files.first() else {
         return Err(external(Error::invalid("no source was named")));
     };
+    refuse_different_compression(files).map_err(external)?;
+    files.iter().try_for_each(|file| check_outside(&file.path, file.kind)).map_err(external)?;
     let format = format_of(first)?;
     let options = ListingOptions::new(Arc::clone(&format)).with_file_extension("");
     let urls = files.iter().map(|file| literal_url(&file.path)).collect::<Result<Vec<_>, _>>().map_err(external)?;
     let schema = columns(format.as_ref(), files, &urls).await?;
     let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
     Ok(Arc::new(ListingTable::try_new(config.with_schema(schema))?))
+}
+
+/// A listing table unpacks all of its files in one way.
+fn refuse_different_compression(files: &[SourceFile]) -> Result<(), Error> {
+    let Some((first, others)) = files.split_first() else { return Ok(()) };
+    match others.iter().find(|file| file.compression != first.compression) {
+        None => Ok(()),
+        Some(other) => Err(Error::invalid("the files are compressed in different ways")
+            .code("mixed-sources")
+            .with("file", first.path.display())
+            .with("other_file", other.path.display())
+            .help("read them by patterns of their own, and put the rows together with UNION ALL BY NAME")),
+    }
 }
 
 fn format_of(first: &SourceFile) -> Result<Arc<dyn FileFormat>> {

@@ -104,6 +104,14 @@ async fn what_is_no_file_is_said_clearly() {
     let broken = write(&fixture, "b.parquet", "PAR1 and no more");
     let error = fixture.fails(&format!("SELECT * FROM '{broken}'")).await;
     assert!(error.to_string().contains("b.parquet"), "{error}");
+    write(&fixture, "mixed/a.csv", "id\n1\n");
+    copy(&fixture, ROWS, "mixed/b.csv.gz", "STORED AS CSV OPTIONS ('format.compression' 'gzip')").await;
+    assert_eq!(code(&format!("{folder}/mixed/*")).await, "mixed-sources");
+    for name in ["cut.parquet", "cut.arrow"] {
+        let whole = std::fs::read(copy(&fixture, ROWS, name, "").await).unwrap();
+        std::fs::write(fixture.folder.path().join(name), &whole[..whole.len() - 5]).unwrap();
+        assert_eq!(code(&format!("{folder}/{name}")).await, "bad-source");
+    }
     let either = write(&fixture, "either.csv", "a,b;c\nd,e;f\n");
     assert_eq!(code(&either).await, "ambiguous-delimiter");
     assert_eq!(fixture.fails("SELECT * FROM nowhere").await.stable_code(), "sql-plan");
@@ -176,6 +184,9 @@ async fn every_format_can_be_a_table_of_the_session() {
         fixture.run(&format!("CREATE EXTERNAL TABLE {name}_ STORED AS {format} LOCATION '{file}'")).await;
         assert_eq!(fixture.rows(&format!("SELECT count(*), count(name) FROM {name}_")).await, ["2,1"], "{format}");
     }
+    let packed = copy(&fixture, ROWS, "p.json.gz", "STORED AS JSON OPTIONS ('format.compression' 'gzip')").await;
+    fixture.run(&format!("CREATE EXTERNAL TABLE packed STORED AS JSON LOCATION '{packed}'")).await;
+    assert_eq!(fixture.rows("SELECT sum(id) FROM packed").await, ["3"]);
     let file = write(&fixture, "t.tsv", "a\tb\n1\tx, y; z\n");
     fixture.run(&format!("CREATE EXTERNAL TABLE tabs STORED AS TSV LOCATION '{file}'")).await;
     assert_eq!(fixture.rows("SELECT b FROM tabs").await, ["x, y; z"]);
