@@ -22,6 +22,7 @@ mod gathered_keys;
 mod guard;
 mod identity;
 mod identity_table;
+mod join_filters;
 mod key_lookup;
 mod key_select;
 mod key_value;

@@ -16,6 +16,7 @@ use crate::dml::ChangesAsQueries;
 use crate::factory::CayenneTableFactory;
 use crate::files;
 use crate::guard::VersionGuard;
+use crate::join_filters::JoinFilters;
 use crate::maintenance::{Function, MaintenanceFunction};
 use crate::settings::ShownSettings;
 use crate::time_travel::CayenneAt;
@@ -68,7 +69,7 @@ pub trait SessionStateBuilderExt {
     /// CAYENNE`, the readers of the other `STORED AS` that look into text files first, the functions `cayenne_at`,
     /// `cayenne_flush`, `cayenne_expire` and `cayenne_collect`, the settings of the database for `SHOW cayenne.durability`
     /// and `SHOW cayenne.metastore`, the rule that carries out `DELETE`, `UPDATE` and `MERGE`, those that correct what
-    /// DataFusion answers wrongly (subqueries and lists with nulls, `INTERSECT ALL`, `EXCEPT ALL`), and the guard that refuses `FOR … AS OF`. Call it after
+    /// DataFusion answers wrongly (subqueries and lists with nulls, `INTERSECT ALL`, `EXCEPT ALL`, joins on nested values), and the guard that refuses `FOR … AS OF`. Call it after
     /// `with_config` and `with_default_features`.
     ///
     /// It switches `optimizer.enable_aggregate_dynamic_filter_pushdown` off in the settings of the builder: with it,
@@ -106,6 +107,7 @@ impl SessionStateBuilderExt for SessionStateBuilder {
         corrections::install(&mut self);
         // First of all: what it makes of a statement is corrected, and checked, like any query.
         self.analyzer().get_or_insert_default().rules.insert(0, Arc::new(ChangesAsQueries));
+        self.physical_optimizer_rules().get_or_insert_default().push(Arc::new(JoinFilters));
         self
     }
 }

@@ -36,6 +36,7 @@ use vortex_datafusion::convert::ExpressionConverter;
 
 pub(crate) use self::rows::DynamicFilterCounts;
 pub(crate) use self::zones::register;
+use crate::join_filters::is_ordered;
 
 /// Which dynamic filters are exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +67,8 @@ pub(crate) fn is_dynamic(expr: &Arc<dyn PhysicalExpr>) -> bool {
     expr.downcast_ref::<DynamicFilterPhysicalExpr>().is_some()
 }
 
-/// Converts a dynamic filter, or returns `None` if it is about no column or gives another answer each time.
+/// Converts a dynamic filter, or returns `None` if it is about no column, about one whose values have no order, or gives
+/// another answer each time.
 ///
 /// `converter` decides which parts Vortex may evaluate on statistics.
 pub(crate) fn convert(
@@ -77,7 +79,8 @@ pub(crate) fn convert(
     counts: &DynamicFilterCounts,
 ) -> Result<Option<Expression>> {
     let columns = columns_of(filter, schema)?;
-    if columns.fields().is_empty() || is_volatile(filter) {
+    let has_no_order = columns.fields().iter().any(|field| !is_ordered(field.data_type()));
+    if columns.fields().is_empty() || has_no_order || is_volatile(filter) {
         return Ok(None);
     }
     let now = trust.current(filter)?;

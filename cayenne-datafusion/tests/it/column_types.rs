@@ -1,6 +1,11 @@
 //! Types come back as they were declared, after a reopen too.
 
-use crate::fixture::{fixture, open};
+use std::sync::Arc;
+
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
+use datafusion::prelude::ParquetReadOptions;
+
+use crate::fixture::{fixture, fixture_of_files, open};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn values_of_all_sql_types_survive_a_reopen() {
@@ -30,4 +35,90 @@ async fn a_type_that_cannot_be_stored_is_refused_with_the_way_out() {
     assert_eq!(error.stable_code(), "unsupported-type", "{error:?}");
     assert!(error.way_to_mend().unwrap().contains("cayenne_unsupported_type_action"));
     assert!(f.database.tables().await.unwrap().is_empty());
+}
+
+/// Of each type that can be stored, and that has so many values, one for each number from 0 to 2,999.
+const VALUES_OF_TYPES: [(&str, &str); 31] = [
+    ("i16", "v::SMALLINT"),
+    ("u64", "arrow_cast(v, 'UInt64')"),
+    ("f64", "v / 2.0"),
+    ("d32", "arrow_cast(v, 'Decimal32(7, 1)')"),
+    ("d64", "arrow_cast(v, 'Decimal64(12, 2)')"),
+    ("d128", "v::DECIMAL(20, 2)"),
+    ("d256", "arrow_cast(v, 'Decimal256(50, 2)')"),
+    ("utf8", "arrow_cast('x' || v, 'Utf8')"),
+    ("large_utf8", "arrow_cast('x' || v, 'LargeUtf8')"),
+    ("utf8_view", "arrow_cast('x' || v, 'Utf8View')"),
+    ("binary", "arrow_cast('x' || v, 'Binary')"),
+    ("large_binary", "arrow_cast('x' || v, 'LargeBinary')"),
+    ("binary_view", "arrow_cast('x' || v, 'BinaryView')"),
+    ("date32", "DATE '2020-01-01' + v::INT"),
+    ("date64", "arrow_cast(DATE '2020-01-01' + v::INT, 'Date64')"),
+    ("time32", "arrow_cast(v::INT, 'Time32(Second)')"),
+    ("time64", "arrow_cast(v, 'Time64(Nanosecond)')"),
+    ("ts_s", "arrow_cast(v, 'Timestamp(Second, None)')"),
+    ("ts_ns", "arrow_cast(v, 'Timestamp(Nanosecond, Some(\"UTC\"))')"),
+    ("dictionary", "arrow_cast('x' || v, 'Dictionary(Int32, Utf8)')"),
+    ("nothing", "NULL"),
+    ("list", "[v, NULL]"),
+    ("large_list", "arrow_cast([v], 'LargeList(Int64)')"),
+    ("fixed_size_list", "arrow_cast([v, 1], 'FixedSizeList(2, Int64)')"),
+    ("list_view", "arrow_cast([v], 'ListView(Int64)')"),
+    ("list_of_list", "[[v], [1]]"),
+    ("struct", "named_struct('a', v, 'b', 'x')"),
+    ("struct_of_list", "named_struct('a', [v])"),
+    ("map", "map(['k'], [v])"),
+    ("list_of_map", "[map(['k'], [v])]"),
+    ("struct_of_map", "named_struct('m', map(['k'], [v]))"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_of_every_type_are_joined_grouped_and_ordered() {
+    let f = fixture_of_files().await;
+    let mut wrong = Vec::new();
+    for (name, value) in VALUES_OF_TYPES {
+        f.run(&format!(
+            "CREATE TABLE {name} AS SELECT v, CASE WHEN v % 7 = 6 THEN NULL ELSE {value} END AS x \
+             FROM (SELECT value AS v FROM generate_series(0, 2999))"
+        ))
+        .await;
+        for (query, rows) in [
+            ("SELECT count(*) FROM {t} a JOIN (SELECT x FROM {t} WHERE v < 3) b ON a.x = b.x", 3),
+            ("SELECT count(*) FROM {t} a JOIN (SELECT v, x FROM {t} WHERE v < 3) b ON a.x = b.x AND a.v = b.v", 3),
+            ("SELECT count(*) FROM {t} WHERE x IN (SELECT x FROM {t} WHERE v < 3)", 3),
+            ("SELECT count(*) FROM (SELECT x FROM {t} GROUP BY x)", 2_573),
+        ] {
+            let query = query.replace("{t}", name);
+            let rows = format!("{}", if name == "nothing" { usize::from(rows > 3) } else { rows });
+            match f.try_rows(&query).await {
+                Ok(found) if found == [rows.clone()] => {}
+                found => wrong.push(format!("{name}: {query}\n  {found:?}, not {rows}")),
+            }
+        }
+        let query = format!("SELECT v FROM {name} ORDER BY x, v LIMIT 3");
+        if let Err(error) = f.try_run(&query).await {
+            wrong.push(format!("{name}: {query}\n  {error:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The filter of the join would reach the Parquet file.
+#[tokio::test(flavor = "multi_thread")]
+async fn maps_of_a_table_and_of_a_parquet_file_are_joined() {
+    let f = fixture_of_files().await;
+    f.run("CREATE TABLE t AS SELECT value AS v, map(['k'], [value]) AS x FROM generate_series(0, 2999)").await;
+    let path = f.folder.path().join("x.parquet");
+    let path = path.to_str().unwrap();
+    f.run(&format!("COPY t TO '{path}'")).await;
+    let rows = f.ctx.read_parquet(path, ParquetReadOptions::default()).await.unwrap();
+    let (files, schema) = (MemoryCatalogProvider::new(), Arc::new(MemorySchemaProvider::new()));
+    schema.register_table("p".to_owned(), rows.into_view()).unwrap();
+    files.register_schema("s", schema).unwrap();
+    f.ctx.register_catalog("files", Arc::new(files));
+    assert_eq!(
+        f.rows("SELECT count(*) FROM (SELECT * FROM t WHERE v < 3) t JOIN files.s.p AS p ON t.x = p.x").await,
+        ["3"]
+    );
+    assert_eq!(f.rows("SELECT count(*) FROM (SELECT * FROM files.s.p WHERE v < 3) p JOIN t ON t.x = p.x").await, ["3"]);
 }

@@ -27,7 +27,7 @@ pub(crate) async fn fixture_of_files() -> Fixture {
     fixture_with(DatabaseSettings { table_options, ..DatabaseSettings::default() }).await
 }
 
-async fn fixture_with(settings: DatabaseSettings) -> Fixture {
+pub(crate) async fn fixture_with(settings: DatabaseSettings) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let (database, ctx) = open_with(folder.path(), settings).await;
     Fixture { folder, database, ctx }
@@ -58,10 +58,14 @@ impl Fixture {
 
     /// Runs a statement and returns what it prints, without the frame around it.
     pub(crate) async fn rows(&self, text: &str) -> Vec<String> {
-        let table = pretty_format_batches(&self.run(text).await).unwrap().to_string();
+        self.try_rows(text).await.unwrap_or_else(|error| panic!("{text}: {error:?}"))
+    }
+
+    pub(crate) async fn try_rows(&self, text: &str) -> Result<Vec<String>, Error> {
+        let table = pretty_format_batches(&self.try_run(text).await?).unwrap().to_string();
         let lines = table.lines().filter(|line| line.starts_with('|')).skip(1);
         let cells = |line: &str| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>().join(",");
-        lines.map(cells).collect()
+        Ok(lines.map(cells).collect())
     }
 
     pub(crate) async fn fails(&self, text: &str) -> Error {
