@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use cayenne_table::{Compacted, CompactionFinding, Pick, ReadAmplification, Table};
+use cayenne_table::{Compacted, CompactionFinding, Decline, Pick, ReadAmplification, Table};
 
 use crate::args::CompactArgs;
 use crate::engine::Engine;
 use crate::exit::{self, Failure};
+use crate::figures::counted;
 use crate::listing::Listing;
 use crate::terminal::Terminal;
 use crate::upkeep::tables;
@@ -50,6 +51,9 @@ async fn why(tables: &[Arc<Table>], terminal: &mut Terminal) -> Result<(), Failu
     for table in tables {
         let plan = table.compaction_plan().await?;
         terminal.note(&reads(table, &plan.reads));
+        if let Some(finding) = plan.findings.iter().find(|finding| finding.applies).filter(|_| plan.next.is_none()) {
+            terminal.note(&no_pass(table, finding));
+        }
         findings.extend(plan.findings.into_iter().map(|finding| (table.name().to_string(), finding)));
     }
     Listing::of(&findings)
@@ -58,16 +62,30 @@ async fn why(tables: &[Arc<Table>], terminal: &mut Terminal) -> Result<(), Failu
         .number("found", |(_, finding)| finding.found)
         .number_if_known("limit", |(_, finding)| finding.limit)
         .text("applies", |(_, finding)| if finding.applies { "yes" } else { "no" }.to_owned())
+        .number("takes", |(_, finding)| finding.takes as u64)
         .print(terminal)
 }
 
-fn reads(table: &Table, reads: &ReadAmplification) -> String {
-    let ReadAmplification { files, inline_files, deletions, layers } = reads;
+fn no_pass(table: &Table, applying: &CompactionFinding) -> String {
     format!(
-        "what a scan of `{}` opens: {} ({files} data files in {layers} layers, {inline_files} inline files, {deletions} \
-         deletion files)",
+        "`{name}` is not compacted by itself, though `{}` applies: {}, so a pass would mostly write again what is large; \
+         `cayenne compact {name}` does it all the same",
+        applying.reason,
+        Decline::NotWorthIt.as_str(),
+        name = table.name(),
+    )
+}
+
+fn reads(table: &Table, reads: &ReadAmplification) -> String {
+    let ReadAmplification { files, inline_files, deletions, layers } = *reads;
+    format!(
+        "what a scan of `{}` opens: {} ({} in {}, {}, {})",
         table.name(),
         reads.total(),
+        counted(files, "data file"),
+        counted(layers, "layer"),
+        counted(inline_files, "inline file"),
+        counted(deletions, "deletion file"),
     )
 }
 

@@ -7,5 +7,5 @@ mod schedule;
 
 pub use file::{CompactionLimits, File, Tier};
 pub use pick::{Pick, pick};
-pub use reason::{Finding, Reason, next, why};
+pub use reason::{Decision, Finding, Reason, decide, next, why};
 pub use schedule::Schedule;

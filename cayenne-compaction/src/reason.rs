@@ -63,43 +63,80 @@ pub struct Finding {
     pub limit: Option<u64>,
     /// Whether it applies.
     pub applies: bool,
+    /// How many files the pass has that it begins. 0 if it begins none: it does not apply, or it does and each of its files
+    /// is more than half as large again as the next smaller one, so that a pass would mostly write what is large already.
+    pub takes: usize,
 }
 
-/// Says of each reason how near it is to apply.
+/// What is to be done about some files, and why; or why nothing is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision<Id> {
+    /// How near each reason is to apply, and whether it begins a pass, in the order in which they are looked at.
+    pub findings: Vec<Finding>,
+    /// The files to compact next: those of the first reason that begins a pass. `None` if none does.
+    pub next: Option<Pick<Id>>,
+}
+
+/// Says of each reason how near it is to apply and which of them begins a pass.
 ///
 /// # Examples
 ///
 /// ```
-/// use cayenne_compaction::{CompactionLimits, File, Reason, why};
+/// use cayenne_compaction::{CompactionLimits, File, Reason, decide};
 /// use std::time::Duration;
 ///
 /// let file = |id, bytes| File { id, bytes, rows: 10, hidden_rows: 0, layer: 1, age: Duration::ZERO, group: 0, is_incomplete: false };
-/// let files = [file("a", 100), file("b", 200)];
 /// let limits = CompactionLimits { small_files: 2, ..CompactionLimits::default() };
-/// let applying = why(&files, &limits).into_iter().filter(|finding| finding.applies);
-/// assert_eq!(applying.map(|finding| finding.reason).collect::<Vec<_>>(), [Reason::Files]);
+/// let of = |second| {
+///     let findings = decide(&[file("a", 100), file("b", second)], &limits).findings;
+///     findings.into_iter().find(|finding| finding.reason == Reason::Files).map(|files| (files.applies, files.takes))
+/// };
+/// assert_eq!(of(150), Some((true, 2)));
+/// assert_eq!(of(200), Some((true, 0)));
 /// ```
 #[must_use]
-pub fn why<Id>(files: &[File<Id>], limits: &CompactionLimits) -> Vec<Finding> {
+pub fn decide<Id: Clone + Ord>(files: &[File<Id>], limits: &CompactionLimits) -> Decision<Id> {
     let limits = limits.clamped();
     let groups = groups(files);
-    let nearest = |reason| {
-        let findings = groups.values().map(|group| finding(reason, group, &limits));
-        let nearest = findings.max_by_key(|finding| (finding.applies, finding.found));
-        nearest.unwrap_or_else(|| finding::<Id>(reason, &[], &limits))
-    };
-    Reason::OF_THEMSELVES.map(nearest).to_vec()
+    let (mut findings, mut next) = (Vec::new(), None);
+    for reason in Reason::OF_THEMSELVES {
+        let judged = groups.values().map(|group| judge(reason, group, &limits));
+        let (mut nearest, mut picked) = judge(reason, &[], &limits);
+        for (finding, pick) in judged {
+            let nearness = |finding: &Finding| (finding.takes > 0, finding.applies, finding.found);
+            if nearness(&finding) > nearness(&nearest) {
+                nearest = finding;
+            }
+            picked = picked.or(pick);
+        }
+        findings.push(nearest);
+        next = next.or(picked);
+    }
+    Decision { findings, next }
 }
 
-/// Returns the files to compact next, and why; `None` if nothing has to be done, or nothing that is worth its work.
+/// Says of each reason how near it is to apply, as [`decide`] does.
+#[must_use]
+pub fn why<Id: Clone + Ord>(files: &[File<Id>], limits: &CompactionLimits) -> Vec<Finding> {
+    decide(files, limits).findings
+}
+
+/// Returns the files to compact next, as [`decide`] does; `None` if nothing has to be done, or nothing that is worth its work.
 #[must_use]
 pub fn next<Id: Clone + Ord>(files: &[File<Id>], limits: &CompactionLimits) -> Option<Pick<Id>> {
-    let limits = limits.clamped();
-    let groups = groups(files);
-    let candidates =
-        Reason::OF_THEMSELVES.into_iter().flat_map(|reason| groups.values().map(move |group| (reason, group)));
-    let applying = candidates.filter(|(reason, group)| finding(*reason, group, &limits).applies);
-    applying.into_iter().find_map(|(reason, group)| pick_of_group(group, reason, &limits))
+    decide(files, limits).next
+}
+
+/// Returns what is found of a reason in a group of files, and the pass that it begins.
+fn judge<Id: Clone + Ord>(
+    reason: Reason,
+    group: &[&File<Id>],
+    limits: &CompactionLimits,
+) -> (Finding, Option<Pick<Id>>) {
+    let (found, limit, applies) = measure(reason, group, limits);
+    let picked = if applies { pick_of_group(group, reason, limits) } else { None };
+    let takes = picked.as_ref().map_or(0, |pick| pick.files.len());
+    (Finding { reason, found, limit, applies, takes }, picked)
 }
 
 /// Returns the files of each group.
@@ -111,7 +148,8 @@ pub(crate) fn groups<Id>(files: &[File<Id>]) -> BTreeMap<usize, Vec<&File<Id>>> 
     groups
 }
 
-fn finding<Id>(reason: Reason, group: &[&File<Id>], limits: &CompactionLimits) -> Finding {
+/// Returns what is found of a reason, what has to be, and whether it applies.
+fn measure<Id>(reason: Reason, group: &[&File<Id>], limits: &CompactionLimits) -> (u64, Option<u64>, bool) {
     let of_tier = |tier| group.iter().filter(move |file| limits.tier(file.bytes) == tier);
     let unsettled = || group.iter().filter(|file| limits.tier(file.bytes) != Tier::Settled);
     let layers = || unsettled().map(|file| file.layer).collect::<BTreeSet<_>>().len();
@@ -135,7 +173,7 @@ fn finding<Id>(reason: Reason, group: &[&File<Id>], limits: &CompactionLimits) -
         }
         Reason::Manual => (0, Some(0), true),
     };
-    Finding { reason, found, limit, applies: also && limit.is_some_and(|limit| found >= limit) }
+    (found, limit, also && limit.is_some_and(|limit| found >= limit))
 }
 
 fn count(number: usize) -> u64 {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cayenne_compaction::{CompactionLimits, File, Finding, Pick, Reason, next, pick, why};
+use cayenne_compaction::{CompactionLimits, Decision, File, Finding, Pick, Reason, decide, pick};
 use cayenne_format::{DataFile, FileId, Operation, Result, Sequence, Timestamp};
 use tokio::sync::OwnedRwLockReadGuard;
 
@@ -18,7 +18,7 @@ pub struct CompactionPlan {
     pub sequence: Sequence,
     /// How much a scan opens that reads the whole table.
     pub reads: ReadAmplification,
-    /// How near each reason is to apply.
+    /// How near each reason is to apply, and whether it begins a pass.
     pub findings: Vec<Finding>,
     /// The data files that are compacted next because a reason applies.
     pub next: Option<Pick<FileId>>,
@@ -56,11 +56,12 @@ impl Table {
     pub async fn compaction_plan(&self) -> Result<CompactionPlan> {
         let view = self.view().await?;
         let (files, limits) = (self.files_to_compact(&view), self.compaction_limits());
+        let Decision { findings, next } = decide(&files, &limits);
         Ok(CompactionPlan {
             sequence: view.sequence(),
             reads: view.read_amplification(),
-            findings: why(&files, &limits),
-            next: next(&files, &limits),
+            findings,
+            next,
             asked: pick(&files, Reason::Manual, &limits),
         })
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cayenne_compaction::{File, Schedule, next, why};
+use cayenne_compaction::{File, Schedule, decide, next};
 use cayenne_format::{FileId, Snapshot};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -217,15 +217,15 @@ impl Table {
             return false;
         }
         let (all, limits) = (self.files_to_compact(&self.view.load_full()), self.compaction_limits());
-        let files = self.without_too_large(&all);
-        if next(&files, &limits).is_some() {
+        let decided = decide(&self.without_too_large(&all), &limits);
+        if decided.next.is_some() {
             return true;
         }
         if let Some(picked) = next(&all, &limits) {
             self.decline(Decline::OutOfMemory, Some(picked.reason));
             return false;
         }
-        let applying = why(&files, &limits).into_iter().find(|finding| finding.applies);
+        let applying = decided.findings.into_iter().find(|finding| finding.applies);
         let declined = if applying.is_some() { Decline::NotWorthIt } else { Decline::NoReason };
         self.decline(declined, applying.map(|finding| finding.reason));
         false

@@ -50,7 +50,7 @@ impl PassOutcome {
 pub enum Decline {
     /// No reason applies.
     NoReason,
-    /// A reason applies, and each of its files is much larger than all smaller ones together: they wait for more.
+    /// A reason applies, and each of its files is more than half as large again as the next smaller one: they wait for more.
     NotWorthIt,
     /// The memory pool has no room for it; fewer files are tried, and then others. It is tried again after five minutes.
     OutOfMemory,
@@ -66,7 +66,7 @@ impl Decline {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NoReason => "no reason applies",
-            Self::NotWorthIt => "not worth it yet",
+            Self::NotWorthIt => "each file is more than 1.5 times as large as the next smaller one",
             Self::OutOfMemory => "out of memory",
             Self::BackingOff => "backing off after a failure",
             Self::Busy => "compacted on demand",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cayenne_compaction::{CompactionLimits, File, Reason, Tier, next, pick, why};
+use cayenne_compaction::{CompactionLimits, File, Reason, Tier, decide, next, pick, why};
 use proptest::prelude::*;
 
 pub(crate) const TARGET: u64 = 1_000;
@@ -58,6 +58,23 @@ fn a_large_file_is_not_written_again_for_the_sake_of_small_ones() {
     assert_eq!(chosen(&files(&[1, 3, 9, 27, 81, 243])), None);
     // So is the first, but not those after it.
     assert_eq!(chosen(&files(&[1, 50, 50, 50, 50, 50, 50, 50])), Some((Reason::Files, (1..8).collect())));
+}
+
+#[test]
+fn a_reason_that_applies_and_begins_no_pass_says_so() {
+    // Small files, layers and age: all limits are passed.
+    let limits = CompactionLimits { small_files: 4, layers: 4, ..limits() };
+    let old = |(file, layer)| File { layer, age: Duration::from_hours(1), ..file };
+    let of = |bytes: &[u64]| {
+        let decided = decide(&files(bytes).into_iter().zip(0..).map(old).collect::<Vec<_>>(), &limits);
+        let applying = decided.findings.into_iter().filter(|finding| finding.applies);
+        let applying: Vec<_> = applying.map(|finding| (finding.reason, finding.takes)).collect();
+        (applying, decided.next.map(|pick| (pick.reason, pick.files.len())))
+    };
+    let all = |takes| vec![(Reason::Files, takes), (Reason::Layers, takes), (Reason::LayerAge, takes)];
+    assert_eq!(of(&[1, 3, 9, 27, 81]), (all(0), None));
+    assert_eq!(of(&[1, 3, 4, 27, 81]), (all(2), Some((Reason::Files, 2))));
+    assert_eq!(of(&[10, 10, 10, 10, 90]), (all(4), Some((Reason::Files, 4))));
 }
 
 #[test]
@@ -174,6 +191,10 @@ proptest! {
         turned.reverse();
         prop_assert_eq!(next(&files, &limits), next(&turned, &limits));
         prop_assert_eq!(pick(&files, Reason::Manual, &limits), pick(&turned, Reason::Manual, &limits));
+        let takes = |finding: &cayenne_compaction::Finding| (finding.takes > 0).then_some((finding.reason, finding.takes));
+        let first = why(&files, &limits).iter().find_map(takes);
+        prop_assert_eq!(first.map(|(reason, _)| reason), next(&files, &limits).map(|pick| pick.reason));
+        prop_assert!(why(&files, &limits).iter().all(|finding| finding.applies || finding.takes == 0));
         for picked in [next(&files, &limits), pick(&files, Reason::Manual, &limits)].into_iter().flatten() {
             prop_assert!(picked.files.len() <= files_per_pick.max(2));
             let mut ids = picked.files.clone();

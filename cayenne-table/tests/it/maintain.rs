@@ -237,6 +237,9 @@ async fn a_look_that_comes_to_nothing_says_why() {
     u.append(pairs((1..50_000).map(|id| (id, id * 7_919 % 1_000_003)))).await.unwrap();
     assert_eq!(declines(&u), [(Some(Decline::NoReason), None), (Some(Decline::NotWorthIt), Some(Reason::Files))]);
     assert_eq!(u.view().await.unwrap().files().len(), 2);
+    let plan = u.compaction_plan().await.unwrap();
+    let files = plan.findings.iter().find(|finding| finding.reason == Reason::Files).unwrap();
+    assert!(files.applies && files.takes == 0 && plan.next.is_none(), "what is said is what happens: {plan:?}");
 }
 
 /// Returns the number that is counted under these labels, of table `t` or of the database.
