@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use arrow_schema::Schema;
 use cayenne_format::{Error, TableName, TableOptions};
 use cayenne_table::{Database, Table, TableDefinition};
@@ -18,12 +19,12 @@ use crate::sql::{database_of, tables_of};
 use crate::views::refuse_view;
 use crate::write_plan::{NewColumns, WriteTarget, logical_write};
 
-/// Makes a table, unless it is there and the statement says to leave it.
+/// Makes a table, unless it is there and the statement says to leave it. Returns the number of rows that a query gave it.
 pub(crate) async fn create_table(
     ctx: &SessionContext,
     database: Arc<Database>,
     command: CreateMemoryTable,
-) -> Result<()> {
+) -> Result<Option<Vec<RecordBatch>>> {
     let name = TableName::try_from(command.name.table()).map_err(external)?;
     refuse_clauses(&name, &command)?;
     unique_names(command.input.schema())?;
@@ -32,7 +33,7 @@ pub(crate) async fn create_table(
     }
     let known = database.table(&name).await.map_err(external)?;
     let replaced = match (known, command.if_not_exists, command.or_replace) {
-        (Some(_), true, false) => return Ok(()),
+        (Some(_), true, false) => return Ok(None),
         (Some(table), false, true) => Some(table),
         (None, ..) => None,
         (Some(_), ..) => {
@@ -52,9 +53,10 @@ pub(crate) async fn create_table(
         Some(table) if is_same(&table, &definition) => WriteTarget::Overwrite(table),
         Some(table) => WriteTarget::Replace { database, table, options, columns },
     };
+    let has_query = !matches!(*command.input, LogicalPlan::EmptyRelation(_));
     let plan = logical_write(Arc::unwrap_or_clone(command.input), target)?;
-    DataFrame::new(ctx.state(), plan).collect().await?;
-    Ok(())
+    let written = DataFrame::new(ctx.state(), plan).collect().await?;
+    Ok(has_query.then_some(written))
 }
 
 /// Refuses `CREATE OR REPLACE EXTERNAL TABLE` in the place of a Cayenne table: DataFusion would drop it first, and look at

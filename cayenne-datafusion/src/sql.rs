@@ -85,10 +85,11 @@ pub async fn execute(ctx: &SessionContext, mut statement: Statement) -> Result<D
     }
     match plan {
         LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(command)) => match database_of(ctx, &command.name) {
-            Some(database) => {
-                create_table(ctx, database, command).await?;
-                nothing(ctx)
-            }
+            Some(database) => match create_table(ctx, database, command).await? {
+                // As `INSERT` does, a statement with a query answers with the number of its rows.
+                Some(written) => ctx.read_batches(written),
+                None => nothing(ctx),
+            },
             None => ctx.execute_logical_plan(LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(command))).await,
         },
         LogicalPlan::Ddl(DdlStatement::CreateExternalTable(command)) => {

@@ -248,7 +248,9 @@ fn compactions(tables: &[Arc<Table>]) -> Result<RecordBatch> {
 }
 
 /// What is counted and measured at this moment: one row for each number.
-async fn metrics(database: &Database) -> Result<RecordBatch> {
+async fn metrics(database: &Arc<Database>) -> Result<RecordBatch> {
+    // Those of tables that this process has not used yet, too.
+    every_table(database).await?;
     let metrics: Vec<Metric> = database.metrics().await;
     let mut labels = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
     for metric in &metrics {

@@ -145,7 +145,10 @@ fn stored_field(field: &FieldRef, action: UnsupportedTypeAction) -> Result<Optio
                 .code("unsupported-type")
                 .with("column", field.name())
                 .with("type", field.data_type())
-                .help("set cayenne_unsupported_type_action to 'string', 'warn' or 'ignore', or cast it at the source"))
+                .help(
+                    "cast it at the source, or make the table with cayenne_unsupported_type_action 'string', 'warn' or \
+                     'ignore': an option of load --option, and in OPTIONS of CREATE EXTERNAL TABLE",
+                ))
         }
         (TypeRule::Unsupported, UnsupportedTypeAction::Ignore) => Ok(None),
         (TypeRule::Unsupported, UnsupportedTypeAction::String) => {

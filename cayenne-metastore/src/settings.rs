@@ -49,7 +49,7 @@ impl SqliteSettings {
         let longest = Duration::from_millis(i32::MAX.unsigned_abs().into());
         if self.busy_timeout < Duration::from_millis(100) || self.busy_timeout > longest {
             return Err(Error::invalid("the busy timeout of the metastore is out of range")
-                .with("setting", "cayenne_metastore_busy_timeout_ms")
+                .with("setting", "busy_timeout")
                 .with("milliseconds", self.busy_timeout.as_millis())
                 .help("use 100 to 2147483647 milliseconds"));
         }

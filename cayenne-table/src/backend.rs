@@ -50,7 +50,7 @@ impl FromStr for Backend {
         let found = Self::ALL.into_iter().find(|backend| backend.to_string() == text.to_ascii_lowercase());
         found.ok_or_else(|| {
             Error::invalid("unknown metastore")
-                .with("setting", "cayenne_metastore")
+                .with("setting", "metastore")
                 .with("found", text)
                 .help("use 'sqlite' or 'turso'")
         })
@@ -92,7 +92,7 @@ pub(crate) fn refuse_other(folder: &Path, wanted: Backend) -> Result<()> {
             .with("found", other)
             .with("wanted", wanted)
             .with("file", folder.join(other.file()).display())
-            .help(format!("open it with cayenne_metastore '{other}'"))),
+            .help(format!("open it with --metastore {other}, or with this backend in the settings of the database"))),
     }
 }
 
@@ -126,9 +126,9 @@ async fn open_turso(
 #[cfg(not(feature = "turso"))]
 #[expect(clippy::unused_async, reason = "it is async where the feature is on")]
 async fn open_turso(_: &Path, _: Access, _: &DatabaseSettings, _: &Environment) -> Result<Arc<dyn Metastore>> {
-    Err(Error::unsupported("cayenne_metastore 'turso' needs a build with the 'turso' feature")
+    Err(Error::unsupported("the metastore 'turso' needs a build with the feature 'turso'")
         .code("no-turso")
-        .help("build with --features turso, or use 'sqlite'"))
+        .help("build with --features turso, or use --metastore sqlite"))
 }
 
 #[cfg(test)]

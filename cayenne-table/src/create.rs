@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use arrow_schema::Schema;
 use cayenne_format::{
     Change, CommitId, Error, ErrorKind, NewDataFile, Operation, Result, Sequence, Snapshot, Step, TableCommit, TableId,
-    TableName, TableOptions, WriterEpoch, path,
+    TableName, TableOptions, TypeRule, UnsupportedTypeAction, WriterEpoch, path, type_rule,
 };
 use cayenne_metastore::{Beginning, History, NewTable, TableRecord};
 use cayenne_storage::{FileLock, RowStream, WriteRequest};
@@ -51,6 +51,7 @@ impl Database {
         if self.find_record(name).await?.is_some() {
             return Err(name_taken(name));
         }
+        warn_of_unsupported(name, schema, definition.options.unsupported_type_action);
         self.make_table(definition, rows, None).await
     }
 
@@ -264,4 +265,18 @@ pub(crate) fn was_not_applied(error: &Error) -> bool {
 
 pub(crate) fn name_taken(name: &TableName) -> Error {
     Error::already_exists("a table of this name exists").code("table-exists").with("table", name)
+}
+
+/// Logs once for a table which of its columns cannot be stored, and what becomes of them.
+pub(crate) fn warn_of_unsupported(name: &TableName, declared: &Schema, action: UnsupportedTypeAction) {
+    let what = match action {
+        UnsupportedTypeAction::Warn => "columns have a type that cannot be stored: only nulls can be written to them",
+        UnsupportedTypeAction::Ignore => "columns have a type that cannot be stored: they are left out of the table",
+        UnsupportedTypeAction::Error | UnsupportedTypeAction::String => return,
+    };
+    let columns = declared.fields().iter().filter(|field| type_rule(field.data_type()) == TypeRule::Unsupported);
+    let columns: Vec<&str> = columns.map(|field| field.name().as_str()).collect();
+    if !columns.is_empty() {
+        tracing::warn!(table = %name, columns = columns.join(", "), "{what}");
+    }
 }

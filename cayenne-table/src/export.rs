@@ -20,7 +20,7 @@ pub(crate) const BEING_MADE: &str = "metadata.partial";
 pub struct SliceContents {
     /// The sequence of the table.
     pub sequence: Sequence,
-    /// The number of rows, hidden ones included.
+    /// The number of visible rows.
     pub rows: u64,
     /// The number of data files, inline ones included.
     pub files: usize,
@@ -29,14 +29,10 @@ pub struct SliceContents {
 }
 
 impl SliceContents {
-    pub(crate) fn of(state: &TableState) -> Self {
+    /// `rows` are the visible ones.
+    pub(crate) fn of(state: &TableState, rows: u64) -> Self {
         let sum = |count: fn(&NewDataFile) -> u64| state.files.iter().map(count).fold(0, u64::saturating_add);
-        Self {
-            sequence: state.sequence,
-            rows: sum(|new| new.file.rows),
-            files: state.files.len(),
-            bytes: sum(|new| new.file.bytes),
-        }
+        Self { sequence: state.sequence, rows, files: state.files.len(), bytes: sum(|new| new.file.bytes) }
     }
 }
 
@@ -57,7 +53,7 @@ impl Table {
         let (view, sources) = self.current().await?;
         let mut state = self.manifest(&view, None, sources).await?.state;
         self.inline_deletions(&view, &mut state).await?;
-        let contents = SliceContents::of(&state);
+        let contents = SliceContents::of(&state, self.visible_rows(&view).await?);
         claim(self.shared.fs.as_ref(), &folder).map_err(|error| error.with("folder", folder.display()))?;
         let table = Arc::clone(self);
         // A slice is finished even if nobody waits for it any more: half of one would be of no use to anybody.

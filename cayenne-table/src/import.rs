@@ -57,8 +57,9 @@ impl Database {
             return Err(name_taken(&name).help("import it under another name, or in place of that table"));
         }
         self.require_no_view(&name).await?;
-        let contents = SliceContents::of(&slice.state);
+        let mut contents = SliceContents::of(&slice.state, 0);
         let table = self.import_as(slice, name, existing).await.map_err(of_slice)?;
+        contents.rows = table.visible_rows(&*table.view().await?).await?;
         Ok((table, contents))
     }
 

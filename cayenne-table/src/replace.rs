@@ -8,7 +8,7 @@ use cayenne_metastore::{NewTable, TableRecord};
 use cayenne_storage::RowStream;
 use tokio::sync::OwnedRwLockWriteGuard;
 
-use crate::create::retire;
+use crate::create::{retire, warn_of_unsupported};
 use crate::{Database, Table, TableDefinition};
 
 /// A table that is about to give its place to another one. Nobody writes into it meanwhile.
@@ -53,6 +53,7 @@ impl Database {
         for warning in definition.options().warnings() {
             tracing::warn!(table = %replaced.name(), "{warning}");
         }
+        warn_of_unsupported(replaced.name(), schema, definition.options().unsupported_type_action);
         // Becoming the writer first tells of another one before any work is done.
         drop(replaced.writer().await?);
         self.make_table(definition, rows, Some(Arc::clone(replaced))).await

@@ -36,6 +36,15 @@ fn the_database_may_be_named_by_the_environment() {
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("{\"name\":\"t\",\"rows\":3,"), "{output:?}");
 }
 
+/// The help of an error names what can be typed.
+#[test]
+fn a_database_with_another_metastore_is_opened_as_the_error_says() {
+    let database = Database::with_table();
+    let error = database.run(&["--metastore", "turso", "tables"]).failed(1, "other-metastore");
+    assert!(error.contains("--metastore sqlite"), "{error}");
+    database.ok(&["--metastore", "sqlite", "tables"]);
+}
+
 #[test]
 fn hostile_table_names_stay_inside_the_folder() {
     let database = Database::new();

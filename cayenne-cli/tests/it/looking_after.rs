@@ -105,6 +105,74 @@ fn compact_says_what_it_would_do_why_and_what_it_did() {
     }
 }
 
+/// Five files pass the limits of files, layers and age, and each is more than half as large again as the next smaller one.
+#[test]
+fn compact_tells_why_no_pass_begins_though_a_reason_applies() {
+    let database = Database::new();
+    let options = ["inline_max_rows=0", "compaction_trigger_files=4", "compaction_trigger_protected_snapshots=4"];
+    let options = options.map(|option| ["--option", option]).concat();
+    for rows in [10, 500, 2_000, 6_000, 20_000] {
+        // Each name twice as good as random, so that files are as large as they have rows.
+        let line = |id: u64| format!("{id},{:x}\n", id.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let source = database.write("t.csv", format!("id,name\n{}", (0..rows).map(line).collect::<String>()));
+        let age = ["--option", "compaction_trigger_snapshot_age_ms=1"];
+        let new: Vec<&str> = options.iter().chain(&age).copied().collect();
+        let how = if rows == 10 { new } else { vec!["--append"] };
+        database.ok(&[&["load", &source, "--into", "t"][..], &how].concat());
+    }
+    let why = database.run(&["--format", "csv", "compact", "t", "--why"]);
+    assert!(why.out.contains("\nt,files,5,4,yes,0\n") && why.out.contains("\nt,layers,5,4,yes,0\n"), "{why:?}");
+    assert!(
+        why.err.contains("`t` is not compacted by itself, though `files` applies: each file is more than"),
+        "{why:?}"
+    );
+    // A process that looks after the table comes to the same, and says so.
+    let looked = "INSERT INTO t SELECT value, to_hex(value * 2654435761) FROM generate_series(1, 200000); \
+                  SELECT reason, declined FROM t$compactions";
+    let looked = database.ok(&["--threads", "1", "--format", "csv", "sql", "-c", looked]);
+    assert!(looked.contains("files,each file is more than 1.5 times as large as the next smaller one\n"), "{looked}");
+    assert_eq!(database.ok(&["--format", "csv", "compact", "t"]).lines().count(), 2, "whoever asks gets it");
+}
+
+#[test]
+fn one_of_a_kind_is_told_of_in_the_singular() {
+    let database = Database::new();
+    let source = database.write("t.csv", "id\n1\n");
+    database.ok(&["load", &source, "--into", "t"]);
+    let why = database.run(&["compact", "--why"]);
+    let of_reads = "`t` opens: 1 (0 data files in 0 layers, 1 inline file, 0 deletion files)";
+    assert!(why.err.contains(of_reads), "{why:?}");
+    database.ok(&["flush"]);
+    let why = database.run(&["compact", "--why"]);
+    assert!(why.err.contains("1 (1 data file in 1 layer, 0 inline files, 0 deletion files)"), "{why:?}");
+}
+
+#[test]
+fn a_process_that_has_used_no_table_yet_has_the_metrics_of_all() {
+    let database = Database::with_table();
+    database.ok(&["sql", "-c", "CREATE TABLE u AS SELECT id FROM t"]);
+    let rows = "SELECT table_name, value FROM system.metrics WHERE name = 'acceleration_rows' ORDER BY table_name";
+    assert_eq!(database.query(rows), "t,3.0\nu,3.0\n");
+}
+
+/// Columns whose type cannot be stored are warned of once, when the table is made.
+#[test]
+fn a_table_with_columns_that_cannot_be_stored_warns_once() {
+    for (action, what) in [("warn", "only nulls can be written"), ("ignore", "they are left out")] {
+        let database = Database::new();
+        let table = format!(
+            "CREATE EXTERNAL TABLE t (id BIGINT, a INTERVAL, b INTERVAL) STORED AS CAYENNE LOCATION '{}' \
+             OPTIONS ('unsupported_type_action' '{action}')",
+            database.root().display(),
+        );
+        let ran = database.run(&["sql", "-c", &table]);
+        assert_eq!((ran.code, ran.err.matches(what).count()), (Some(0), 1), "{ran:?}");
+        assert!(ran.err.contains("a, b"), "{ran:?}");
+        let ran = database.run(&["sql", "-c", "INSERT INTO t (id) VALUES (1); SELECT * FROM t"]);
+        assert!(ran.code == Some(0) && !ran.err.contains(what), "{ran:?}");
+    }
+}
+
 #[test]
 fn compaction_has_a_share_of_the_memory_limit() {
     let database = Database::with_table();

@@ -26,7 +26,7 @@ fn commands_and_files_run_in_the_order_given() {
 fn a_pipe_is_read_to_its_end() {
     let database = Database::new();
     let ran = piped(&database, &CSV, "CREATE TABLE t AS SELECT 1 AS a;\nSELECT a FROM t\n");
-    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "a\n1\n"), "{ran:?}");
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "count\n1\na\n1\n"), "{ran:?}");
     let ran = piped(&database, &["--format", "csv", "sql", "-f", "-"], "SELECT a FROM t");
     assert_eq!((ran.code, ran.out.as_str()), (Some(0), "a\n1\n"), "{ran:?}");
 }
@@ -54,6 +54,10 @@ fn acknowledged_statements_are_answered_one_by_one() {
     assert_eq!(conversation.say("SELECT a FROM t ORDER BY a"), "a\n1\n2\nOK 2\n");
     let answer = conversation.say("INSERT INTO t SELECT 1/0, 'x' FROM t");
     assert!(answer.starts_with("ERR "), "{answer}");
+    assert_eq!(conversation.say("CREATE TABLE u AS SELECT a FROM t WHERE a > 1"), "OK 1\n");
+    assert_eq!(conversation.say("CREATE OR REPLACE TABLE u AS SELECT a FROM t"), "OK 2\n");
+    assert_eq!(conversation.say("CREATE TABLE IF NOT EXISTS u AS SELECT a FROM t"), "OK 0\n");
+    assert_eq!(conversation.say("DROP TABLE u"), "OK 0\n");
     assert_eq!(conversation.say("TRUNCATE TABLE t"), "OK 2\n");
     assert_eq!(conversation.say("DROP TABLE t"), "OK 0\n");
     assert_eq!(conversation.end(), Some(1), "a statement had failed");

@@ -13,7 +13,8 @@ fn a_table_goes_elsewhere_as_often_as_wanted() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.err.starts_with("exported 4 rows, 2 data files, "), "{ran:?}");
     from.ok(&["sql", "-c", "INSERT INTO t VALUES (5, 'five')"]);
-    to.ok(&["import", &slice]);
+    let ran = to.run(&["import", &slice]);
+    assert!(ran.code == Some(0) && ran.err.starts_with("imported 4 rows, 2 data files, "), "{ran:?}");
     assert_eq!(to.query("SELECT count(*), sum(id) FROM t"), "4,10\n");
     assert!(to.run(&["import", &slice]).failed(1, "table-exists").contains("another name"));
     to.ok(&["import", &slice, "--into", "again"]);
@@ -28,6 +29,25 @@ fn a_table_goes_elsewhere_as_often_as_wanted() {
     std::fs::rename(&slice, &moved).unwrap();
     to.ok(&["import", moved.to_str().unwrap(), "--into", "from elsewhere"]);
     assert_eq!(to.query("SELECT max(name) FROM \"from elsewhere\""), "two\n");
+}
+
+#[test]
+fn rows_that_are_hidden_are_not_counted() {
+    let to = Database::new();
+    for mode in ["position", "key"] {
+        let from = Database::new();
+        let source = from.write("t.csv", "id,name\n1,one\n2,two\n3,three\n4,four\n5,five\n");
+        let option = format!("deletion_mode={mode}");
+        from.ok(&["load", &source, "--into", "t", "--primary-key", "id", "--option", &option]);
+        from.ok(&["flush"]);
+        from.ok(&["sql", "-c", "DELETE FROM t WHERE id IN (2, 4)"]);
+        let slice = from.path("slice").to_str().unwrap().to_owned();
+        let ran = from.run(&["export", "t", "--to", &slice]);
+        assert!(ran.err.starts_with("exported 3 rows, 1 data file, "), "{mode}: {ran:?}");
+        let ran = to.run(&["import", &slice, "--replace"]);
+        assert!(ran.err.contains("imported 3 rows, 1 data file, "), "{mode}: {ran:?}");
+        assert_eq!(to.query("SELECT count(*) FROM t"), "3\n");
+    }
 }
 
 #[test]
