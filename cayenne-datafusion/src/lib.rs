@@ -32,6 +32,7 @@ mod maintenance;
 mod merge;
 mod null_values;
 mod on_conflict;
+mod pieces;
 mod pinned;
 mod positions;
 mod prepared;

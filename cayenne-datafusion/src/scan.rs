@@ -33,6 +33,7 @@ use crate::error::external;
 use crate::identity::{Identity, PositionAdapters};
 use crate::key_lookup;
 use crate::lookup_exec::LookupExec;
+use crate::pieces::Turns;
 use crate::positions::WithPositions;
 use crate::prune::prune;
 use crate::reader::{FirstError, Readers, ScannedFile};
@@ -352,6 +353,8 @@ impl Scan<'_> {
             files_total,
             failure,
             memory: Arc::clone(&state.runtime_env().memory_pool),
+            streams: state.config().target_partitions(),
+            turns: Turns::default(),
             _view: Arc::clone(&self.view),
         };
         CayenneSource::new(Arc::new(source), scanned)

@@ -29,6 +29,7 @@ use object_store::ObjectStore;
 use crate::direct_scan::DirectScan;
 use crate::error::external;
 use crate::identity::Identity;
+use crate::pieces::{Pieces, Turns};
 use crate::reader::{FirstError, ScannedFile};
 
 /// What a scan reads, decided once.
@@ -43,6 +44,9 @@ pub(crate) struct Scanned {
     pub(crate) failure: FirstError,
     /// What decoding is charged to.
     pub(crate) memory: Arc<dyn MemoryPool>,
+    /// How many streams it has at most.
+    pub(crate) streams: usize,
+    pub(crate) turns: Turns,
     /// Held, not read: it keeps the files of the scan alive.
     pub(crate) _view: Arc<PinnedView>,
 }
@@ -180,7 +184,7 @@ impl FileSource for CayenneSource {
 }
 
 /// Opens data files through Vortex, inline ones and those of which few rows are wanted directly, charges what they decode,
-/// and gives errors back as they were before they became text.
+/// or decodes it piece by piece, and gives errors back as they were before they became text.
 struct CayenneOpener {
     inner: Arc<dyn FileOpener>,
     scanned: Arc<Scanned>,
@@ -194,12 +198,15 @@ impl FileOpener for CayenneOpener {
             return Ok(self.direct.open(files, &file));
         }
         let rows = rows_of(&file);
-        let opened = self.inner.open(file)?;
-        let (scanned, columns) = (Arc::clone(&self.scanned), Arc::clone(&self.columns));
+        let (opener, scanned, columns) =
+            (Arc::clone(&self.inner), Arc::clone(&self.scanned), Arc::clone(&self.columns));
         Ok(async move {
             let consumer = format!("cayenne.scan {}", scanned.table.name());
-            let mut memory = DecodeMemory::take(&scanned.memory, &consumer, &columns, rows).map_err(external)?;
-            let stream = opened.await.map_err(|error| scanned.failure.or(error))?;
+            let modest = DecodeMemory::take_if_modest(&scanned.memory, &consumer, &columns, rows, scanned.streams);
+            let Some(mut memory) = modest else {
+                return Ok(Pieces { opener, scanned, columns, file, rows }.stream());
+            };
+            let stream = opener.open(file)?.await.map_err(|error| scanned.failure.or(error))?;
             let charged = stream.map(move |batch| {
                 let batch = batch.map_err(|error| scanned.failure.or(error))?;
                 memory.note(&batch).map_err(external)?;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::Schema;
+use arrow_schema::{DataType, Schema};
 use cayenne_format::{Error, Result};
-use datafusion_execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
+use datafusion_execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 
 use crate::write::{BLOCK_BYTES, batch_bytes};
 
@@ -20,7 +20,9 @@ pub const SPLITS_AHEAD: usize = 2;
 #[derive(Debug)]
 pub struct DecodeMemory {
     reservation: MemoryReservation,
+    /// How many splits it is for: those decoded ahead, and the one that was handed out.
     splits: usize,
+    is_in_pieces: bool,
     rows: u64,
     bytes: usize,
 }
@@ -36,12 +38,69 @@ impl DecodeMemory {
     /// [`ErrorKind::ResourceLimit`](cayenne_format::ErrorKind::ResourceLimit) with the code `out-of-memory` if the pool
     /// has less.
     pub fn take(pool: &Arc<dyn MemoryPool>, consumer: &str, columns: &Schema, rows: u64) -> Result<Self> {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let splits = SPLITS_AHEAD * processors + 1;
-        let ahead = (columns.fields().len() * splits) as u64 * BLOCK_BYTES;
-        let mut memory = Self { reservation: MemoryConsumer::new(consumer).register(pool), splits, rows, bytes: 0 };
-        memory.expect(ahead.min(rows.saturating_mul(row_bytes(columns))))?;
+        let splits = splits_ahead();
+        let reservation = MemoryConsumer::new(consumer).register(pool);
+        let mut memory = Self { reservation, splits, is_in_pieces: false, rows, bytes: 0 };
+        memory.expect(share(columns, rows))?;
         Ok(memory)
+    }
+
+    /// Takes the share of one of `streams` streams as [`take`](Self::take) does, if all of them together leave three quarters
+    /// of the pool to others, and there is room; `None` if not. Joins cannot give anything back, so they must find it free.
+    #[must_use]
+    pub fn take_if_modest(
+        pool: &Arc<dyn MemoryPool>,
+        consumer: &str,
+        columns: &Schema,
+        rows: u64,
+        streams: usize,
+    ) -> Option<Self> {
+        let is_modest = share(columns, rows) <= modest(pool, streams);
+        if is_modest { Self::take(pool, consumer, columns, rows).ok() } else { None }
+    }
+
+    /// Takes what one of `streams` streams needs that decodes `rows` rows of these columns piece by piece: the splits of a
+    /// piece and the one that was handed out, and no more than one split if there is no room for more.
+    ///
+    /// # Errors
+    ///
+    /// As [`take`](Self::take), if there is no room for a split.
+    pub fn take_for_pieces(
+        pool: &Arc<dyn MemoryPool>,
+        consumer: &str,
+        columns: &Schema,
+        rows: u64,
+        streams: usize,
+    ) -> Result<Self> {
+        let split_bytes = rows.min(split_rows(columns)).saturating_mul(row_bytes(columns));
+        let splits = modest(pool, streams) / split_bytes.max(1);
+        let splits = usize::try_from(splits).unwrap_or(usize::MAX).clamp(2, splits_ahead());
+        let reservation = MemoryConsumer::new(consumer).register(pool);
+        let mut memory = Self { reservation, splits, is_in_pieces: true, rows, bytes: 0 };
+        memory.expect_of_split(split_bytes)?;
+        Ok(memory)
+    }
+
+    /// Gives all of it back.
+    pub fn give_back(&mut self) {
+        self.reservation.free();
+        self.bytes = 0;
+    }
+
+    /// Returns how many splits the next piece may have.
+    #[must_use]
+    pub fn splits_of_piece(&self) -> u64 {
+        self.splits.saturating_sub(1).max(1) as u64
+    }
+
+    /// Takes what is needed if each split is of so many bytes; for fewer splits, if there is no room for all.
+    fn expect_of_split(&mut self, bytes: u64) -> Result<()> {
+        loop {
+            match self.expect(bytes.saturating_mul(self.splits as u64)) {
+                Err(_) if self.splits > 1 => self.splits = if self.splits > 2 { 2 } else { 1 },
+                expected => return expected,
+            }
+        }
     }
 
     /// Takes more if a split turns out to be larger than those before.
@@ -50,6 +109,9 @@ impl DecodeMemory {
     ///
     /// As [`take`](Self::take).
     pub fn note(&mut self, split: &RecordBatch) -> Result<()> {
+        if self.is_in_pieces {
+            return self.expect_of_split(batch_bytes(split));
+        }
         // Splits are of about as many rows each; a file of few has fewer than are decoded ahead.
         let splits = self.rows.div_ceil(split.num_rows().max(1) as u64).clamp(1, self.splits as u64);
         self.expect(batch_bytes(split).saturating_mul(splits))
@@ -72,9 +134,39 @@ impl DecodeMemory {
     }
 }
 
+fn splits_ahead() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    SPLITS_AHEAD * processors + 1
+}
+
+/// Returns how many bytes a stream of splits decodes ahead.
+fn share(columns: &Schema, rows: u64) -> u64 {
+    let ahead = (columns.fields().len() * splits_ahead()) as u64 * BLOCK_BYTES;
+    ahead.min(rows.saturating_mul(row_bytes(columns)))
+}
+
+/// Returns how much a stream may take so that `streams` of them together leave three quarters of a pool to others.
+fn modest(pool: &Arc<dyn MemoryPool>, streams: usize) -> u64 {
+    match pool.memory_limit() {
+        MemoryLimit::Finite(limit) => limit as u64 / 4 / streams.max(1) as u64,
+        _ => u64::MAX,
+    }
+}
+
+/// Returns about how many rows of these columns a split has: a file is cut where a block of any of them ends.
+#[must_use]
+pub fn split_rows(columns: &Schema) -> u64 {
+    let widest = columns.fields().iter().map(|field| width(field.data_type())).max();
+    BLOCK_BYTES / widest.unwrap_or(1).max(1)
+}
+
 /// Returns about how many bytes a row of these columns takes once decoded.
 #[must_use]
 pub fn row_bytes(columns: &Schema) -> u64 {
+    columns.fields().iter().map(|field| width(field.data_type())).sum()
+}
+
+fn width(data_type: &DataType) -> u64 {
     const TEXT_BYTES: usize = 24;
-    columns.fields().iter().map(|field| field.data_type().primitive_width().unwrap_or(TEXT_BYTES) as u64).sum()
+    data_type.primitive_width().unwrap_or(TEXT_BYTES) as u64
 }

@@ -24,7 +24,7 @@ mod write;
 pub use beside::BesideFile;
 pub use blocks::LoadBlocks;
 pub use cache::CacheCounters;
-pub use decode_memory::{DecodeMemory, SPLITS_AHEAD, row_bytes};
+pub use decode_memory::{DecodeMemory, SPLITS_AHEAD, row_bytes, split_rows};
 pub use error::find_error;
 pub use folder::Orphan;
 pub use fs::{Entry, FileLock, Fs, ReadFile, WriteFile};

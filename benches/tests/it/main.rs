@@ -2,4 +2,5 @@
 
 #![expect(clippy::disallowed_methods, reason = "a report is a plain file")]
 
+mod memory;
 mod smoke;
