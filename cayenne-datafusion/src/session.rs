@@ -69,8 +69,8 @@ pub trait SessionStateBuilderExt {
     /// CAYENNE`, the readers of the other `STORED AS` that look into text files first, the functions `cayenne_at`,
     /// `cayenne_flush`, `cayenne_expire` and `cayenne_collect`, the settings of the database for `SHOW cayenne.durability`
     /// and `SHOW cayenne.metastore`, the rule that carries out `DELETE`, `UPDATE` and `MERGE`, those that correct what
-    /// DataFusion answers wrongly (subqueries and lists with nulls, `INTERSECT ALL`, `EXCEPT ALL`, joins on nested values), and the guard that refuses `FOR … AS OF`. Call it after
-    /// `with_config` and `with_default_features`.
+    /// DataFusion answers wrongly (subqueries and lists with nulls, `INTERSECT ALL`, `EXCEPT ALL`, joins on nested
+    /// values), and the guard that refuses `FOR … AS OF`. Call it after `with_config` and `with_default_features`.
     ///
     /// It switches `optimizer.enable_aggregate_dynamic_filter_pushdown` off in the settings of the builder: with it,
     /// DataFusion 55 prunes files by the minimum or maximum found so far even where another column of the aggregation
