@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use crate::{Result, folders};
 
 /// The versions that the published numbers compare with; any other is better than none.
-const WANTED: [&str; 2] = ["duckdb==2.0.0", "pyarrow==26.0.1"];
-const ANY: [&str; 2] = ["duckdb", "pyarrow"];
+const WANTED: &str = include_str!("../engines/requirements.txt");
+const ANY: &str = "duckdb\npyarrow";
 
 /// The engine's side of the protocol; written to a file because Python wants one.
 const SCRIPT: &str = include_str!("../engines/duckdb_engine.py");
@@ -40,7 +40,7 @@ pub(crate) fn write_script(folder: &Path) -> Result<PathBuf> {
 fn install(system: &Path, folder: &Path, own: &Path) -> Result<()> {
     println!("setting up Python with DuckDB in {}", folder.display());
     run(Command::new(system).args(["-m", "venv"]).arg(folder))?;
-    let pip = |packages| run(Command::new(own).args(["-m", "pip", "install", "--quiet"]).args(packages));
+    let pip = |packages: &str| run(Command::new(own).args(["-m", "pip", "install", "--quiet"]).args(packages.lines()));
     pip(WANTED).or_else(|_| pip(ANY))?;
     if imports_duckdb(own) { Ok(()) } else { Err("duckdb was installed but does not import".into()) }
 }

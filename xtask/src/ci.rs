@@ -6,6 +6,7 @@ use clap::ValueEnum;
 
 use crate::cargo::Cargo;
 use crate::disk;
+use crate::duckdb;
 use crate::failure::{Failure, Result};
 use crate::tidy;
 
@@ -137,6 +138,11 @@ fn run_step(cargo: &Cargo, step: Step, done: &mut Vec<Done>) -> Result<()> {
     println!("\n=== {name}: {}", plan.command_line());
     if step == Step::Test && !plan.command_line().contains("nextest") {
         println!("=== {name}: cargo-nextest is not installed, so the runner of the toolchain is used");
+    }
+    if step == Step::Test
+        && let Err(failure) = duckdb::install()
+    {
+        println!("=== {name}: answers are not compared with DuckDB's: {failure}");
     }
     let start = Instant::now();
     let outcome = plan.run(cargo);

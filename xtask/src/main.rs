@@ -1,4 +1,4 @@
-//! The commands of this repository: `test`, `tidy`, `bench` and `demo`.
+//! The commands of this repository: `test`, `tidy`, `bench`, `queries` and `demo`.
 //!
 //! It knows the crates of Cayenne by name and by file only. It depends on none of them, so it builds in seconds and
 //! works while they do not compile.
@@ -14,8 +14,10 @@ mod cargo;
 mod ci;
 mod demo;
 mod disk;
+mod duckdb;
 mod failure;
 mod layers;
+mod queries;
 mod tidy;
 
 use std::process::ExitCode;
@@ -40,6 +42,8 @@ enum Command {
     Tidy,
     /// Build the benchmark command with optimisation and hand it every argument
     Bench(bench::BenchArgs),
+    /// Ask very many random queries of Cayenne and of another engine, and compare the answers
+    Queries(queries::QueriesArgs),
     /// Load TPC-H, query it, kill a load half-way, and check what is left
     Demo(demo::DemoArgs),
 }
@@ -60,6 +64,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test(args) => ci::run(&cargo, &args),
         Command::Tidy => tidy::run(&cargo),
         Command::Bench(args) => bench::run(&cargo, &args),
+        Command::Queries(args) => queries::run(&cargo, &args),
         Command::Demo(args) => demo::run(&cargo, &args),
     }
 }

@@ -16,6 +16,7 @@ mod node;
 mod set_operations;
 mod simple;
 mod subqueries;
+mod total_filters;
 mod try_casts;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use guarding_cases::GuardingCases;
 use list_merges::ListsApart;
 use set_operations::SetOperations;
 use subqueries::Subqueries;
+use total_filters::TotalFilters;
 use try_casts::TryCasts;
 
 /// Installs the rules: ours before DataFusion's, which they replace where it is wrong.
@@ -41,6 +43,9 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
     let rules = &mut builder.optimizer().get_or_insert_with(Optimizer::new).rules;
     for rule in rules.iter_mut().filter(|rule| rule.name() == "simplify_expressions") {
         *rule = Arc::new(ListsApart::around(Arc::clone(rule)));
+    }
+    for rule in rules.iter_mut().filter(|rule| rule.name() == "push_down_filter") {
+        *rule = Arc::new(TotalFilters::around(Arc::clone(rule)));
     }
     rules.insert(0, Arc::new(Subqueries));
     rules.insert(1, Arc::new(TryCasts));

@@ -31,6 +31,7 @@ mod model;
 mod prepared;
 mod pruning;
 mod refused_definitions;
+mod random_queries;
 mod slt;
 mod statements;
 mod views;

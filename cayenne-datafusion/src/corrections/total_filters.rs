@@ -1,0 +1,60 @@
+//! Conditions without columns above an aggregation that has a row of nothing.
+//!
+//! DataFusion moves the conditions on group keys below an aggregation, and takes one that names no column for such. Without
+//! keys, or with an empty grouping set, an aggregation has a row even if nothing comes in: a condition that is false then
+//! keeps that row. Such a filter stays where it is.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::Transformed;
+use datafusion::error::Result;
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{Aggregate, Expr, Filter, LogicalPlan};
+use datafusion::optimizer::optimizer::ApplyOrder;
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+
+/// Runs the rule that moves filters down, but not for those.
+#[derive(Debug)]
+pub(super) struct TotalFilters {
+    rule: Arc<dyn OptimizerRule + Send + Sync>,
+}
+
+impl TotalFilters {
+    pub(super) fn around(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Self {
+        Self { rule }
+    }
+}
+
+impl OptimizerRule for TotalFilters {
+    fn name(&self) -> &str {
+        self.rule.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.rule.apply_order()
+    }
+
+    fn supports_rewrite(&self) -> bool {
+        true
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        match &plan {
+            LogicalPlan::Filter(filter) if stays(filter) => Ok(Transformed::no(plan)),
+            _ => self.rule.rewrite(plan, config),
+        }
+    }
+}
+
+fn stays(filter: &Filter) -> bool {
+    match filter.input.as_ref() {
+        LogicalPlan::Aggregate(aggregate) if may_have_a_row_of_nothing(aggregate) => {
+            split_conjunction(&filter.predicate).into_iter().any(|condition| !condition.any_column_refs())
+        }
+        _ => false,
+    }
+}
+
+fn may_have_a_row_of_nothing(aggregate: &Aggregate) -> bool {
+    aggregate.group_expr.is_empty() || aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_)))
+}

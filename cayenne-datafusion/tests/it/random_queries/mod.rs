@@ -1,0 +1,40 @@
+//! Random statements on small tables full of NULLs and duplicates, answered by Cayenne and by a reference.
+//!
+//! `CAYENNE_QUERIES` says how many there are, `CAYENNE_SEED` is the first.
+
+mod aggregates;
+mod answer;
+mod cayenne;
+mod conditions;
+mod duckdb;
+mod grouping_sets;
+mod numbers;
+mod queries;
+mod reference;
+mod run;
+mod scope;
+mod sources;
+mod sqlite;
+mod statements;
+mod subqueries;
+mod switches;
+mod tree;
+mod values;
+mod world;
+
+/// So many in CI.
+const QUERIES: u64 = 2_000;
+
+#[test]
+fn sqlite_answers_the_same() {
+    run::compare::<sqlite::Sqlite>(QUERIES);
+}
+
+#[test]
+fn duckdb_answers_the_same() {
+    if duckdb::python().is_none() {
+        println!("SKIPPED: no Python that imports duckdb; `cargo xtask test` installs one");
+        return;
+    }
+    run::compare::<duckdb::Duckdb>(QUERIES);
+}
