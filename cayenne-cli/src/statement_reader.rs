@@ -88,21 +88,17 @@ impl StatementReader {
     fn next_by_tokens(&mut self, dialect: &dyn Dialect) -> Option<Result<String>> {
         loop {
             let rest = self.bytes.get(self.seen..).unwrap_or_default();
-            match rest.iter().position(|byte| *byte == b';') {
-                Some(at) => {
-                    self.seen += at + 1;
-                    if ends(dialect, self.bytes.get(self.start..self.seen).unwrap_or_default()) {
-                        return Some(self.cut());
-                    }
-                }
-                None => {
-                    self.seen = self.bytes.len();
-                    return match (self.ended && self.is_pending(), self.seen - self.start > STATEMENT_BYTES_MAX) {
-                        (true, _) => Some(self.cut()),
-                        (false, true) => Some(Err(self.too_long())),
-                        (false, false) => None,
-                    };
-                }
+            let Some(at) = rest.iter().position(|byte| *byte == b';') else {
+                self.seen = self.bytes.len();
+                return match (self.ended && self.is_pending(), self.seen - self.start > STATEMENT_BYTES_MAX) {
+                    (true, _) => Some(self.cut()),
+                    (false, true) => Some(Err(self.too_long())),
+                    (false, false) => None,
+                };
+            };
+            self.seen += at + 1;
+            if ends(dialect, self.bytes.get(self.start..self.seen).unwrap_or_default()) {
+                return Some(self.cut());
             }
         }
     }

@@ -203,12 +203,12 @@ impl Tables {
 #[async_trait]
 impl SchemaProvider for Tables {
     fn table_names(&self) -> Vec<String> {
-        let named = async {
+        let listed = async {
             let tables = self.database.tables().await?.into_iter().map(|record| record.name.to_string());
             let views = self.database.views().await?.into_iter().map(|view| view.name.to_string());
             Ok(tables.chain(views).chain(self.views.names()).collect::<BTreeSet<_>>())
         };
-        let names = wait(named).inspect_err(|error| tracing::error!(%error, "tables cannot be listed"));
+        let names = wait(listed).inspect_err(|error| tracing::error!(%error, "tables cannot be listed"));
         names.unwrap_or_default().into_iter().chain(self.session.names()).collect()
     }
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use arrow_array::RecordBatch;
 use arrow_schema::{DataType, FieldRef, Schema};
 use cayenne_format::{Error, Result as CayenneResult, TableName};
 use cayenne_table::Table;
@@ -89,7 +90,7 @@ impl DefaultReader {
                 .help("write it as a constant, or with other functions of DataFusion")
                 .because(error_of(error))
         };
-        let text = default.clone().transform(sayable).and_then(|default| expr_to_sql(&default.data));
+        let text = default.clone().transform(|expr| Ok(sayable(expr))).and_then(|default| expr_to_sql(&default.data));
         let text = text.map_err(cannot)?.to_string();
         let read = self.read(&text).map_err(cannot)?;
         let value = self.values_of(&[&read], field.data_type()).await.map_err(|error| {
@@ -126,24 +127,25 @@ impl DefaultReader {
         });
         let plan = LogicalPlanBuilder::empty(true).project(values.collect::<Result<Vec<_>>>()?)?.build()?;
         let batches = DataFrame::new(self.session().state(), plan).collect().await?;
-        let columns = batches.iter().filter(|batch| batch.num_rows() > 0).flat_map(|batch| batch.columns());
+        let columns = batches.iter().filter(|batch| batch.num_rows() > 0).flat_map(RecordBatch::columns);
         columns.map(|column| ScalarValue::try_from_array(column, 0)).collect()
     }
 }
 
 /// Exchanges a constant that has no literal in SQL, or one of another type, for an expression that has its value.
-fn sayable(expr: Expr) -> Result<Transformed<Expr>> {
+fn sayable(expr: Expr) -> Transformed<Expr> {
     let as_text = |text: String| Expr::Literal(ScalarValue::Utf8(Some(text)), None);
-    Ok(match &expr {
+    match &expr {
         Expr::Literal(ScalarValue::Float64(Some(value)), _) if is_long(*value) => {
             Transformed::yes(Expr::Cast(Cast::new(Box::new(as_text(format!("{value:e}"))), DataType::Float64)))
         }
         Expr::Literal(ScalarValue::Binary(Some(bytes)), _) => {
-            let digits = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+            let digits = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
             Transformed::yes(decode(as_text(digits), as_text("hex".to_owned())))
         }
         _ => Transformed::no(expr),
-    })
+    }
 }
 
 /// Says whether a number would be written with very many digits.

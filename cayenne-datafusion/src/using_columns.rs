@@ -93,11 +93,12 @@ impl Joined {
         for join in &mut from.joins {
             let right = name_of(&join.relation)?;
             let (constraint, keeps_right, keeps_left) = match &mut join.join_operator {
-                JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => (constraint, true, true),
+                JoinOperator::Join(constraint)
+                | JoinOperator::Inner(constraint)
+                | JoinOperator::CrossJoin(constraint) => (constraint, true, true),
                 JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => (constraint, false, true),
                 JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => (constraint, true, false),
                 JoinOperator::FullOuter(constraint) => (constraint, false, false),
-                JoinOperator::CrossJoin(constraint) => (constraint, true, true),
                 _ => return None,
             };
             let mut common = Vec::new();
@@ -112,7 +113,7 @@ impl Joined {
                         let merged = match (keeps_left, keeps_right) {
                             (true, _) => left,
                             (false, true) => right,
-                            (false, false) => coalesce(left, right)?,
+                            (false, false) => coalesce(&left, &right)?,
                         };
                         joined.columns.retain(|(known, _)| *known != name);
                         joined.columns.push((name.clone(), merged));
@@ -249,7 +250,7 @@ fn and(left: Expr, right: Expr) -> Expr {
     Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::And, right: Box::new(right) }
 }
 
-fn coalesce(left: Expr, right: Expr) -> Option<Expr> {
+fn coalesce(left: &Expr, right: &Expr) -> Option<Expr> {
     let text = format!("coalesce({left}, {right})");
     Parser::new(&GenericDialect {}).try_with_sql(&text).ok()?.parse_expr().ok()
 }

@@ -167,7 +167,7 @@ fn reading_as(state: &SessionState, tables: &Tables, view: &SqlView) -> Result<S
     let dialect = Dialect::from_str(&view.dialect)?;
     let options = state.config_mut().options_mut();
     options.catalog.default_catalog = catalog;
-    options.catalog.default_schema = view.default_schema.clone();
+    options.catalog.default_schema.clone_from(&view.default_schema);
     options.sql_parser.dialect = dialect;
     Ok(state)
 }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use cayenne_format::Error;
 use cayenne_table::SqlView;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::{DefaultTableSource, ViewTable};
 use datafusion::error::{DataFusionError, Result};
@@ -52,7 +53,8 @@ impl CayenneView {
 fn columns_of(query: &ViewTable) -> SchemaRef {
     let plan = query.logical_plan();
     let has_union = plan.exists(|node| Ok(matches!(node, LogicalPlan::Union(_)))).unwrap_or_default();
-    let coerced = if has_union { TypeCoercion::new().analyze(plan.clone(), &Default::default()).ok() } else { None };
+    let coerced =
+        if has_union { TypeCoercion::new().analyze(plan.clone(), &ConfigOptions::default()).ok() } else { None };
     coerced.map_or_else(|| query.schema(), |plan| Arc::clone(plan.schema().inner()))
 }
 

@@ -34,7 +34,7 @@ fn a_file_that_lacks_a_column_has_nulls_in_it_and_no_default() {
     database.ok(&["load", &file, "--into", "t", "--append"]);
     assert_eq!(database.query("SELECT id, n IS NULL FROM t").trim(), "1,true");
     let error = database.run(&["load", &file, "--into", "u", "--append"]).failed(1, "missing-column");
-    assert!(error.contains('u') && error.contains("n"), "{error}");
+    assert!(error.contains('u') && error.contains('n'), "{error}");
     let nulls = database.write("nulls.csv", "id,n\n1,\n");
     let error = database.run(&["load", &nulls, "--into", "u", "--append"]).failed(1, "null-in-column");
     assert!(error.contains("table: u") && error.contains("column: n"), "{error}");

@@ -30,8 +30,8 @@ pub(super) fn as_columns(
         if !is_subquery(&expr) {
             return Ok(Transformed::no(expr));
         }
-        let named = columns_of(&expr)?;
-        let has = |schema: &DFSchema| named.iter().all(|column| schema.has_column(column));
+        let of_expr = columns_of(&expr)?;
+        let has = |schema: &DFSchema| of_expr.iter().all(|column| schema.has_column(column));
         let side = if has(node.left.schema()) {
             &mut of_left
         } else if has(node.right.schema()) {

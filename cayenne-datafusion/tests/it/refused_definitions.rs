@@ -1,5 +1,6 @@
 //! Statements that define tables, and are refused: afterwards no folder, file, table or setting is new or different.
 
+use arrow_array::RecordBatch;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -158,7 +159,7 @@ async fn a_database_elsewhere_is_made_only_for_a_table_that_is_made() {
     plain.sql("INSERT INTO x DEFAULT VALUES").await.expect_err("only cayenne_datafusion::sql reads the word");
     cayenne_datafusion::sql(&plain, "INSERT INTO x DEFAULT VALUES").await.unwrap().collect().await.unwrap();
     let rows = plain.sql("SELECT a FROM x").await.unwrap().collect().await.unwrap();
-    assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1);
+    assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
     let other = format!("CREATE EXTERNAL TABLE x (a INT DEFAULT 6) STORED AS CAYENNE LOCATION '{}'", new.display());
     plain.sql("CREATE TABLE taken AS SELECT 1").await.unwrap();
     plain.deregister_table("x").unwrap();

@@ -1,5 +1,6 @@
 //! Views: planned by the session that reads them, seen by all of them, and inlined into the plan.
 
+use arrow_array::RecordBatch;
 use cayenne_datafusion::{SessionStateBuilderExt, error_of};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::SessionContext;
@@ -92,5 +93,5 @@ async fn prepared_query_reads_a_view() {
     let prepared = cayenne_datafusion::prepare(&f.ctx, "SELECT big FROM v WHERE id = $1").await.unwrap();
     let rows = prepared.execute(&[2_i64.into()]).await.unwrap();
     let found = datafusion::physical_plan::common::collect(rows).await.unwrap();
-    assert_eq!(found.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1);
+    assert_eq!(found.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
 }

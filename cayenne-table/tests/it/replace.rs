@@ -59,7 +59,7 @@ async fn a_replacement_that_fails_at_any_step_leaves_the_table_and_nothing_else(
         assert_eq!(database.collect(true).await.unwrap().folders.len(), 0, "{step}");
         let t = existing(&database, "t").await;
         assert_eq!(read(&t).await, sum(0..110), "{step}");
-        assert!(is_other(&*replace(&database, &t).await.unwrap()).await, "{step}");
+        assert!(is_other(&replace(&database, &t).await.unwrap()).await, "{step}");
         assert!(is_other(&*existing(&database, "t").await).await, "{step}");
         assert!(database.check(CheckDepth::Deep).await.unwrap().problems.is_empty());
         assert_eq!(files_on_disk(folder.path()).len(), 1, "{step}");

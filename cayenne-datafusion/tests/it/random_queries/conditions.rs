@@ -88,7 +88,7 @@ impl Generator<'_> {
         let mut form = format!("({{0}} {} ({{1}}", self.numbers.pick(&["IN", "NOT IN"]));
         for at in 2..2 + self.numbers.below(5) {
             parts.push(clause(", {0}", vec![self.member(of, scope)]));
-            form += &format!("{{{at}}}");
+            form.extend(["{", &at.to_string(), "}"]);
         }
         condition(form + "))", parts)
     }

@@ -7,12 +7,12 @@ impl Generator<'_> {
     /// A query that names nothing around it.
     pub(super) fn query(&mut self, types: &[Type], depth: usize) -> Tree {
         let query = match self.numbers.below(if depth == 0 { 6 } else { 13 }) {
-            0..=4 => self.plain(types, depth),
             5 | 6 => self.grouped(types, depth),
             7 | 8 => self.set_operation(types, depth - 1),
             9 => self.windowed(types, depth - 1),
             10 => self.with(types, depth - 1),
             11 => self.grouping_sets(types, depth - 1),
+            // 0 to 4 and 12.
             _ => self.plain(types, depth),
         };
         if self.chance(6) { self.limited(query, types) } else { query }
@@ -49,15 +49,7 @@ impl Generator<'_> {
         };
         let items = types.iter().map(|of| self.value(*of, &rows, 1)).collect();
         let filter = clause(" WHERE {0}{1}", vec![link, more]);
-        self.select("SELECT ", types, items, vec![source, filter])
-    }
-
-    /// `word items FROM source clauses`.
-    fn select(&mut self, word: &str, types: &[Type], items: Vec<Tree>, clauses: Vec<Tree>) -> Tree {
-        let named: Vec<String> = (0..items.len()).map(|at| format!("{{{at}}} AS c{at}")).collect();
-        let rest: String = (items.len()..items.len() + clauses.len()).map(|at| format!("{{{at}}}")).collect();
-        let form = format!("{word}{} FROM {rest}", named.join(", "));
-        node(Sort::Query(types.to_vec()), form, [items, clauses].concat())
+        select("SELECT ", types, items, vec![source, filter])
     }
 
     fn plain(&mut self, types: &[Type], depth: usize) -> Tree {
@@ -66,7 +58,7 @@ impl Generator<'_> {
         let items = types.iter().map(|of| self.value(*of, &rows, depth.min(2))).collect();
         let filter = self.filter(&rows, depth);
         let word = if self.chance(4) { "SELECT DISTINCT " } else { "SELECT " };
-        self.select(word, types, items, vec![source, filter])
+        select(word, types, items, vec![source, filter])
     }
 
     fn windowed(&mut self, types: &[Type], depth: usize) -> Tree {
@@ -77,7 +69,7 @@ impl Generator<'_> {
             items.push(if self.chance(3) { self.value(*of, &rows, 1) } else { self.window(*of, &rows) });
         }
         let filter = self.filter(&rows, depth);
-        self.select("SELECT ", types, items, vec![source, filter])
+        select("SELECT ", types, items, vec![source, filter])
     }
 
     fn grouped(&mut self, types: &[Type], depth: usize) -> Tree {
@@ -110,7 +102,7 @@ impl Generator<'_> {
         if keys.is_empty() && !items.iter().any(has_aggregate) {
             items[0] = self.aggregate(types[0], &simple).kept();
         }
-        self.select("SELECT ", types, items, vec![source, filter, by, having])
+        select("SELECT ", types, items, vec![source, filter, by, having])
     }
 
     /// None, one or two keys of groups: columns, or expressions on columns.
@@ -162,4 +154,12 @@ impl Generator<'_> {
 fn has_aggregate(item: &Tree) -> bool {
     let text = item.text(Dialect::Cayenne);
     ["sum(", "min(", "max(", "count(", "avg(", "bool_"].iter().any(|name| text.contains(name))
+}
+
+/// `word items FROM source clauses`.
+fn select(word: &str, types: &[Type], items: Vec<Tree>, clauses: Vec<Tree>) -> Tree {
+    let named: Vec<String> = (0..items.len()).map(|at| format!("{{{at}}} AS c{at}")).collect();
+    let rest: Vec<String> = (items.len()..items.len() + clauses.len()).map(|at| format!("{{{at}}}")).collect();
+    let form = format!("{word}{} FROM {}", named.join(", "), rest.concat());
+    node(Sort::Query(types.to_vec()), form, [items, clauses].concat())
 }

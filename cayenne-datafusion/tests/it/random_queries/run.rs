@@ -94,6 +94,7 @@ struct Tally {
 /// Fails if an answer differs, or if too many statements are refused.
 ///
 /// `CAYENNE_WORKERS` threads share the worlds.
+#[expect(clippy::print_stderr, reason = "how many were refused is shown with a run")]
 pub(super) fn compare<R: Reference>(queries: u64) {
     let queries = variable("CAYENNE_QUERIES").unwrap_or(queries);
     let first = variable("CAYENNE_SEED").unwrap_or(0);
@@ -114,9 +115,9 @@ pub(super) fn compare<R: Reference>(queries: u64) {
     });
     let Tally { failures, refusals } = tally.into_inner();
     let refused: usize = refusals.values().map(Vec::len).sum();
-    println!("{queries} statements, {refused} refused, {} answered differently", failures.len());
+    eprintln!("{queries} statements, {refused} refused, {} answered differently", failures.len());
     for (why, statements) in &refusals {
-        println!("refused {} times: {why}\n  {}", statements.len(), statements[0]);
+        eprintln!("refused {} times: {why}\n  {}", statements.len(), statements[0]);
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
     let allowed = usize::try_from(queries).unwrap() * REFUSED_PERCENT_MAX / 100;

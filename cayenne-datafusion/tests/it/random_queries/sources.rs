@@ -62,7 +62,7 @@ impl Generator<'_> {
 
     fn join(&mut self, depth: usize) -> (Tree, Vec<Atom>) {
         let (left, left_atoms) = self.source(depth);
-        let (right, right_atoms) = self.source(0.max(depth.saturating_sub(1)));
+        let (right, right_atoms) = self.source(depth.saturating_sub(1));
         let both = [left_atoms.clone(), right_atoms.clone()].concat();
         if self.chance(8) {
             return (node(Sort::Source, "{0} CROSS JOIN {1}", vec![left, right]), both);

@@ -111,11 +111,11 @@ impl Table {
 
     /// An insert of some of the rows, if there are any.
     pub(super) fn insert(&self, name: &str, rows: &[Vec<Option<&'static str>>], dialect: Dialect) -> Option<String> {
-        let cell = |(column, cell): (&&Column, &Option<&str>)| {
+        let cell = |(column, cell): (&&Column, Option<&str>)| {
             cell.map_or("NULL".to_owned(), |text| literal(column.of, text, dialect))
         };
         let rows = rows.iter().map(|row| {
-            let cells: Vec<String> = self.columns.iter().zip(row).map(cell).collect();
+            let cells: Vec<String> = self.columns.iter().zip(row.iter().copied()).map(cell).collect();
             format!("({})", cells.join(", "))
         });
         let rows: Vec<String> = rows.collect();
