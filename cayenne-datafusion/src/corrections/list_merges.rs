@@ -63,7 +63,11 @@ impl OptimizerRule for ListsApart {
 /// Takes the function out again that keeps lists apart.
 fn together(expr: Expr) -> Result<Transformed<Expr>> {
     expr.transform_up(|expr| match expr {
-        Expr::ScalarFunction(ScalarFunction { func, mut args }) if func.inner().is::<Apart>() && args.len() == 1 => {
+        Expr::ScalarFunction(ScalarFunction { func, mut args })
+            if func.inner().is::<Apart>()
+                && func.signature().volatility == Volatility::Immutable
+                && args.len() == 1 =>
+        {
             Ok(Transformed::yes(args.remove(0)))
         }
         expr => Ok(Transformed::no(expr)),
@@ -292,20 +296,43 @@ fn showing(expr: Expr, operand: &Expr, group: Option<Group>) -> Result<Expr> {
     Ok(wrapped.data)
 }
 
-/// A function that gives back what it is given.
+/// A function that gives back what it is given first, and NULL if nothing is.
 ///
 /// It has the name of its argument wherever a name is asked for, so that a column keeps its name.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Apart {
+pub(super) struct Apart {
     group: Group,
     signature: Signature,
 }
 
 impl Apart {
     fn call(operand: Expr, group: Group) -> Expr {
-        let signature = Signature::any(1, Volatility::Immutable);
+        Self::of(vec![operand], group, Volatility::Immutable)
+    }
+
+    /// Wraps an expression so that nothing is known of its value until it is there.
+    pub(super) fn hiding(operand: Expr) -> Expr {
+        // A function of constants alone is taken for a constant, whatever it says of itself; one without arguments is not.
+        let unknown = Self::of(Vec::new(), 0, Volatility::Volatile);
+        Self::of(vec![operand, unknown], 0, Volatility::Volatile)
+    }
+
+    /// Says whether an expression is one of those.
+    pub(super) fn hides(expr: &Expr) -> bool {
+        match expr {
+            Expr::Alias(alias) => Self::hides(&alias.expr),
+            Expr::ScalarFunction(function) => {
+                function.func.inner().is::<Self>() && function.func.signature().volatility == Volatility::Volatile
+            }
+            _ => false,
+        }
+    }
+
+    fn of(args: Vec<Expr>, group: Group, volatility: Volatility) -> Expr {
+        let signature =
+            if args.is_empty() { Signature::nullary(volatility) } else { Signature::any(args.len(), volatility) };
         let function = Arc::new(ScalarUDF::new_from_impl(Self { group, signature }));
-        Expr::ScalarFunction(ScalarFunction { func: function, args: vec![operand] })
+        Expr::ScalarFunction(ScalarFunction { func: function, args })
     }
 }
 
@@ -315,11 +342,11 @@ impl ScalarUDFImpl for Apart {
     }
 
     fn display_name(&self, args: &[Expr]) -> Result<String> {
-        Ok(args.iter().map(ToString::to_string).collect())
+        Ok(args.first().map(ToString::to_string).unwrap_or_default())
     }
 
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        Ok(args.iter().map(|arg| arg.schema_name().to_string()).collect())
+        Ok(args.first().map(|arg| arg.schema_name().to_string()).unwrap_or_default())
     }
 
     fn signature(&self) -> &Signature {

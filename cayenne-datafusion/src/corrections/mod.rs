@@ -7,6 +7,7 @@ mod ambiguous_names;
 mod apply;
 mod decimal_literals;
 mod domain;
+mod grouping_keys;
 mod guarding_cases;
 mod join_conditions;
 mod list_merges;
@@ -27,6 +28,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use ambiguous_names::NamesApart;
 use decimal_literals::DecimalLiterals;
+use grouping_keys::GroupingKeys;
 use guarding_cases::GuardingCases;
 use list_merges::ListsApart;
 use set_operations::SetOperations;
@@ -50,6 +52,8 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
     rules.insert(0, Arc::new(Subqueries));
     rules.insert(1, Arc::new(TryCasts));
     rules.insert(2, Arc::new(GuardingCases));
+    // Last, since no filter passes it.
+    rules.push(Arc::new(GroupingKeys));
     let rules = &mut builder.physical_optimizers().get_or_insert_with(PhysicalOptimizer::new).rules;
     for rule in rules.iter_mut().filter(|rule| rule.name().starts_with("FilterPushdown")) {
         *rule = Arc::new(NamesApart::around(Arc::clone(rule)));

@@ -1,0 +1,62 @@
+//! Keys of grouping sets that are constants.
+//!
+//! A key that is a constant below an aggregation is taken for one above it, and a sort by it is left out. With grouping sets
+//! it is NULL in the rows of the sets without it (apache/datafusion 24421). Such keys come out of a function that gives back
+//! what it is given, of which nothing is known.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::Transformed;
+use datafusion::error::Result;
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection};
+use datafusion::optimizer::optimizer::ApplyOrder;
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+
+use super::list_merges::Apart;
+use crate::dml::project;
+
+/// Hides what is known of the keys of grouping sets.
+#[derive(Debug)]
+pub(super) struct GroupingKeys;
+
+impl OptimizerRule for GroupingKeys {
+    fn name(&self) -> &'static str {
+        "cayenne_grouping_keys"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::TopDown)
+    }
+
+    fn supports_rewrite(&self) -> bool {
+        true
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        match plan {
+            LogicalPlan::Aggregate(aggregate) if has_sets(&aggregate) && !is_hidden(&aggregate.input) => {
+                hidden(aggregate).map(Transformed::yes)
+            }
+            plan => Ok(Transformed::no(plan)),
+        }
+    }
+}
+
+fn has_sets(aggregate: &Aggregate) -> bool {
+    aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_)))
+}
+
+fn is_hidden(input: &LogicalPlan) -> bool {
+    matches!(input, LogicalPlan::Projection(Projection { expr, .. }) if expr.iter().any(Apart::hides))
+}
+
+fn hidden(aggregate: Aggregate) -> Result<LogicalPlan> {
+    let keys: Vec<_> = aggregate.group_expr.iter().flat_map(|expr| expr.column_refs()).cloned().collect();
+    let input = Arc::unwrap_or_clone(aggregate.input);
+    let columns = input.schema().columns().into_iter().map(|column| {
+        let value = Expr::Column(column.clone());
+        if keys.contains(&column) { Apart::hiding(value).alias_qualified(column.relation, column.name) } else { value }
+    });
+    let input = project(columns.collect(), input)?;
+    Ok(LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), aggregate.group_expr, aggregate.aggr_expr)?))
+}
