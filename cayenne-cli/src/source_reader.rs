@@ -1,6 +1,6 @@
 //! Reads the files of a load through DataFusion, and names the file in every error.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{Field, Schema, SchemaRef};
-use cayenne_datafusion::{Dialect, FileKind, SourceFile, TextFile, TextOptions, check_outside, error_of};
+use cayenne_datafusion::{Dialect, FileKind, SourceFile, TextFile, TextOptions, check_outside, error_of, literal_url};
 use cayenne_format::{Error, ErrorKind, Result};
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
@@ -159,7 +159,8 @@ impl Reader {
         compression: FileCompressionType,
     ) -> Result<DataFrame, DataFusionError> {
         let schema = schema.as_deref();
-        let name = url(path)?;
+        let url = literal_url(path).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let name = url.as_str();
         match self.kind {
             FileKind::Parquet => {
                 let options = ParquetReadOptions { file_extension: "", schema, ..Default::default() };
@@ -223,23 +224,6 @@ fn column(file: &Schema, wanted: &Field) -> Result<Expr, DataFusionError> {
         Err(_) => lit(ScalarValue::try_from(wanted.data_type())?),
     };
     Ok(found.alias(wanted.name()))
-}
-
-/// Returns the path as DataFusion reads it literally: in a plain path it would take `[` and `*` for a pattern.
-fn url(path: &Path) -> Result<String, DataFusionError> {
-    let path = std::path::absolute(path)?;
-    let mut url = String::from("file://");
-    for byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'/' | b'-' | b'_' | b'.' | b'~' => url.push(char::from(*byte)),
-            byte if byte.is_ascii_alphanumeric() => url.push(char::from(*byte)),
-            byte => {
-                // Writing to a String cannot fail.
-                let _infallible = write!(url, "%{byte:02X}");
-            }
-        }
-    }
-    Ok(url)
 }
 
 fn unreadable(path: &Path, error: DataFusionError) -> Error {

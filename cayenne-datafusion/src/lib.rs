@@ -60,7 +60,7 @@ pub use catalog::CayenneCatalog;
 pub use error::error_of;
 pub use files::{
     ColumnOption, Dialect, FileKind, SourceFile, TextFile, TextOptions, check_outside, compression_of_bytes,
-    find_files, parse_mark,
+    find_files, literal_url, parse_mark,
 };
 pub use prepared::{Prepared, prepare};
 pub use provider::CayenneTable;

@@ -10,10 +10,10 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
+
+use super::node::rewrite_parts;
 
 /// Turns decimal numbers into floats where they meet one.
 #[derive(Debug)]
@@ -28,26 +28,8 @@ impl AnalyzerRule for DecimalLiterals {
         if !options.sql_parser.parse_float_as_decimal {
             return Ok(plan);
         }
-        Ok(plan.transform_up_with_subqueries(in_node)?.data)
+        Ok(plan.transform_up_with_subqueries(|plan| rewrite_parts(plan, is_decimal, beside_floats))?.data)
     }
-}
-
-fn in_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    let mut found = false;
-    plan.apply_expressions(|expr| {
-        found |= expr.exists(|expr| Ok(is_decimal(expr)))?;
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    })?;
-    if !found {
-        return Ok(Transformed::no(plan));
-    }
-    let schema = merge_schema(&plan.inputs());
-    let names = NamePreserver::new(&plan);
-    plan.map_expressions(|expr| {
-        let name = names.save(&expr);
-        let rewritten = expr.transform_up(|expr| beside_floats(expr, &schema))?;
-        Ok(if rewritten.transformed { rewritten.update_data(|expr| name.restore(expr)) } else { rewritten })
-    })
 }
 
 fn is_decimal(expr: &Expr) -> bool {

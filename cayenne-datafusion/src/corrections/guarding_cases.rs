@@ -5,14 +5,14 @@
 //! `CASE WHEN …` only, so one whose branches can fail is written `CASE true WHEN …`, which means the same.
 
 use arrow_schema::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::Case;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, lit};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+
+use super::node::rewrite_parts;
 
 /// Keeps each `CASE` whose branches can fail.
 #[derive(Debug)]
@@ -32,24 +32,9 @@ impl OptimizerRule for GuardingCases {
     }
 
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let mut found = false;
-        plan.apply_expressions(|expr| {
-            found |= expr.exists(|expr| Ok(guards(expr)))?;
-            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-        })?;
-        if !found {
-            return Ok(Transformed::no(plan));
-        }
-        let schema = merge_schema(&plan.inputs());
-        let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let kept = expr.transform_up(|expr| {
-                let is_condition =
-                    guards(&expr) && expr.get_type(&schema).is_ok_and(|found| found == DataType::Boolean);
-                Ok(if is_condition { kept(expr) } else { Transformed::no(expr) })
-            })?;
-            Ok(if kept.transformed { kept.update_data(|expr| name.restore(expr)) } else { kept })
+        rewrite_parts(plan, guards, |expr, schema| {
+            let is_condition = guards(&expr) && expr.get_type(schema).is_ok_and(|found| found == DataType::Boolean);
+            Ok(if is_condition { kept(expr) } else { Transformed::no(expr) })
         })
     }
 }

@@ -1,11 +1,12 @@
-//! A plan node with one input, taken apart so that its expressions and its input can be replaced.
+//! The expressions of a plan node, rewritten so that its output keeps names and columns.
 
 use std::sync::Arc;
 
-use datafusion::common::DFSchemaRef;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr_rewriter::{NamePreserver, SavedName};
+use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::dml::project;
@@ -85,4 +86,29 @@ impl Node {
         }
         project(columns.into_iter().map(Expr::Column).collect(), plan).map(Transformed::yes)
     }
+}
+
+/// Rewrites the expressions of a node, whatever is below it, if any of their parts is `wanted`. Columns keep their names.
+///
+/// `rewrite` is given each part, the inner ones first, and the columns of the inputs.
+pub(super) fn rewrite_parts(
+    plan: LogicalPlan,
+    wanted: impl Fn(&Expr) -> bool,
+    rewrite: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<LogicalPlan>> {
+    let mut found = false;
+    plan.apply_expressions(|expr| {
+        found |= expr.exists(|part| Ok(wanted(part)))?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    if !found {
+        return Ok(Transformed::no(plan));
+    }
+    let schema = merge_schema(&plan.inputs());
+    let names = NamePreserver::new(&plan);
+    plan.map_expressions(|expr| {
+        let name = names.save(&expr);
+        let rewritten = expr.transform_up(|part| rewrite(part, &schema))?;
+        Ok(if rewritten.transformed { rewritten.update_data(|expr| name.restore(expr)) } else { rewritten })
+    })
 }

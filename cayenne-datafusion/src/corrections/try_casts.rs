@@ -10,16 +10,17 @@ use arrow_schema::{DataType, Field, FieldRef};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::common::ScalarValue;
 use datafusion::common::format::DEFAULT_CAST_OPTIONS;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     TryCast, Volatility,
 };
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+
+use super::node::rewrite_parts;
 
 /// Replaces `TRY_CAST` by a function that does the same.
 #[derive(Debug)]
@@ -39,20 +40,16 @@ impl OptimizerRule for TryCasts {
     }
 
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
-            if !expr.exists(|expr| Ok(matches!(expr, Expr::TryCast(_))))? {
-                return Ok(Transformed::no(expr));
-            }
-            let name = names.save(&expr);
-            let rewritten = expr.transform_up(|expr| match expr {
+        rewrite_parts(
+            plan,
+            |expr| matches!(expr, Expr::TryCast(_)),
+            |expr, _| match expr {
                 Expr::TryCast(TryCast { expr, field }) => {
                     Ok(Transformed::yes(TryCastFunction::call(*expr, field.data_type().clone())))
                 }
                 expr => Ok(Transformed::no(expr)),
-            })?;
-            Ok(rewritten.update_data(|expr| name.restore(expr)))
-        })
+            },
+        )
     }
 }
 

@@ -25,5 +25,6 @@ pub(crate) use external::install;
 pub use find::{SourceFile, find_files};
 pub use kind::{FileKind, compression_of_bytes};
 pub(crate) use open::{missing, open};
+pub use place::literal_url;
 pub(crate) use session_tables::{SessionTables, define, taken};
 pub use text::TextFile;

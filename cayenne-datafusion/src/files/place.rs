@@ -9,7 +9,11 @@ use datafusion::datasource::listing::ListingTableUrl;
 use crate::error::error_of;
 
 /// Returns the address of one file, taken literally: in a plain path DataFusion would take `[` and `*` for a pattern.
-pub(crate) fn literal_url(path: &Path) -> Result<ListingTableUrl> {
+///
+/// # Errors
+///
+/// That of the file system, if the current folder is not known.
+pub fn literal_url(path: &Path) -> Result<ListingTableUrl> {
     let absolute = std::path::absolute(path);
     let path =
         absolute.map_err(|error| Error::io("the path cannot be followed", error).with("file", path.display()))?;
