@@ -4,6 +4,7 @@
 //! default of the column takes its place before the statement is planned.
 
 use cayenne_format::Error;
+use cayenne_table::Table;
 use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
@@ -74,7 +75,7 @@ fn uses_in(statement: &mut ast::Statement) -> Option<Uses<'_>> {
     }
 }
 
-fn table_of(relation: &TableFactor) -> Option<ObjectName> {
+pub(crate) fn table_of(relation: &TableFactor) -> Option<ObjectName> {
     match relation {
         TableFactor::Table { name, .. } => Some(name.clone()),
         _ => None,
@@ -130,7 +131,7 @@ impl Uses<'_> {
             Part::Merge(merge) => merge.clauses.iter_mut().try_for_each(|clause| match &mut clause.action {
                 MergeAction::Insert(insert) => match &mut insert.kind {
                     MergeInsertKind::Values(values) => {
-                        put_in_values(table, &columns_of(table, &insert.columns), values)
+                        put_in_values(table, &columns_of(table.table(), &insert.columns), values)
                     }
                     MergeInsertKind::Row => Ok(()),
                 },
@@ -142,14 +143,14 @@ impl Uses<'_> {
 }
 
 /// Returns the names of the columns that a list of values is for: all of the table, if none is named.
-fn columns_of(table: &CayenneTable, named: &[ObjectName]) -> Vec<String> {
+pub(crate) fn columns_of(table: &Table, named: &[ObjectName]) -> Vec<String> {
     if named.is_empty() {
-        return table.table().schema().fields().iter().map(|field| field.name().clone()).collect();
+        return table.schema().fields().iter().map(|field| field.name().clone()).collect();
     }
     named.iter().map(last_name).collect()
 }
 
-fn last_name(name: &ObjectName) -> String {
+pub(crate) fn last_name(name: &ObjectName) -> String {
     name.0.last().and_then(|part| part.as_ident()).map(name_of).unwrap_or_default()
 }
 
@@ -157,7 +158,7 @@ fn put_in_insert(table: &CayenneTable, insert: &mut Insert) -> Result<()> {
     if insert.source.is_none() {
         insert_defaults(table, insert)?;
     }
-    let columns = columns_of(table, &insert.columns);
+    let columns = columns_of(table.table(), &insert.columns);
     if let Some(SetExpr::Values(values)) = insert.source.as_mut().map(|source| source.body.as_mut()) {
         put_in_values(table, &columns, values)?;
     }

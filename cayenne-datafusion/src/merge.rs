@@ -15,6 +15,7 @@ use datafusion::scalar::ScalarValue;
 
 use crate::change_plan::{Change, Verb};
 use crate::dml::{Target, project};
+use crate::stored_text::cast;
 
 /// Returns the query that finds what a merge changes, and what becomes of its rows.
 pub(crate) fn found(
@@ -128,7 +129,7 @@ impl<'a> Merged<'a> {
             };
             for (field, column) in table.fields().iter().zip(&mut columns) {
                 let value = match (values.remove(field.name().as_str()), verb(&clause.action)) {
-                    (Some(value), _) => value.clone().cast_to(field.data_type(), schema)?,
+                    (Some(value), _) => cast(&target.statement.table, value.clone(), field.data_type(), schema)?,
                     // What an update does not set stays as it is.
                     (None, Verb::Update) => Expr::Column(Column::new(Some(self.name.clone()), field.name())),
                     (None, _) => match target.defaults.of(&target.statement.table, field.name()) {

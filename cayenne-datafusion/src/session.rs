@@ -8,6 +8,8 @@ use datafusion::catalog::{MemoryCatalogProviderList, TableFunction, TableFunctio
 use datafusion::error::Result;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::planner::RelationPlanner;
+use datafusion::optimizer::AnalyzerRule;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::catalog::CayenneCatalog;
@@ -18,7 +20,9 @@ use crate::files;
 use crate::guard::VersionGuard;
 use crate::join_filters::JoinFilters;
 use crate::maintenance::{Function, MaintenanceFunction};
+use crate::nested_values::NestedValues;
 use crate::settings::ShownSettings;
+use crate::stored_text::{self, StoredTexts};
 use crate::time_travel::CayenneAt;
 
 /// The name of the catalog of a database.
@@ -103,10 +107,13 @@ impl SessionStateBuilderExt for SessionStateBuilder {
             let function = Arc::new(TableFunction::new(name.to_owned(), function));
             self.table_functions().get_or_insert_default().insert(name.to_owned(), function);
         }
-        self.relation_planners().get_or_insert_default().insert(0, Arc::new(VersionGuard));
+        let planners: [Arc<dyn RelationPlanner>; 2] = [Arc::new(VersionGuard), Arc::new(NestedValues)];
+        self.relation_planners().get_or_insert_default().splice(0..0, planners);
+        self.scalar_functions().get_or_insert_default().push(Arc::new(stored_text::function()));
         corrections::install(&mut self);
-        // First of all: what it makes of a statement is corrected, and checked, like any query.
-        self.analyzer().get_or_insert_default().rules.insert(0, Arc::new(ChangesAsQueries));
+        // First of all: what they make of a statement is corrected, and checked, like any query.
+        let rules = &mut self.analyzer().get_or_insert_default().rules;
+        rules.splice(0..0, [Arc::new(StoredTexts) as Arc<dyn AnalyzerRule + Send + Sync>, Arc::new(ChangesAsQueries)]);
         self.physical_optimizer_rules().get_or_insert_default().push(Arc::new(JoinFilters));
         self
     }

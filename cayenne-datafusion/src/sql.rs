@@ -20,7 +20,9 @@ use crate::error::external;
 use crate::files;
 use crate::view_plan;
 use crate::views::{self, refuse_view};
-use crate::{default_keyword, exponents, key_select, on_conflict, row_values, using_columns};
+use crate::{
+    default_keyword, exponents, key_select, nested_values, on_conflict, row_values, stored_text_calls, using_columns,
+};
 
 /// Splits a text into statements, by the settings `datafusion.sql_parser.*` of a session.
 ///
@@ -76,6 +78,7 @@ pub async fn execute(ctx: &SessionContext, mut statement: Statement) -> Result<D
     }
     complete(ctx.state().config_options(), &mut statement)?;
     default_keyword::resolve(ctx, &mut statement).await?;
+    stored_text_calls::write_out(ctx, &mut statement).await?;
     let plan = match on_conflict::take(&mut statement) {
         Some(clause) => on_conflict::plan(ctx, statement, &clause).await?,
         None => view_plan::plan(ctx.state(), statement).await.map_err(files::missing)?,
@@ -111,6 +114,7 @@ pub(crate) fn complete(options: &ConfigOptions, statement: &mut Statement) -> Re
     }
     cast_names::give(statement);
     using_columns::write_out(statement);
+    nested_values::write_out(statement);
     row_values::write_out(statement)
 }
 

@@ -33,4 +33,5 @@ pub use manifests::StoredManifest;
 pub use normalise::normalise;
 pub use reader::{DataFileReader, ReadCounters, ReadRequest};
 pub use storage::{Storage, StorageSettings};
+pub use text::to_text;
 pub use write::{IndexRows, RowIndex, RowStream, WriteRequest, file_schema};

@@ -17,12 +17,12 @@ use cayenne_format::{Error, Result};
 
 const NANOS_SECOND: u128 = 1_000_000_000;
 
-/// Returns the values as text; nulls stay nulls.
+/// Returns values whose type cannot be stored as the text that takes their place; nulls stay nulls.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Invalid`](cayenne_format::ErrorKind::Invalid) if a value has no text form.
-pub(crate) fn to_text(array: &ArrayRef) -> Result<ArrayRef> {
+pub fn to_text(array: &ArrayRef) -> Result<ArrayRef> {
     let text = match array.data_type() {
         DataType::Interval(_) | DataType::Duration(_) => Ok(durations(array)),
         DataType::FixedSizeBinary(_) => {

@@ -19,6 +19,7 @@ mod simple;
 mod subqueries;
 mod total_filters;
 mod try_casts;
+mod values;
 
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ use set_operations::SetOperations;
 use subqueries::Subqueries;
 use total_filters::TotalFilters;
 use try_casts::TryCasts;
+use values::ValuesAsQueries;
 
 /// Installs the rules: ours before DataFusion's, which they replace where it is wrong.
 pub(crate) fn install(builder: &mut SessionStateBuilder) {
@@ -42,6 +44,7 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
     let rules = &mut builder.analyzer().get_or_insert_default().rules;
     rules.insert(0, Arc::new(DecimalLiterals));
     rules.insert(0, Arc::new(SetOperations));
+    rules.insert(0, Arc::new(ValuesAsQueries));
     let rules = &mut builder.optimizer().get_or_insert_with(Optimizer::new).rules;
     for rule in rules.iter_mut().filter(|rule| rule.name() == "simplify_expressions") {
         *rule = Arc::new(ListsApart::around(Arc::clone(rule)));

@@ -34,4 +34,5 @@ mod random_queries;
 mod refused_definitions;
 mod slt;
 mod statements;
+mod stored_text;
 mod views;
