@@ -27,14 +27,6 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Makes another error of the error, if it is one.
-    pub(crate) fn map(self, change: impl FnOnce(Error) -> Error) -> Self {
-        match self {
-            Self::Error(error) => Self::Error(change(error)),
-            other => other,
-        }
-    }
-
     /// Prints what there is to print and returns the exit code.
     pub(crate) fn report(&self) -> u8 {
         match self {

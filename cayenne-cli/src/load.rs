@@ -1,15 +1,10 @@
 //! `cayenne load`: rows of files become rows of a table, in one commit.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::UInt64Type;
 use cayenne_datafusion::{NewColumns, WriteTarget, write_plan};
 use cayenne_format::{Error, Result, Sequence, TableName, TableOptions};
 use cayenne_table::Table;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use futures::StreamExt;
 
 use crate::args::{Existing, LoadArgs};
 use crate::engine::Engine;
@@ -20,11 +15,9 @@ use crate::progress::Progress;
 use crate::source_help::with_options;
 use crate::source_reader::read_sources;
 use crate::sources::Sources;
+use crate::sql::written_rows;
 use crate::stopwatch::Stopwatch;
 use crate::terminal::Terminal;
-
-/// How often the progress is shown.
-const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 /// Loads the files and prints what was done.
 pub(crate) async fn run(engine: &Engine, args: &LoadArgs, terminal: &mut Terminal) -> Result<u8, Failure> {
@@ -47,9 +40,8 @@ pub(crate) async fn run(engine: &Engine, args: &LoadArgs, terminal: &mut Termina
     }
     let plan = write_plan(read.rows, target).await?;
     let progress = Progress::begin(&escaped(name.as_str()), terminal);
-    let written = write(engine, &plan, &progress).await;
-    progress.end();
-    let rows = written.map_err(|failure| failure.map(|error| sources.named(error)))?;
+    let written = progress.watch(&plan, engine.session.task_ctx()).await;
+    let rows = written_rows(&written.map_err(|error| sources.named(cayenne_datafusion::error_of(error)))?);
     let stored = stored_bytes(engine, &name, before).await?;
     let time = time.elapsed();
     terminal.note(&format!(
@@ -130,25 +122,6 @@ fn refuse_other_key(table: &Table, columns: &str) -> Result<()> {
         .with("declared", declared.primary_key.join(", "))
         .with("found", found)
         .help("leave --primary-key out to use the table as it is, or choose another name"))
-}
-
-/// Runs the plan to its end and returns the number of rows it wrote.
-async fn write(engine: &Engine, plan: &Arc<dyn ExecutionPlan>, progress: &Progress) -> Result<u64, Failure> {
-    let mut counts = execute_stream(Arc::clone(plan), engine.session.task_ctx())?;
-    let mut tick = tokio::time::interval(PROGRESS_EVERY);
-    let mut written = 0;
-    loop {
-        tokio::select! {
-            batch = counts.next() => match batch.transpose()? {
-                Some(batch) => {
-                    let column = batch.columns().first().and_then(|column| column.as_primitive_opt::<UInt64Type>());
-                    written += column.map_or(0, |column| column.values().iter().sum());
-                }
-                None => return Ok(written),
-            },
-            _ = tick.tick() => progress.show(plan),
-        }
-    }
 }
 
 /// Returns the length of the data files that commits after `before` added.

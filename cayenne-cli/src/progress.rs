@@ -1,25 +1,33 @@
-//! The progress of a load, on a terminal and nowhere else.
+//! The progress of a statement that writes, on a terminal and nowhere else.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use datafusion::physical_plan::ExecutionPlan;
+use arrow_array::RecordBatch;
+use datafusion::error::Result;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::figures::{counted, rate, size};
 use crate::stopwatch::Stopwatch;
 use crate::terminal::Terminal;
 
-/// A line that tells how far a load has come.
+/// How often the progress is shown.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// A line that tells how far a statement has come.
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,
-    table: String,
+    target: String,
     time: Stopwatch,
 }
 
 impl Progress {
-    /// Begins a line, invisible if nobody watches.
-    pub(crate) fn begin(table: &str, terminal: &Terminal) -> Self {
+    /// Begins a line about what is written, invisible if nobody watches.
+    pub(crate) fn begin(target: &str, terminal: &Terminal) -> Self {
         let bar = ProgressBar::new_spinner();
         bar.set_draw_target(if terminal.is_watched() {
             ProgressDrawTarget::stderr()
@@ -29,21 +37,84 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
             bar.set_style(style);
         }
-        Self { bar, table: table.to_owned(), time: Stopwatch::start() }
+        Self { bar, target: target.to_owned(), time: Stopwatch::start() }
     }
 
-    /// Shows what the plan has counted.
-    pub(crate) fn show(&self, plan: &Arc<dyn ExecutionPlan>) {
-        let metrics = plan.metrics().unwrap_or_default();
-        let count = |name| metrics.sum_by_name(name).map_or(0, |value| value.as_usize()) as u64;
-        let (rows, bytes) = (count("rows_read"), count("bytes_read"));
-        let rate = rate(rows, self.time.elapsed());
-        self.bar.set_message(format!("{}: {}, {}, {rate}", self.table, counted(rows, "row"), size(bytes)));
-        self.bar.tick();
-    }
-
-    /// Removes the line.
-    pub(crate) fn end(&self) {
+    /// Runs a plan to its end, shows what it has counted, and removes the line.
+    ///
+    /// # Errors
+    ///
+    /// What the plan returns.
+    pub(crate) async fn watch(
+        self,
+        plan: &Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+    ) -> Result<Vec<RecordBatch>> {
+        let result = self.run(plan, context).await;
         self.bar.finish_and_clear();
+        result
+    }
+
+    async fn run(&self, plan: &Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<Vec<RecordBatch>> {
+        let mut result = execute_stream(Arc::clone(plan), context)?;
+        let mut tick = tokio::time::interval(PROGRESS_EVERY);
+        let mut batches = Vec::new();
+        loop {
+            tokio::select! {
+                batch = result.next() => match batch.transpose()? {
+                    Some(batch) => batches.push(batch),
+                    None => return Ok(batches),
+                },
+                _ = tick.tick() => {
+                    self.bar.set_message(self.message(plan));
+                    self.bar.tick();
+                }
+            }
+        }
+    }
+
+    fn message(&self, plan: &Arc<dyn ExecutionPlan>) -> String {
+        let rows = rows_of(plan);
+        let bytes = counter(plan, "bytes_read").map(|bytes| format!(", {}", size(bytes))).unwrap_or_default();
+        format!("{}: {}{bytes}, {}", self.target, counted(rows, "row"), rate(rows, self.time.elapsed()))
+    }
+}
+
+/// Returns how many rows have come to the place where they are written.
+fn rows_of(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+    if let Some(rows) = counter(plan, "rows_read") {
+        return rows;
+    }
+    // A sink of DataFusion does not count, what it reads from does.
+    let input = plan.children().into_iter().next();
+    input.map_or(0, |input| match input.metrics().and_then(|metrics| metrics.output_rows()) {
+        Some(rows) => rows as u64,
+        None => rows_of(input),
+    })
+}
+
+fn counter(plan: &Arc<dyn ExecutionPlan>, name: &str) -> Option<u64> {
+    Some(plan.metrics()?.sum_by_name(name)?.as_usize() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{ArrayRef, Int64Array};
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_copy_is_counted_by_the_rows_that_come_to_its_sink() {
+        let folder = tempfile::tempdir().unwrap();
+        let ctx = SessionContext::new();
+        let rows: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1234));
+        ctx.register_batch("t", RecordBatch::try_from_iter([("a", rows)]).unwrap()).unwrap();
+        let copy = format!("COPY (SELECT a + 1 AS a FROM t) TO '{}'", folder.path().join("t.csv").display());
+        let plan = ctx.sql(&copy).await.unwrap().create_physical_plan().await.unwrap();
+        let progress = Progress { bar: ProgressBar::hidden(), target: "t.csv".to_owned(), time: Stopwatch::start() };
+        progress.run(&plan, ctx.task_ctx()).await.unwrap();
+        let message = progress.message(&plan);
+        assert!(message.starts_with("t.csv: 1,234 rows, "), "{message}");
     }
 }

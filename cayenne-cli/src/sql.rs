@@ -1,13 +1,17 @@
 //! `cayenne sql`: statements from the command line, from files and from a pipe, one after the other.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
 use arrow_schema::DataType;
 use cayenne_format::{Error, Result};
+use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::prelude::SessionContext;
+use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 use futures::TryStreamExt;
@@ -16,8 +20,10 @@ use tokio::io::AsyncReadExt;
 use crate::acknowledge::Acknowledgements;
 use crate::args::{Input, SqlArgs};
 use crate::engine::Engine;
+use crate::escape::escaped;
 use crate::exit::{self, Failure};
 use crate::output;
+use crate::progress::Progress;
 use crate::statement_reader::StatementReader;
 use crate::terminal::Terminal;
 
@@ -106,11 +112,44 @@ pub(crate) async fn run_text(
     let mut rows = None;
     for statement in cayenne_datafusion::statements(session, text)? {
         let is_query = is_query(&statement);
-        let result = cayenne_datafusion::execute(session, statement).await?.execute_stream().await?;
+        let target = target_of(&statement);
+        let rows_of = cayenne_datafusion::execute(session, statement).await?;
+        let result = match target {
+            Some(target) => watched(rows_of, &target, terminal).await?,
+            None => rows_of.execute_stream().await?,
+        };
         let only_counted = acknowledged && !is_query && is_count(&result);
-        rows = Some(if only_counted { count(result).await? } else { output::print(result, terminal).await? });
+        rows = Some(if only_counted {
+            written_rows(&result.try_collect::<Vec<_>>().await?)
+        } else {
+            output::print(result, terminal).await?
+        });
     }
     Ok(rows)
+}
+
+/// Returns where a statement writes the rows to that it reads.
+fn target_of(statement: &Statement) -> Option<String> {
+    match statement {
+        Statement::CopyTo(copy) => Some(copy.target.clone()),
+        Statement::Statement(statement) => match statement.as_ref() {
+            ast::Statement::Insert(insert) => Some(insert.table.to_string()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Runs a statement that writes, and shows how far it has come.
+async fn watched(
+    statement: DataFrame,
+    target: &str,
+    terminal: &Terminal,
+) -> Result<SendableRecordBatchStream, DataFusionError> {
+    let context = Arc::new(statement.task_ctx());
+    let plan = statement.create_physical_plan().await?;
+    let result = Progress::begin(&escaped(target), terminal).watch(&plan, context).await?;
+    Ok(Box::pin(MemoryStream::try_new(result, plan.schema(), None)?))
 }
 
 fn is_query(statement: &Statement) -> bool {
@@ -123,11 +162,8 @@ fn is_count(result: &SendableRecordBatchStream) -> bool {
     matches!(schema.fields().as_ref(), [field] if field.name() == "count" && *field.data_type() == DataType::UInt64)
 }
 
-async fn count(result: SendableRecordBatchStream) -> Result<u64, Failure> {
-    let mut written = 0;
-    for batch in result.try_collect::<Vec<_>>().await? {
-        let column = batch.columns().first().and_then(|column| column.as_primitive_opt::<UInt64Type>());
-        written += column.map_or(0, |column| column.values().iter().sum());
-    }
-    Ok(written)
+/// Returns the sum of the numbers of rows that a statement says it wrote.
+pub(crate) fn written_rows(result: &[RecordBatch]) -> u64 {
+    let counts = result.iter().filter_map(|batch| batch.columns().first()?.as_primitive_opt::<UInt64Type>());
+    counts.flat_map(|counts| counts.values().iter()).sum()
 }
