@@ -1,11 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod blocking;
-mod cast_names;
 mod catalog;
 mod change_exec;
 mod change_plan;
 mod column_defaults;
+mod column_names;
 mod converter;
 mod corrections;
 mod create_table;

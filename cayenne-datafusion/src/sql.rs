@@ -13,8 +13,8 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_str};
 
-use crate::cast_names;
 use crate::catalog::{CayenneCatalog, Tables};
+use crate::column_names;
 use crate::create_table::{create_table, refuse_to_drop_for};
 use crate::error::external;
 use crate::files;
@@ -112,8 +112,8 @@ pub(crate) fn complete(options: &ConfigOptions, statement: &mut Statement) -> Re
     if options.sql_parser.parse_float_as_decimal {
         exponents::as_floats(statement);
     }
-    cast_names::give(statement);
-    using_columns::write_out(statement);
+    column_names::give(statement);
+    using_columns::write_out(statement)?;
     nested_values::write_out(statement);
     row_values::write_out(statement)
 }

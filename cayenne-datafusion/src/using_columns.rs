@@ -1,38 +1,85 @@
-//! The columns of `RIGHT` and `FULL JOIN … USING (k)`.
+//! The columns of `RIGHT` and `FULL JOIN … USING (k)`, and of each `USING` in a subquery.
 //!
 //! In SQL `k` is then the column of both tables: of whichever has a row. DataFusion takes the left one, which is NULL where
-//! only the right table has a row (apache/datafusion 22881). Here such a join is written with `ON`, and `k` as
-//! `coalesce(a.k, b.k)`, also where `*` stands for it. `NATURAL` joins are not touched: their columns are not known yet.
+//! only the right table has a row (apache/datafusion 22881); and in a subquery it may take `k` for a column of the query
+//! around it. Here such a join is written with `ON`, and `k` as `coalesce(a.k, b.k)`, also where `*` stands for it. The
+//! columns of `NATURAL` joins are not known yet: outer ones that would be wrong are refused.
 
 use std::ops::ControlFlow;
 
+use cayenne_format::Error;
+use datafusion::error::Result;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query,
+    BinaryOperator, ExcludeSelectItem, Expr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query,
     Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, VisitMut, VisitorMut,
     WildcardAdditionalOptions,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use crate::error::external;
 use crate::exponents::each_part;
 
-/// Writes the outer joins of a statement out that have `USING`.
-pub(crate) fn write_out(statement: &mut Statement) {
-    each_part(statement, &mut UsingColumns);
+/// Writes the joins of a statement out whose `USING` is not read as it should be.
+///
+/// # Errors
+///
+/// `Unsupported` for a `NATURAL RIGHT` or `FULL JOIN`.
+pub(crate) fn write_out(statement: &mut Statement) -> Result<()> {
+    let mut joins = UsingColumns::default();
+    each_part(statement, &mut joins);
+    if joins.has_natural {
+        return Err(external(
+            Error::unsupported("the common columns of this join are not known before the tables are")
+                .code("unsupported-sql")
+                .with("clause", "NATURAL RIGHT or FULL JOIN")
+                .help("write USING with the names of the columns"),
+        ));
+    }
+    Ok(())
 }
 
-struct UsingColumns;
+#[derive(Default)]
+struct UsingColumns {
+    /// In how many subqueries the query is that is being visited.
+    subqueries: usize,
+    has_natural: bool,
+}
 
 impl VisitorMut for UsingColumns {
     type Break = ();
 
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        self.subqueries += usize::from(is_subquery(expr));
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        self.subqueries -= usize::from(is_subquery(expr));
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        self.subqueries += usize::from(is_lateral(factor));
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        self.subqueries -= usize::from(is_lateral(factor));
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        let SetExpr::Select(select) = query.body.as_mut() else { return ControlFlow::Continue(()) };
-        let Some(joined) = written_out(select) else { return ControlFlow::Continue(()) };
+        let Query { body, order_by, .. } = query;
+        let SetExpr::Select(select) = body.as_mut() else {
+            self.each_side(body);
+            return ControlFlow::Continue(());
+        };
+        let Some(joined) = self.written_out(select) else { return ControlFlow::Continue(()) };
         // A name in ORDER BY is that of an output column first.
         let is_output = |name: &Ident| select.projection.iter().any(|item| output_name(item) == Some(name));
-        if let Some(order) = &mut query.order_by
+        if let Some(order) = order_by
             && let OrderByKind::Expressions(keys) = &mut order.kind
         {
             for key in keys {
@@ -43,6 +90,43 @@ impl VisitorMut for UsingColumns {
         }
         ControlFlow::Continue(())
     }
+}
+
+impl UsingColumns {
+    /// Writes out the joins of the sides of a set operation.
+    fn each_side(&mut self, body: &mut SetExpr) {
+        match body {
+            SetExpr::Select(select) => drop(self.written_out(select)),
+            SetExpr::SetOperation { left, right, .. } => {
+                self.each_side(left);
+                self.each_side(right);
+            }
+            // A query of its own, which is visited.
+            _ => {}
+        }
+    }
+
+    fn written_out(&mut self, select: &mut Select) -> Option<Joined> {
+        self.has_natural |= select.from.iter().flat_map(|from| &from.joins).any(is_natural);
+        written_out(select, self.subqueries > 0)
+    }
+}
+
+fn is_subquery(expr: &Expr) -> bool {
+    matches!(expr, Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. })
+}
+
+fn is_lateral(factor: &TableFactor) -> bool {
+    matches!(factor, TableFactor::Derived { lateral: true, .. })
+}
+
+fn is_natural(join: &Join) -> bool {
+    matches!(
+        join.join_operator,
+        JoinOperator::Right(JoinConstraint::Natural)
+            | JoinOperator::RightOuter(JoinConstraint::Natural)
+            | JoinOperator::FullOuter(JoinConstraint::Natural)
+    )
 }
 
 fn output_name(item: &SelectItem) -> Option<&Ident> {
@@ -64,18 +148,21 @@ struct Relation {
     common: Vec<Ident>,
 }
 
-/// Rewrites a `SELECT` whose `FROM` has such a join; nothing if it has none, or one whose tables have no names.
-fn written_out(select: &mut Select) -> Option<Joined> {
+/// Rewrites a `SELECT` whose `FROM` has a join with `USING`, if it is an outer one that keeps the right side, or if `all` are
+/// wanted; nothing if there is none, or one whose tables have no names.
+fn written_out(select: &mut Select, all: bool) -> Option<Joined> {
     let [from] = select.from.as_mut_slice() else { return None };
-    let is_outer = |operator: &JoinOperator| {
-        matches!(
-            operator,
-            JoinOperator::Right(JoinConstraint::Using(_))
-                | JoinOperator::RightOuter(JoinConstraint::Using(_))
-                | JoinOperator::FullOuter(JoinConstraint::Using(_))
-        )
+    let is_wanted = |join: &Join| match &join.join_operator {
+        JoinOperator::Right(JoinConstraint::Using(_))
+        | JoinOperator::RightOuter(JoinConstraint::Using(_))
+        | JoinOperator::FullOuter(JoinConstraint::Using(_)) => true,
+        JoinOperator::Join(JoinConstraint::Using(_))
+        | JoinOperator::Inner(JoinConstraint::Using(_))
+        | JoinOperator::Left(JoinConstraint::Using(_))
+        | JoinOperator::LeftOuter(JoinConstraint::Using(_)) => all,
+        _ => false,
     };
-    if !from.joins.iter().any(|join| is_outer(&join.join_operator)) {
+    if !from.joins.iter().any(is_wanted) {
         return None;
     }
     let mut rewritten = from.clone();

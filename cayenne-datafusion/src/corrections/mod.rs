@@ -5,6 +5,7 @@
 
 mod ambiguous_names;
 mod apply;
+mod columnless_conditions;
 mod decimal_literals;
 mod domain;
 mod grouping_keys;
@@ -28,6 +29,7 @@ use datafusion::optimizer::Optimizer;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use ambiguous_names::NamesApart;
+use columnless_conditions::ColumnlessConditions;
 use decimal_literals::DecimalLiterals;
 use grouping_keys::GroupingKeys;
 use guarding_cases::GuardingCases;
@@ -61,4 +63,5 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
     for rule in rules.iter_mut().filter(|rule| rule.name().starts_with("FilterPushdown")) {
         *rule = Arc::new(NamesApart::around(Arc::clone(rule)));
     }
+    rules.push(Arc::new(ColumnlessConditions));
 }

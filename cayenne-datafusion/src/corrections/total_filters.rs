@@ -1,8 +1,8 @@
-//! Conditions without columns above an aggregation that has a row of nothing.
+//! Conditions above an aggregation that must not be moved below it.
 //!
-//! DataFusion moves the conditions on group keys below an aggregation, and takes one that names no column for such. Without
-//! keys, or with an empty grouping set, an aggregation has a row even if nothing comes in: a condition that is false then
-//! keeps that row. Such a filter stays where it is.
+//! DataFusion moves the conditions on group keys below an aggregation. It takes one that names no column for such: without
+//! keys, or with an empty grouping set, an aggregation has a row even if nothing comes in, and a condition that is false
+//! then keeps that row. And it computes a volatile key, such as `random()`, a second time. Such a filter stays where it is.
 
 use std::sync::Arc;
 
@@ -48,8 +48,10 @@ impl OptimizerRule for TotalFilters {
 
 fn stays(filter: &Filter) -> bool {
     match filter.input.as_ref() {
-        LogicalPlan::Aggregate(aggregate) if may_have_a_row_of_nothing(aggregate) => {
-            split_conjunction(&filter.predicate).into_iter().any(|condition| !condition.any_column_refs())
+        LogicalPlan::Aggregate(aggregate) => {
+            let mut conditions = split_conjunction(&filter.predicate).into_iter();
+            aggregate.group_expr.iter().any(Expr::is_volatile)
+                || (may_have_a_row_of_nothing(aggregate) && conditions.any(|condition| !condition.any_column_refs()))
         }
         _ => false,
     }

@@ -6,11 +6,11 @@
 pub(super) const ROW_VALUES: bool = false;
 
 /// A condition beside the equality of a full join, in sessions with sort-merge joins: NULL is taken for true there.
-pub(super) const CONDITIONS_OF_SORT_MERGE_JOINS: bool = false;
+pub(super) const CONDITIONS_OF_SORT_MERGE_JOINS: bool = true;
 
 /// `USING`: the key of right and full joins is that of the left side, and subqueries that name the row around them lose
 /// rows.
-pub(super) const USING: bool = false;
+pub(super) const USING: bool = true;
 
 /// Conditions without a column, such as `EXISTS (…)` of a query that names nothing around it: they are pushed below
 /// aggregations that have a row of nothing.

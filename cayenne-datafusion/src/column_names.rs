@@ -1,7 +1,8 @@
-//! Names for casts that stand beside what they cast.
+//! Names for columns that would have the name of another one.
 //!
-//! DataFusion names `v::INT` as it names `v`, and refuses a `SELECT` with two columns of one name. Where both are there, the
-//! cast is named by its text.
+//! DataFusion refuses a `SELECT` with two columns of one name, and names `v::INT` as it names `v`. Where both are there, the
+//! cast is named by its text; where one text stands twice, as in `SELECT a, a` and `SELECT 1, 1`, all but the first have
+//! numbers, as in DuckDB: `a_1`.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -10,15 +11,16 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, Select, SelectItem, SetExpr, VisitorMut};
 
 use crate::exponents::each_part;
+use crate::on_conflict::name_of;
 
-/// Names the casts of a statement that would have the name of another column.
+/// Names the columns of a statement that would have the name of another one.
 pub(crate) fn give(statement: &mut Statement) {
-    each_part(statement, &mut CastNames);
+    each_part(statement, &mut ColumnNames);
 }
 
-struct CastNames;
+struct ColumnNames;
 
-impl VisitorMut for CastNames {
+impl VisitorMut for ColumnNames {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
@@ -29,7 +31,10 @@ impl VisitorMut for CastNames {
 
 fn name_in(body: &mut SetExpr) {
     match body {
-        SetExpr::Select(select) => name_casts(select),
+        SetExpr::Select(select) => {
+            name_casts(select);
+            number_repeated(select);
+        }
         SetExpr::SetOperation { left, right, .. } => {
             name_in(left);
             name_in(right);
@@ -57,6 +62,30 @@ fn name_casts(select: &mut Select) {
             let alias = Ident::with_quote('"', expr.to_string());
             *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
         }
+    }
+}
+
+fn number_repeated(select: &mut Select) {
+    let mut uses: HashMap<String, usize> = HashMap::new();
+    for item in &mut select.projection {
+        let SelectItem::UnnamedExpr(expr) = item else { continue };
+        let text = expr.to_string();
+        let before = uses.entry(text.clone()).or_default();
+        *before += 1;
+        if *before > 1 {
+            let name = last_name(expr).unwrap_or(text);
+            let alias = Ident::with_quote('"', format!("{name}_{}", *before - 1));
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+        }
+    }
+}
+
+/// Returns the name of a column without that of its table.
+fn last_name(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Identifier(name) => Some(name_of(name)),
+        Expr::CompoundIdentifier(names) => names.last().map(name_of),
+        _ => None,
     }
 }
 
