@@ -139,9 +139,22 @@ impl Writer<'_> {
             _ => !has_nulls,
         };
         if known {
-            return Ok(Transformed::no(Expr::InSubquery(set)));
+            return self.with_qualifier(set);
         }
         self.written_out(&comparison, place).map(Transformed::yes)
+    }
+
+    /// Gives the column of a subquery a qualifier, if it has none: a mark join would take it for two.
+    fn with_qualifier(&self, mut set: InSubquery) -> Result<Transformed<Expr>> {
+        let plan = &set.subquery.subquery;
+        let has_qualifier = plan.schema().iter().all(|(qualifier, _)| qualifier.is_some());
+        if has_qualifier || matches!(plan.as_ref(), LogicalPlan::Projection(_)) {
+            return Ok(Transformed::no(Expr::InSubquery(set)));
+        }
+        let name = self.names.next("__cayenne_set");
+        let named = LogicalPlanBuilder::from(plan.as_ref().clone()).alias(name)?.build()?;
+        set.subquery.subquery = Arc::new(named);
+        Ok(Transformed::yes(Expr::InSubquery(set)))
     }
 
     fn quantified(&self, set: SetComparison, place: Place) -> Result<Transformed<Expr>> {

@@ -5,7 +5,6 @@
 
 mod ambiguous_names;
 mod apply;
-mod columnless_conditions;
 mod decimal_literals;
 mod domain;
 mod grouping_keys;
@@ -15,8 +14,10 @@ mod list_merges;
 mod marks;
 mod membership;
 mod node;
+mod null_equality;
 mod set_operations;
 mod simple;
+mod sort_merge_joins;
 mod subqueries;
 mod total_filters;
 mod try_casts;
@@ -29,12 +30,13 @@ use datafusion::optimizer::Optimizer;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use ambiguous_names::NamesApart;
-use columnless_conditions::ColumnlessConditions;
 use decimal_literals::DecimalLiterals;
 use grouping_keys::GroupingKeys;
 use guarding_cases::GuardingCases;
 use list_merges::ListsApart;
+use null_equality::{JoinsOfOneMeaning, KeysOfOneMeaning};
 use set_operations::SetOperations;
+use sort_merge_joins::SortMergeJoins;
 use subqueries::Subqueries;
 use total_filters::TotalFilters;
 use try_casts::TryCasts;
@@ -48,11 +50,15 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
     rules.insert(0, Arc::new(SetOperations));
     rules.insert(0, Arc::new(ValuesAsQueries));
     let rules = &mut builder.optimizer().get_or_insert_with(Optimizer::new).rules;
-    for rule in rules.iter_mut().filter(|rule| rule.name() == "simplify_expressions") {
-        *rule = Arc::new(ListsApart::around(Arc::clone(rule)));
-    }
-    for rule in rules.iter_mut().filter(|rule| rule.name() == "push_down_filter") {
-        *rule = Arc::new(TotalFilters::around(Arc::clone(rule)));
+    for rule in rules.iter_mut() {
+        let inner = Arc::clone(rule);
+        match inner.name() {
+            "simplify_expressions" => *rule = Arc::new(ListsApart::around(inner)),
+            "push_down_filter" => *rule = Arc::new(TotalFilters::around(inner)),
+            "extract_equijoin_predicate" => *rule = Arc::new(KeysOfOneMeaning::around(inner)),
+            "eliminate_cross_join" => *rule = Arc::new(JoinsOfOneMeaning::around(inner)),
+            _ => {}
+        }
     }
     rules.insert(0, Arc::new(Subqueries));
     rules.insert(1, Arc::new(TryCasts));
@@ -63,5 +69,6 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
     for rule in rules.iter_mut().filter(|rule| rule.name().starts_with("FilterPushdown")) {
         *rule = Arc::new(NamesApart::around(Arc::clone(rule)));
     }
-    rules.push(Arc::new(ColumnlessConditions));
+    // Before the inputs of joins are sorted.
+    rules.insert(0, Arc::new(SortMergeJoins));
 }
