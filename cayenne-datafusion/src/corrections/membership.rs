@@ -147,8 +147,12 @@ impl Writer<'_> {
     /// Gives the column of a subquery a qualifier, if it has none: a mark join would take it for two.
     fn with_qualifier(&self, mut set: InSubquery) -> Result<Transformed<Expr>> {
         let plan = &set.subquery.subquery;
-        let has_qualifier = plan.schema().iter().all(|(qualifier, _)| qualifier.is_some());
-        if has_qualifier || matches!(plan.as_ref(), LogicalPlan::Projection(_)) {
+        let is_qualified = |expr: &Expr| expr.column_refs().iter().all(|column| column.relation.is_some());
+        let has_qualifier = match plan.as_ref() {
+            LogicalPlan::Projection(projection) => projection.expr.iter().all(is_qualified),
+            plan => plan.schema().iter().all(|(qualifier, _)| qualifier.is_some()),
+        };
+        if has_qualifier {
             return Ok(Transformed::no(Expr::InSubquery(set)));
         }
         let name = self.names.next("__cayenne_set");

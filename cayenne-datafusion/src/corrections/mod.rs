@@ -8,6 +8,7 @@ mod apply;
 mod decimal_literals;
 mod domain;
 mod grouping_keys;
+mod guard;
 mod guarding_cases;
 mod join_conditions;
 mod list_merges;
@@ -36,7 +37,7 @@ use guarding_cases::GuardingCases;
 use list_merges::ListsApart;
 use null_equality::{JoinsOfOneMeaning, KeysOfOneMeaning};
 use set_operations::SetOperations;
-use sort_merge_joins::SortMergeJoins;
+use sort_merge_joins::{ConditionsInPlace, ConditionsWithColumns};
 use subqueries::Subqueries;
 use total_filters::TotalFilters;
 use try_casts::TryCasts;
@@ -66,9 +67,13 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
     // Last, since no filter passes it.
     rules.push(Arc::new(GroupingKeys));
     let rules = &mut builder.physical_optimizers().get_or_insert_with(PhysicalOptimizer::new).rules;
-    for rule in rules.iter_mut().filter(|rule| rule.name().starts_with("FilterPushdown")) {
-        *rule = Arc::new(NamesApart::around(Arc::clone(rule)));
+    for rule in rules.iter_mut() {
+        let inner = Arc::clone(rule);
+        match inner.name() {
+            name if name.starts_with("FilterPushdown") => *rule = Arc::new(NamesApart::around(inner)),
+            "ProjectionPushdown" => *rule = Arc::new(ConditionsInPlace::around(inner)),
+            _ => {}
+        }
     }
-    // Before the inputs of joins are sorted.
-    rules.insert(0, Arc::new(SortMergeJoins));
+    rules.push(Arc::new(ConditionsWithColumns));
 }

@@ -106,8 +106,11 @@ impl Cayenne {
     }
 }
 
+/// Says whether an error is of the engine and not of the statement: a panic in a task, or a batch that does not fit its
+/// schema, also counts.
 fn is_bug(error: &str) -> bool {
     error.starts_with("Internal")
+        || ["panicked", "must match schema types", "declared as non-nullable"].iter().any(|part| error.contains(part))
 }
 
 /// Settings that decide which operators run, each in some of the worlds.
