@@ -37,7 +37,7 @@ use guarding_cases::GuardingCases;
 use list_merges::ListsApart;
 use null_equality::{JoinsOfOneMeaning, KeysOfOneMeaning};
 use set_operations::SetOperations;
-use sort_merge_joins::{ConditionsInPlace, ConditionsWithColumns};
+use sort_merge_joins::{ConditionsInPlace, ConditionsOfAnyRow};
 use subqueries::Subqueries;
 use total_filters::TotalFilters;
 use try_casts::TryCasts;
@@ -75,5 +75,5 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
             _ => {}
         }
     }
-    rules.push(Arc::new(ConditionsWithColumns));
+    rules.push(Arc::new(ConditionsOfAnyRow));
 }

@@ -1,13 +1,14 @@
 //! Sort-merge joins with conditions beside their keys.
 //!
 //! When DataFusion moves a projection below such a join, the condition goes on naming the columns by their old places, and
-//! reads others, or none: here such a join is guarded while that rule runs. And the join evaluates a condition only if it
-//! has columns, and takes one without for true: it is given a column, which it does not look at.
+//! reads others, or none: here such a join is guarded while that rule runs. The join evaluates a condition only if it has
+//! columns, and takes one without for true: it is given a column, which it does not look at. And an outer join evaluates it
+//! for rows without a partner too, and fails if a column of it may not be NULL: here all may.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow_schema::Schema;
+use arrow_schema::{FieldRef, Schema};
 use datafusion::common::JoinSide;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
@@ -50,23 +51,21 @@ impl PhysicalOptimizerRule for ConditionsInPlace {
     }
 }
 
-/// Gives conditions a column that have none.
+/// Makes conditions such that they can be evaluated for each row.
 #[derive(Debug)]
-pub(super) struct ConditionsWithColumns;
+pub(super) struct ConditionsOfAnyRow;
 
-impl PhysicalOptimizerRule for ConditionsWithColumns {
+impl PhysicalOptimizerRule for ConditionsOfAnyRow {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|plan| match condition_of(&plan) {
-            Some((join, condition)) if condition.column_indices().is_empty() => {
-                with_column(join, condition).map(Transformed::yes)
-            }
-            _ => Ok(Transformed::no(plan)),
+            Some((join, condition)) => Ok(Transformed::yes(with_condition(join, of_any_row(join, condition))?)),
+            None => Ok(Transformed::no(plan)),
         })
         .data()
     }
 
     fn name(&self) -> &'static str {
-        "cayenne_conditions_with_columns"
+        "cayenne_conditions_of_any_row"
     }
 
     fn schema_check(&self) -> bool {
@@ -74,20 +73,27 @@ impl PhysicalOptimizerRule for ConditionsWithColumns {
     }
 }
 
+fn of_any_row(join: &SortMergeJoinExec, condition: &JoinFilter) -> JoinFilter {
+    let (columns, fields) = match condition.column_indices() {
+        [] => (vec![ColumnIndex { index: 0, side: JoinSide::Left }], join.left.schema().fields().clone()),
+        columns => (columns.to_vec(), condition.schema().fields().clone()),
+    };
+    let nullable = |field: &FieldRef| field.as_ref().clone().with_nullable(true);
+    let fields: Vec<_> = fields.iter().take(columns.len()).map(nullable).collect();
+    JoinFilter::new(Arc::clone(condition.expression()), columns, Arc::new(Schema::new(fields)))
+}
+
 fn condition_of(plan: &Arc<dyn ExecutionPlan>) -> Option<(&SortMergeJoinExec, &JoinFilter)> {
     let join = plan.downcast_ref::<SortMergeJoinExec>()?;
     Some((join, join.filter.as_ref()?))
 }
 
-fn with_column(join: &SortMergeJoinExec, condition: &JoinFilter) -> Result<Arc<dyn ExecutionPlan>> {
-    let schema = Schema::new(join.left.schema().fields().iter().take(1).cloned().collect::<Vec<_>>());
-    let columns = (0..schema.fields().len()).map(|index| ColumnIndex { index, side: JoinSide::Left });
-    let filter = JoinFilter::new(Arc::clone(condition.expression()), columns.collect(), Arc::new(schema));
+fn with_condition(join: &SortMergeJoinExec, condition: JoinFilter) -> Result<Arc<dyn ExecutionPlan>> {
     Ok(Arc::new(SortMergeJoinExec::try_new(
         Arc::clone(&join.left),
         Arc::clone(&join.right),
         join.on.clone(),
-        Some(filter),
+        Some(condition),
         join.join_type,
         join.sort_options.clone(),
         join.null_equality,
