@@ -11,6 +11,7 @@ mod grouping_keys;
 mod guard;
 mod guarding_cases;
 mod join_conditions;
+mod list_elements;
 mod list_merges;
 mod marks;
 mod membership;
@@ -45,6 +46,7 @@ use values::ValuesAsQueries;
 
 /// Installs the rules: ours before DataFusion's, which they replace where it is wrong.
 pub(crate) fn install(builder: &mut SessionStateBuilder) {
+    list_elements::install(builder);
     // Before types are coerced.
     let rules = &mut builder.analyzer().get_or_insert_default().rules;
     rules.insert(0, Arc::new(DecimalLiterals));
