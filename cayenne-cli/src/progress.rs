@@ -9,6 +9,7 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::Instant;
 
 use crate::figures::{counted, rate, size};
 use crate::stopwatch::Stopwatch;
@@ -16,6 +17,8 @@ use crate::terminal::Terminal;
 
 /// How often the progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// What is done before that needs no progress.
+const PROGRESS_AFTER: Duration = Duration::from_millis(300);
 
 /// A line that tells how far a statement has come.
 #[derive(Debug)]
@@ -57,7 +60,7 @@ impl Progress {
 
     async fn run(&self, plan: &Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<Vec<RecordBatch>> {
         let mut result = execute_stream(Arc::clone(plan), context)?;
-        let mut tick = tokio::time::interval(PROGRESS_EVERY);
+        let mut tick = tokio::time::interval_at(Instant::now() + PROGRESS_AFTER, PROGRESS_EVERY);
         let mut batches = Vec::new();
         loop {
             tokio::select! {
