@@ -4,7 +4,7 @@
 //! cast is named by its text; where one text stands twice, as in `SELECT a, a` and `SELECT 1, 1`, all but the first have
 //! numbers, as in DuckDB: `a_1`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
@@ -24,20 +24,21 @@ impl VisitorMut for ColumnNames {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        name_in(&mut query.body);
+        name_in(&mut query.body, true);
         ControlFlow::Continue(())
     }
 }
 
-fn name_in(body: &mut SetExpr) {
+fn name_in(body: &mut SetExpr, is_seen: bool) {
     match body {
         SetExpr::Select(select) => {
+            number_repeated(select, is_seen);
             name_casts(select);
-            number_repeated(select);
         }
         SetExpr::SetOperation { left, right, .. } => {
-            name_in(left);
-            name_in(right);
+            name_in(left, is_seen);
+            // Its columns have the names of those on the left.
+            name_in(right, false);
         }
         // A query of its own, which is visited.
         _ => {}
@@ -65,18 +66,28 @@ fn name_casts(select: &mut Select) {
     }
 }
 
-fn number_repeated(select: &mut Select) {
-    let mut uses: HashMap<String, usize> = HashMap::new();
+/// Numbers the columns of one text. Names that nobody sees are such that no other column has them.
+fn number_repeated(select: &mut Select, is_seen: bool) {
+    let mut names: HashSet<String> = select.projection.iter().filter_map(name_of_item).collect();
+    let mut texts = HashSet::new();
     for item in &mut select.projection {
         let SelectItem::UnnamedExpr(expr) = item else { continue };
         let text = expr.to_string();
-        let before = uses.entry(text.clone()).or_default();
-        *before += 1;
-        if *before > 1 {
-            let name = last_name(expr).unwrap_or(text);
-            let alias = Ident::with_quote('"', format!("{name}_{}", *before - 1));
-            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+        if texts.insert(text.clone()) {
+            continue;
         }
+        let name = if is_seen { last_name(expr).unwrap_or(text) } else { "__cayenne_repeated".to_owned() };
+        let numbered = (1..).map(|number: usize| format!("{name}_{number}"));
+        let Some(name) = numbered.into_iter().find(|name| names.insert(name.clone())) else { continue };
+        *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
+    }
+}
+
+fn name_of_item(item: &SelectItem) -> Option<String> {
+    match item {
+        SelectItem::UnnamedExpr(expr) => last_name(expr),
+        SelectItem::ExprWithAlias { alias, .. } => Some(name_of(alias)),
+        _ => None,
     }
 }
 

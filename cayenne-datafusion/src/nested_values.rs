@@ -83,12 +83,14 @@ impl VisitorMut for Writes {
         };
         match rows.map(|rows| (only_values(rows).is_some(), rows)) {
             None => ControlFlow::Continue(()),
-            Some((false, rows)) => rows.visit(&mut Lists),
-            // The list itself stays; what its values ask for does not have the types of the table.
-            Some((true, rows)) => match rows.body.as_mut() {
-                SetExpr::Values(values) => values.visit(&mut Lists),
-                _ => ControlFlow::Continue(()),
-            },
+            Some((is_list, rows)) => {
+                let _done = match rows.body.as_mut() {
+                    // The list itself stays; what its values ask for does not have the types of the table.
+                    SetExpr::Values(values) if is_list => values.visit(&mut Lists),
+                    _ => rows.visit(&mut Lists),
+                };
+                ControlFlow::Break(())
+            }
         }
     }
 }

@@ -27,6 +27,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 
 use crate::dml::{cayenne_table, project};
 use crate::error::external;
+use crate::stored_text;
 use crate::view_plan;
 use crate::write_plan::no_primary_key;
 
@@ -87,7 +88,8 @@ pub(crate) async fn plan(ctx: &SessionContext, mut statement: Statement, clause:
         _ => merge,
     };
     let planned = view_plan::plan(ctx.state(), merge).await?;
-    let new_rows = new_rows(&table, Arc::unwrap_or_clone(rows.input), clause)?;
+    let new_rows = stored_text::of_rows(&table, Arc::unwrap_or_clone(rows.input))?;
+    let new_rows = self::new_rows(&table, new_rows, clause)?;
     let planned = planned.transform_down(|plan| match plan {
         LogicalPlan::Dml(DmlStatement { table_name, target, op: op @ WriteOp::MergeInto(_), .. }) => {
             let input = Arc::new(new_rows.clone());

@@ -62,6 +62,11 @@ fn corrected(statement: DmlStatement) -> Result<LogicalPlan> {
     Ok(LogicalPlan::Dml(DmlStatement::new(table_name, target, op, input)))
 }
 
+/// Corrects the casts in rows that are to be written to a table.
+pub(crate) fn of_rows(table: &Table, rows: LogicalPlan) -> Result<LogicalPlan> {
+    if keeps_texts(table) { with_texts(rows) } else { Ok(rows) }
+}
+
 /// Corrects the casts that the planner has put into the columns of a statement, or into its list of values.
 fn with_texts(rows: LogicalPlan) -> Result<LogicalPlan> {
     match rows {

@@ -66,6 +66,8 @@ fn call_in(table: &Table, statement: &mut ast::Statement) {
                 SetExpr::Values(values) => values.rows.iter_mut().for_each(|row| {
                     row.content.iter_mut().zip(&is_text).filter(|(_, is_text)| **is_text).for_each(|(v, _)| call(v));
                 }),
+                // The order of the rows would be lost.
+                _ if !is_text.contains(&true) || rows.order_by.is_some() => {}
                 _ => call_for_columns(rows, &is_text),
             }
         }

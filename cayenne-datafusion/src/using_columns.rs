@@ -20,21 +20,22 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use crate::error::external;
 use crate::exponents::each_part;
+use crate::on_conflict::name_of as name_of_ident;
 
-/// Writes the joins of a statement out whose `USING` is not read as it should be.
+/// Rewrites the joins with `USING` that DataFusion would misread.
 ///
 /// # Errors
 ///
-/// `Unsupported` for a `NATURAL RIGHT` or `FULL JOIN`.
+/// `Unsupported` for a `NATURAL RIGHT` or `FULL JOIN`, and for such a join with `USING` in parentheses.
 pub(crate) fn write_out(statement: &mut Statement) -> Result<()> {
     let mut joins = UsingColumns::default();
     each_part(statement, &mut joins);
-    if joins.has_natural {
+    if joins.is_refused {
         return Err(external(
             Error::unsupported("the common columns of this join are not known before the tables are")
                 .code("unsupported-sql")
-                .with("clause", "NATURAL RIGHT or FULL JOIN")
-                .help("write USING with the names of the columns"),
+                .with("clause", "NATURAL, or USING in parentheses, of a RIGHT or FULL JOIN")
+                .help("write USING with the names of the columns, and no parentheses around the join"),
         ));
     }
     Ok(())
@@ -44,7 +45,7 @@ pub(crate) fn write_out(statement: &mut Statement) -> Result<()> {
 struct UsingColumns {
     /// In how many subqueries the query is that is being visited.
     subqueries: usize,
-    has_natural: bool,
+    is_refused: bool,
 }
 
 impl VisitorMut for UsingColumns {
@@ -62,6 +63,9 @@ impl VisitorMut for UsingColumns {
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
         self.subqueries += usize::from(is_lateral(factor));
+        if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
+            self.is_refused |= table_with_joins.joins.iter().any(|join| is_natural(join) || is_using(join, false));
+        }
         ControlFlow::Continue(())
     }
 
@@ -78,7 +82,9 @@ impl VisitorMut for UsingColumns {
         };
         let Some(joined) = self.written_out(select) else { return ControlFlow::Continue(()) };
         // A name in ORDER BY is that of an output column first.
-        let is_output = |name: &Ident| select.projection.iter().any(|item| output_name(item) == Some(name));
+        let is_output = |name: &Ident| {
+            select.projection.iter().any(|item| output_name(item).is_some_and(|output| is_same(output, name)))
+        };
         if let Some(order) = order_by
             && let OrderByKind::Expressions(keys) = &mut order.kind
         {
@@ -107,7 +113,7 @@ impl UsingColumns {
     }
 
     fn written_out(&mut self, select: &mut Select) -> Option<Joined> {
-        self.has_natural |= select.from.iter().flat_map(|from| &from.joins).any(is_natural);
+        self.is_refused |= select.from.iter().flat_map(|from| &from.joins).any(is_natural);
         written_out(select, self.subqueries > 0)
     }
 }
@@ -129,6 +135,20 @@ fn is_natural(join: &Join) -> bool {
     )
 }
 
+/// Says whether a join has `USING`, and keeps the right side where the left one has no row, or `any` is asked for.
+fn is_using(join: &Join, any: bool) -> bool {
+    match &join.join_operator {
+        JoinOperator::Right(JoinConstraint::Using(_))
+        | JoinOperator::RightOuter(JoinConstraint::Using(_))
+        | JoinOperator::FullOuter(JoinConstraint::Using(_)) => true,
+        JoinOperator::Join(JoinConstraint::Using(_))
+        | JoinOperator::Inner(JoinConstraint::Using(_))
+        | JoinOperator::Left(JoinConstraint::Using(_))
+        | JoinOperator::LeftOuter(JoinConstraint::Using(_)) => any,
+        _ => false,
+    }
+}
+
 fn output_name(item: &SelectItem) -> Option<&Ident> {
     match item {
         SelectItem::ExprWithAlias { alias, .. } => Some(alias),
@@ -148,20 +168,18 @@ struct Relation {
     common: Vec<Ident>,
 }
 
-/// Rewrites a `SELECT` whose `FROM` has a join with `USING`, if it is an outer one that keeps the right side, or if `all` are
-/// wanted; nothing if there is none, or one whose tables have no names.
+/// Rewrites a `SELECT` whose `FROM` has an outer join with `USING` that keeps the right side, or any join with `USING` if
+/// `all` are wanted. Returns `None` if there is no such join, or if a table has no name.
 fn written_out(select: &mut Select, all: bool) -> Option<Joined> {
     let [from] = select.from.as_mut_slice() else { return None };
-    let is_wanted = |join: &Join| match &join.join_operator {
-        JoinOperator::Right(JoinConstraint::Using(_))
-        | JoinOperator::RightOuter(JoinConstraint::Using(_))
-        | JoinOperator::FullOuter(JoinConstraint::Using(_)) => true,
-        JoinOperator::Join(JoinConstraint::Using(_))
-        | JoinOperator::Inner(JoinConstraint::Using(_))
-        | JoinOperator::Left(JoinConstraint::Using(_))
-        | JoinOperator::LeftOuter(JoinConstraint::Using(_)) => all,
+    let has_options = |item: &SelectItem| match item {
+        SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => {
+            *options != WildcardAdditionalOptions::default()
+        }
         _ => false,
     };
+    let all = all && !select.projection.iter().any(has_options);
+    let is_wanted = |join: &Join| is_using(join, all);
     if !from.joins.iter().any(is_wanted) {
         return None;
     }
@@ -202,18 +220,23 @@ impl Joined {
                             (false, true) => right,
                             (false, false) => coalesce(&left, &right)?,
                         };
-                        joined.columns.retain(|(known, _)| *known != name);
+                        joined.columns.retain(|(known, _)| !is_same(known, &name));
                         joined.columns.push((name.clone(), merged));
                         common.push(name);
                     }
                     *constraint = JoinConstraint::On(conditions.into_iter().reduce(and)?);
                 }
                 JoinConstraint::Natural => return None,
-                JoinConstraint::On(_) | JoinConstraint::None => {}
+                JoinConstraint::On(condition) => joined.resolve(condition),
+                JoinConstraint::None => {}
             }
             for relation in &mut joined.relations {
                 let known = std::mem::take(&mut relation.common);
-                let new = common.iter().filter(|name| !known.contains(name)).cloned().collect::<Vec<_>>();
+                let new = common
+                    .iter()
+                    .filter(|name| !known.iter().any(|known| is_same(known, name)))
+                    .cloned()
+                    .collect::<Vec<_>>();
                 relation.common = known.into_iter().chain(new).collect();
             }
             joined.relations.push(Relation { name: right, common });
@@ -223,7 +246,7 @@ impl Joined {
 
     /// Returns what a column of the tables so far is; not known if several may have it.
     fn left(&self, name: &Ident) -> Option<Expr> {
-        match (self.columns.iter().find(|(known, _)| known == name), self.relations.as_slice()) {
+        match (self.columns.iter().find(|(known, _)| is_same(known, name)), self.relations.as_slice()) {
             (Some((_, merged)), _) => Some(merged.clone()),
             (None, [only]) => Some(column(&only.name, name)),
             (None, _) => None,
@@ -234,6 +257,7 @@ impl Joined {
         let items = std::mem::take(&mut select.projection);
         select.projection = items.into_iter().flat_map(|item| self.resolved_item(item)).collect();
         let mut resolver = Resolver { joined: self, depth: 0 };
+        let _done = select.distinct.visit(&mut resolver);
         let _done = select.selection.visit(&mut resolver);
         let _done = select.group_by.visit(&mut resolver);
         let _done = select.having.visit(&mut resolver);
@@ -244,7 +268,7 @@ impl Joined {
     fn resolved_item(&self, item: SelectItem) -> Vec<SelectItem> {
         match item {
             SelectItem::UnnamedExpr(Expr::Identifier(name)) => {
-                match self.columns.iter().find(|(known, _)| *known == name) {
+                match self.columns.iter().find(|(known, _)| is_same(known, &name)) {
                     Some((_, merged)) => vec![SelectItem::ExprWithAlias { expr: merged.clone(), alias: name }],
                     None => vec![SelectItem::UnnamedExpr(Expr::Identifier(name))],
                 }
@@ -263,7 +287,8 @@ impl Joined {
             |(name, expr): &(Ident, Expr)| SelectItem::ExprWithAlias { expr: expr.clone(), alias: name.clone() };
         let rest = |relation: &Relation| {
             let mut options = WildcardAdditionalOptions::default();
-            let common: Vec<_> = relation.common.iter().map(|name| ObjectName::from(vec![name.clone()])).collect();
+            let excluded = |name: &Ident| ObjectName::from(vec![Ident::with_quote('"', name_of_ident(name))]);
+            let common: Vec<_> = relation.common.iter().map(excluded).collect();
             options.opt_exclude = (!common.is_empty()).then_some(ExcludeSelectItem::Multiple(common));
             let name = ObjectName::from(relation.name.clone());
             SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options)
@@ -298,7 +323,7 @@ impl VisitorMut for Resolver<'_> {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if self.depth == 0
             && let Expr::Identifier(name) = expr
-            && let Some((_, merged)) = self.joined.columns.iter().find(|(known, _)| known == name)
+            && let Some((_, merged)) = self.joined.columns.iter().find(|(known, _)| is_same(known, name))
         {
             *expr = merged.clone();
         }
@@ -316,6 +341,11 @@ fn name_of(factor: &TableFactor) -> Option<Vec<Ident>> {
         }
         _ => None,
     }
+}
+
+/// Says whether two names are one to the planner.
+fn is_same(name: &Ident, other: &Ident) -> bool {
+    name_of_ident(name) == name_of_ident(other)
 }
 
 fn single(name: &ObjectName) -> Option<Ident> {

@@ -121,7 +121,8 @@ fn joined_with_domain(
     }
 }
 
-/// Joins on keys of which nulls are equal.
+/// Joins on keys of which nulls are equal. Equalities in the condition become keys too if there are no others, and of those
+/// nulls are not equal.
 pub(super) fn join(
     left: LogicalPlan,
     right: LogicalPlan,
@@ -129,6 +130,7 @@ pub(super) fn join(
     filter: Option<Expr>,
     join_type: JoinType,
 ) -> Result<LogicalPlan> {
+    let null_equality = if on.is_empty() { NullEquality::NullEqualsNothing } else { NullEquality::NullEqualsNull };
     Ok(LogicalPlan::Join(Join::try_new(
         Arc::new(left),
         Arc::new(right),
@@ -136,7 +138,7 @@ pub(super) fn join(
         filter,
         join_type,
         JoinConstraint::On,
-        NullEquality::NullEqualsNull,
+        null_equality,
         false,
     )?))
 }

@@ -138,8 +138,10 @@ impl Writer<'_> {
             (false, Place::Conjunct | Place::Truth) => true,
             _ => !has_nulls,
         };
-        if known {
-            return self.with_qualifier(set);
+        match (known, place) {
+            (true, Place::Conjunct) => return Ok(Transformed::no(Expr::InSubquery(set))),
+            (true, _) => return self.with_qualifier(set),
+            (false, _) => {}
         }
         self.written_out(&comparison, place).map(Transformed::yes)
     }

@@ -1,7 +1,7 @@
 //! Rules that put right what DataFusion 55 answers wrongly or refuses, for every session that has Cayenne installed.
 //!
 //! Each module says what is wrong and what it does instead; `docs/upstream.md` has a query for each. They leave alone what
-//! is right: a plan without subqueries, lists, and set operations costs one walk. Nothing here knows of Cayenne's tables.
+//! is right: each looks at a plan once or twice, and changes nothing. Nothing here knows of Cayenne's tables.
 
 mod ambiguous_names;
 mod apply;
@@ -53,12 +53,16 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
     rules.insert(0, Arc::new(SetOperations));
     rules.insert(0, Arc::new(ValuesAsQueries));
     let rules = &mut builder.optimizer().get_or_insert_with(Optimizer::new).rules;
+    let mut keys = None;
     for rule in rules.iter_mut() {
         let inner = Arc::clone(rule);
         match inner.name() {
             "simplify_expressions" => *rule = Arc::new(ListsApart::around(inner)),
             "push_down_filter" => *rule = Arc::new(TotalFilters::around(inner)),
-            "extract_equijoin_predicate" => *rule = Arc::new(KeysOfOneMeaning::around(inner)),
+            "extract_equijoin_predicate" => {
+                *rule = Arc::new(KeysOfOneMeaning::around(inner));
+                keys = Some(Arc::clone(rule));
+            }
             "eliminate_cross_join" => *rule = Arc::new(JoinsOfOneMeaning::around(inner)),
             _ => {}
         }
@@ -66,6 +70,8 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
     rules.insert(0, Arc::new(Subqueries));
     rules.insert(1, Arc::new(TryCasts));
     rules.insert(2, Arc::new(GuardingCases));
+    // After the joins are in order, which makes conditions of keys.
+    rules.extend(keys);
     // Last, since no filter passes it.
     rules.push(Arc::new(GroupingKeys));
     let rules = &mut builder.physical_optimizers().get_or_insert_with(PhysicalOptimizer::new).rules;

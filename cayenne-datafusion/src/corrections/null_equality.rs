@@ -2,8 +2,8 @@
 //!
 //! Such a join says so once for all of its keys. DataFusion makes keys of the equalities in its condition too, of which nulls
 //! are not equal: `a JOIN b ON a.x IS NOT DISTINCT FROM b.x WHERE a.y = b.y` has the rows where both `y` are NULL. And where
-//! it puts inner joins in another order, all have the meaning of one of them. Here the first rule leaves such joins alone,
-//! and the second sees them with `IS NOT DISTINCT FROM` in their conditions, which become keys again after it.
+//! it puts inner joins in another order, all have the meaning of one of them. Here the first rule leaves such joins alone.
+//! The second sees them with `IS NOT DISTINCT FROM` in their conditions; the first then runs once more, and makes keys again.
 
 use std::sync::Arc;
 

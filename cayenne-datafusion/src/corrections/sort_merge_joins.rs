@@ -1,9 +1,9 @@
 //! Sort-merge joins with conditions beside their keys.
 //!
 //! When DataFusion moves a projection below such a join, the condition goes on naming the columns by their old places, and
-//! reads others, or none: here such a join is guarded while that rule runs. The join evaluates a condition only if it has
-//! columns, and takes one without for true: it is given a column, which it does not look at. And an outer join evaluates it
-//! for rows without a partner too, and fails if a column of it may not be NULL: here all may.
+//! reads others, or none: here such a join is guarded while that rule runs. A condition without columns counts as true: here
+//! it gets a column that it does not use. An outer join evaluates its condition for rows without a partner too, and fails if
+//! a column may not be NULL: here all may.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -47,11 +47,18 @@ impl OptimizerRule for TotalFilters {
 }
 
 fn stays(filter: &Filter) -> bool {
-    match filter.input.as_ref() {
+    let mut conditions = split_conjunction(&filter.predicate);
+    let mut input = &filter.input;
+    // The rule makes one filter of several.
+    while let LogicalPlan::Filter(filter) = input.as_ref() {
+        conditions.extend(split_conjunction(&filter.predicate));
+        input = &filter.input;
+    }
+    match input.as_ref() {
         LogicalPlan::Aggregate(aggregate) => {
-            let mut conditions = split_conjunction(&filter.predicate).into_iter();
             aggregate.group_expr.iter().any(Expr::is_volatile)
-                || (may_have_a_row_of_nothing(aggregate) && conditions.any(|condition| !condition.any_column_refs()))
+                || (may_have_a_row_of_nothing(aggregate)
+                    && conditions.iter().any(|condition| !condition.any_column_refs()))
         }
         _ => false,
     }

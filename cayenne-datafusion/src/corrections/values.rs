@@ -1,16 +1,16 @@
 //! Subqueries in a list of values: `INSERT INTO t VALUES ((SELECT max(id) + 1 FROM t), 'x')`.
 //!
-//! DataFusion computes a list of values while it plans, when no subquery has run. Here a row with a subquery becomes a
-//! projection of nothing, which is a query like any other, and the list the union of its rows.
-
-use std::sync::Arc;
+//! DataFusion computes a list of values while it plans, when no subquery has run. Here the list is read by a projection, which
+//! puts each subquery in its place by the number of its row.
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{Column, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Union, Values};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Values, lit, when};
 use datafusion::optimizer::AnalyzerRule;
 
+use super::subqueries::is_subquery;
 use crate::dml::project;
 
 /// Makes queries of the rows of lists that have a subquery.
@@ -24,8 +24,8 @@ impl AnalyzerRule for ValuesAsQueries {
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         plan.transform_down_with_subqueries(|plan| match plan {
-            LogicalPlan::Values(values) if values.values.iter().any(|row| has_subquery(row)) => {
-                as_queries(&values).map(Transformed::yes)
+            LogicalPlan::Values(values) if values.values.iter().flatten().any(has_subquery) => {
+                as_queries(values).map(Transformed::yes)
             }
             plan => Ok(Transformed::no(plan)),
         })
@@ -33,29 +33,37 @@ impl AnalyzerRule for ValuesAsQueries {
     }
 }
 
-fn has_subquery(row: &[Expr]) -> bool {
-    let is_subquery = |expr: &Expr| {
-        Ok(matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)))
-    };
+fn has_subquery(value: &Expr) -> bool {
     // What is asked of each expression cannot fail.
-    row.iter().any(|value| value.exists(is_subquery).unwrap_or(true))
+    value.exists(|expr| Ok(is_subquery(expr))).unwrap_or_default()
 }
 
-fn as_queries(values: &Values) -> Result<LogicalPlan> {
-    let schema = Arc::clone(&values.schema);
-    let rows = values.values.chunk_by(|row, next| !has_subquery(row) && !has_subquery(next));
-    let inputs = rows.map(|rows| match rows {
-        [row] => query_of(row, values).map(Arc::new),
-        rows => Ok(Arc::new(LogicalPlan::Values(Values { schema: Arc::clone(&schema), values: rows.to_vec() }))),
-    });
-    let inputs = inputs.collect::<Result<Vec<_>>>()?;
-    match inputs.as_slice() {
-        [only] => Ok(LogicalPlan::clone(only)),
-        _ => Ok(LogicalPlan::Union(Union { inputs, schema })),
+/// Returns the list with NULL in the places of the subqueries, and a projection of it that puts each in its place.
+fn as_queries(list: Values) -> Result<LogicalPlan> {
+    let Values { schema, values: mut rows } = list;
+    let mut columns: Vec<_> = schema.columns().into_iter().map(|column| (column, Vec::new())).collect();
+    for (number, row) in (0_i64..).zip(&mut rows) {
+        for ((value, field), (_, subqueries)) in row.iter_mut().zip(schema.fields()).zip(&mut columns) {
+            if has_subquery(value) {
+                let null = lit(ScalarValue::try_from(field.data_type())?);
+                subqueries.push((number, std::mem::replace(value, null)));
+            }
+        }
+        row.push(lit(number));
     }
+    let list = LogicalPlanBuilder::values(rows)?.build()?;
+    let number = list.schema().columns().into_iter().map(Expr::Column).last().unwrap_or_default();
+    let values = columns.into_iter().map(|(column, subqueries)| value_of(column, subqueries, &number));
+    project(values.collect::<Result<_>>()?, list)
 }
 
-fn query_of(row: &[Expr], values: &Values) -> Result<LogicalPlan> {
-    let columns = row.iter().zip(values.schema.fields()).map(|(value, field)| value.clone().alias(field.name()));
-    project(columns.collect(), LogicalPlanBuilder::empty(true).build()?)
+fn value_of(column: Column, subqueries: Vec<(i64, Expr)>, number: &Expr) -> Result<Expr> {
+    let mut subqueries = subqueries.into_iter();
+    let name = column.name.clone();
+    let Some((first, value)) = subqueries.next() else { return Ok(Expr::Column(column)) };
+    let mut case = when(number.clone().eq(lit(first)), value);
+    for (row, value) in subqueries {
+        case = case.when(number.clone().eq(lit(row)), value);
+    }
+    Ok(case.otherwise(Expr::Column(column))?.alias(name))
 }

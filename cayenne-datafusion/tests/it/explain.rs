@@ -1,6 +1,6 @@
 //! What plans show.
 
-use crate::fixture::fixture_of_files;
+use crate::fixture::{fixture, fixture_of_files};
 
 /// Returns the first value of a metric in a plan.
 pub(crate) fn metric(plan: &str, name: &str) -> f64 {
@@ -67,4 +67,19 @@ async fn dynamic_filters_prune_files() {
     let pruned = plan.lines().find(|line| line.contains("table=facts")).unwrap();
     assert_eq!(metric(pruned, "dynamic_filter_rows_checked").to_string(), "1000", "only one file is read: {pruned}");
     assert_eq!(metric(pruned, "dynamic_filter_rows_dropped").to_string(), "998", "{pruned}");
+}
+
+/// Rules of ours make conditions of keys of which nulls are equal, for a while.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_which_nulls_are_equal_are_keys_of_hash_joins() {
+    let f = fixture().await;
+    f.run("CREATE TABLE t AS SELECT value AS id, value % 3 AS g FROM generate_series(1, 100)").await;
+    for query in [
+        "SELECT count(*) FROM t AS a JOIN t AS b ON a.id IS NOT DISTINCT FROM b.id",
+        "SELECT count(*) FROM t AS a JOIN t AS b ON a.id IS NOT DISTINCT FROM b.id JOIN t AS c ON c.id = a.id WHERE a.g = b.g",
+        "SELECT id FROM t AS a WHERE id > (SELECT avg(id) FROM t AS b WHERE b.g IS NOT DISTINCT FROM a.g)",
+    ] {
+        let plan = f.plan(&format!("EXPLAIN {query}")).await;
+        assert!(plan.contains("HashJoinExec") && !plan.contains("NestedLoopJoinExec"), "{query}: {plan}");
+    }
 }

@@ -130,3 +130,12 @@ async fn the_text_of_an_interval_is_that_of_iso_8601_and_a_cast_stays_a_cast() {
     let found = f.rows("SELECT x FROM t ORDER BY id").await;
     assert_eq!(found, ["P1M2DT3S", "1 mons", "-PT90S", "", "P1M1D"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_come_in_an_order_keep_it_beside_texts() {
+    let f = fixture_of_texts(InlineOptions::default()).await;
+    f.run("CREATE TABLE t (id BIGINT PRIMARY KEY, x INTERVAL, name VARCHAR)").await;
+    let rows = "SELECT id, INTERVAL '1 day', name FROM (VALUES (1, 'a'), (1, 'c'), (1, 'b')) AS v(id, name)";
+    f.run(&format!("INSERT INTO t {rows} ORDER BY name DESC ON CONFLICT (id) DO NOTHING")).await;
+    assert_eq!(f.rows("SELECT x, name FROM t").await, ["P1D,c"]);
+}
