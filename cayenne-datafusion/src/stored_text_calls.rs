@@ -4,7 +4,7 @@
 
 use arrow_schema::DataType;
 use cayenne_table::Table;
-use datafusion::error::Result as DataFusionResult;
+use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::planner::object_name_to_table_reference;
@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{
     TableFactor, TableObject,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::parser::Parser;
 
 use crate::default_keyword::{columns_of, last_name, table_of};
 use crate::provider::CayenneTable;
@@ -24,7 +24,7 @@ use crate::stored_text::{NAME, keeps_texts};
 /// # Errors
 ///
 /// If the name of the table cannot be read.
-pub(crate) async fn write_out(ctx: &SessionContext, statement: &mut Statement) -> DataFusionResult<()> {
+pub(crate) async fn write_out(ctx: &SessionContext, statement: &mut Statement) -> Result<()> {
     let Some((name, statement)) = target_of(statement) else { return Ok(()) };
     let normalises = ctx.state_ref().read().config_options().sql_parser.enable_ident_normalization;
     let name = object_name_to_table_reference(name, normalises)?;
@@ -93,7 +93,9 @@ fn call(value: &mut Expr) {
     if matches!(value, Expr::Value(_)) {
         return;
     }
-    let Some(mut call) = parsed(&format!("{NAME}(NULL)"), |parser| parser.parse_expr()) else { return };
+    let Some(mut call) = parser_of(&format!("{NAME}(NULL)")).and_then(|mut parser| parser.parse_expr().ok()) else {
+        return;
+    };
     if let Expr::Function(function) = &mut call
         && let FunctionArguments::List(list) = &mut function.args
         && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = list.args.as_mut_slice()
@@ -112,7 +114,7 @@ fn call_for_columns(rows: &mut Box<Query>, is_text: &[bool]) {
         .map(|(name, is_text)| if *is_text { format!("{NAME}({name})") } else { name.clone() })
         .collect();
     let text = format!("SELECT {} FROM (SELECT 0) AS cayenne_rows ({})", values.join(", "), names.join(", "));
-    let Some(mut called) = parsed(&text, |parser| parser.parse_query()) else { return };
+    let Some(mut called) = parser_of(&text).and_then(|mut parser| parser.parse_query().ok()) else { return };
     if let SetExpr::Select(select) = called.body.as_mut()
         && let Some(from) = select.from.first_mut()
         && let TableFactor::Derived { subquery, .. } = &mut from.relation
@@ -122,6 +124,6 @@ fn call_for_columns(rows: &mut Box<Query>, is_text: &[bool]) {
     }
 }
 
-fn parsed<T>(text: &str, parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>) -> Option<T> {
-    parse(&mut Parser::new(&GenericDialect {}).try_with_sql(text).ok()?).ok()
+fn parser_of(text: &str) -> Option<Parser<'static>> {
+    Parser::new(&GenericDialect {}).try_with_sql(text).ok()
 }

@@ -107,7 +107,7 @@ proptest! {
 
     #[test]
     fn bytes_of_one_size_become_the_same_text_on_every_way(values in prop::collection::vec(any::<[u8; 3]>(), 1..6)) {
-        let hex = |bytes: &[u8; 3]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |[a, b, c]: &[u8; 3]| format!("{a:02x}{b:02x}{c:02x}");
         let values: Vec<_> = values.iter().map(|bytes| format!("decode('{}', 'hex')", hex(bytes))).collect();
         compare(&values, "FixedSizeBinary(3)")?;
     }
