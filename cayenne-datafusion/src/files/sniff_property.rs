@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use crate::files::dialect::{Dialect, TextOptions};
 use crate::files::records::{Marks, split};
+use crate::files::shape::Shape;
 use crate::files::sniff::sniff;
 
 /// A table: its names, a column of numbers, and columns of texts.
@@ -25,6 +26,12 @@ impl Table {
         }
         text
     }
+}
+
+/// Says whether a column of texts has figures: then its first text may be taken for its name.
+fn has_figures(table: &Table) -> bool {
+    let texts = table.rows.iter().flat_map(|row| row.iter().skip(1));
+    texts.map(|text| Shape::of(text.as_bytes())).any(|shape| !matches!(shape, Shape::Empty | Shape::Text))
 }
 
 fn quoted(field: &str, dialect: Dialect, is_always_quoted: bool) -> String {
@@ -91,8 +98,10 @@ proptest! {
         let text = table.written(dialect, true, line_end);
         let found = sniff(text.as_bytes(), true, &TextOptions::default()).unwrap();
         prop_assert_eq!(found.delimiter, dialect.delimiter, "{}", text);
-        prop_assert_eq!(found.header, dialect.header, "{}", text);
         prop_assert_eq!(fields(&text, found), fields(&text, dialect), "{}", text);
+        if dialect.header || !has_figures(&table) {
+            prop_assert_eq!(found.header, dialect.header, "{}", text);
+        }
     }
 
     /// With quotes only where they must be, what is found reads the same table.
