@@ -2,13 +2,13 @@
 //!
 //! DataFusion refuses a `SELECT` with two columns of one name, and names `v::INT` as it names `v`. Where both are there, the
 //! cast is named by its text; where one text stands twice, as in `SELECT a, a` and `SELECT 1, 1`, all but the first have
-//! numbers, as in DuckDB: `a_1`.
+//! numbers, as in DuckDB: `a_1`. Conditions with subqueries are named by their texts where there are several.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, Select, SelectItem, SetExpr, VisitorMut};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, Select, SelectItem, SetExpr, VisitorMut, visit_expressions};
 
 use crate::exponents::each_part;
 use crate::on_conflict::name_of;
@@ -33,6 +33,7 @@ fn name_in(body: &mut SetExpr, is_seen: bool) {
     match body {
         SetExpr::Select(select) => {
             number_repeated(select, is_seen);
+            name_conditions(select);
             name_casts(select);
         }
         SetExpr::SetOperation { left, right, .. } => {
@@ -64,6 +65,28 @@ fn name_casts(select: &mut Select) {
             *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
         }
     }
+}
+
+/// Names the conditions with subqueries by their texts, if there are several: each has the name `EXISTS (<subquery>)`.
+fn name_conditions(select: &mut Select) {
+    let conditions =
+        select.projection.iter_mut().filter(|item| matches!(item, SelectItem::UnnamedExpr(expr) if has_subquery(expr)));
+    for item in conditions.skip(1) {
+        if let SelectItem::UnnamedExpr(expr) = item {
+            let alias = Ident::with_quote('"', expr.to_string());
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+        }
+    }
+}
+
+fn has_subquery(expr: &Expr) -> bool {
+    let found = visit_expressions(expr, |expr| match expr {
+        Expr::Exists { .. } | Expr::InSubquery { .. } | Expr::AnyOp { .. } | Expr::AllOp { .. } => {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
 }
 
 /// Numbers the columns of one text. Names that nobody sees are such that no other column has them.

@@ -6,6 +6,7 @@
 mod ambiguous_names;
 mod apply;
 mod decimal_literals;
+mod distinct_limits;
 mod domain;
 mod grouping_keys;
 mod guard;
@@ -33,6 +34,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use ambiguous_names::NamesApart;
 use decimal_literals::DecimalLiterals;
+use distinct_limits::DistinctLimits;
 use grouping_keys::GroupingKeys;
 use guarding_cases::GuardingCases;
 use list_merges::ListsApart;
@@ -84,4 +86,5 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
         }
     }
     rules.push(Arc::new(ConditionsOfAnyRow));
+    rules.push(Arc::new(DistinctLimits));
 }

@@ -1,8 +1,7 @@
 //! Conditions: expressions that are true, false or unknown.
 
 use super::scope::{Generator, Scope};
-use super::switches;
-use super::tree::{Dialect, Tree, Type, clause, condition};
+use super::tree::{Tree, Type, clause, condition};
 
 const COMPARISONS: [&str; 6] = ["=", "<>", "<", "<=", ">", ">="];
 const PATTERNS: [&str; 8] = ["'a%'", "'%b'", "'_'", "'%'", "''", "'a_'", "'%b%'", "'ab'"];
@@ -32,13 +31,6 @@ impl Generator<'_> {
             8..=11 if scope.has_subqueries => self.condition_on_subquery(scope, below),
             _ => self.simple_condition(scope, depth),
         }
-    }
-
-    /// A condition each of whose conjuncts names a column of `scope`, if one is made at once.
-    pub(super) fn condition_on_columns(&mut self, scope: &Scope, depth: usize) -> Option<Tree> {
-        let condition = self.condition(scope, depth);
-        let names: Vec<String> = scope.atoms.iter().map(|atom| atom.tree.text(Dialect::Cayenne)).collect();
-        (switches::CONDITIONS_WITHOUT_COLUMNS || condition.is_about(&names)).then_some(condition)
     }
 
     fn joined(&mut self, scope: &Scope, depth: usize) -> Tree {

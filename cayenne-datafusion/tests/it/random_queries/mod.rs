@@ -17,7 +17,6 @@ mod sources;
 mod sqlite;
 mod statements;
 mod subqueries;
-mod switches;
 mod tree;
 mod values;
 mod world;

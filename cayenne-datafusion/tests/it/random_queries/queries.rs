@@ -33,8 +33,7 @@ impl Generator<'_> {
         if self.chance(3) {
             return nothing();
         }
-        self.condition_on_columns(rows, depth + 1)
-            .map_or_else(nothing, |condition| clause(" WHERE {0}", vec![condition]))
+        clause(" WHERE {0}", vec![self.condition(rows, depth + 1)])
     }
 
     /// A query for each row around it: its WHERE names that row.

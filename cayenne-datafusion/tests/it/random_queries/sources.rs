@@ -1,7 +1,6 @@
 //! What a query reads: tables, joins, queries in the place of tables.
 
 use super::scope::{Atom, Generator, Relation, Scope};
-use super::switches;
 use super::tree::{Dialect, Sort, Tree, Type, clause, condition, node, nothing};
 
 impl Generator<'_> {
@@ -12,7 +11,7 @@ impl Generator<'_> {
         }
         match self.numbers.below(10) {
             0 => self.derived(depth - 1),
-            9 if switches::USING => self.using_join(),
+            9 => self.using_join(),
             1 => self.filtering_join(depth - 1),
             2 if self.reference == Dialect::Duckdb => self.lateral(depth - 1),
             2..=5 => self.join(depth - 1),
@@ -95,19 +94,16 @@ impl Generator<'_> {
         let rows = Scope::of_rows(&[left, right].concat()).without_subqueries();
         let on = match link {
             Some(link) if !free || !self.chance(6) => link,
-            _ if free => self.condition_on_columns(&rows, 1).unwrap_or_else(|| condition("TRUE", Vec::new())),
+            _ if free => self.condition(&rows, 1),
             _ => condition("TRUE", Vec::new()),
         };
-        if !free && self.world.has_sort_merge_joins() && !switches::CONDITIONS_OF_SORT_MERGE_JOINS {
-            return (on, nothing());
-        }
         let side = match self.numbers.below(5) {
             0 => Scope { atoms: left.to_vec(), ..rows },
             1 => Scope { atoms: right.to_vec(), ..rows },
             2 => rows,
             _ => return (on, nothing()),
         };
-        (on, self.condition_on_columns(&side, 1).map_or_else(nothing, |more| clause(" AND {0}", vec![more])))
+        (on, clause(" AND {0}", vec![self.condition(&side, 1)]))
     }
 
     /// A semi or an anti join, which offers the columns of its left side.

@@ -1,7 +1,6 @@
 //! Queries inside expressions: IN, EXISTS, ANY, ALL, and those of one value.
 
 use super::scope::{Atom, Generator, Scope};
-use super::switches;
 use super::tree::{Dialect, Tree, Type, clause, condition, value};
 
 impl Generator<'_> {
@@ -19,7 +18,7 @@ impl Generator<'_> {
                 condition(format!("({word} ({{0}}))"), vec![self.subquery(&[of], scope, depth)])
             }
             6 if scope.is_of_rows => self.quantified(of, scope, depth),
-            7 if switches::ROW_VALUES => self.row_in_subquery(scope, depth),
+            7 if scope.is_of_rows => self.row_in_subquery(scope, depth),
             _ => {
                 let operator = self.comparison_word();
                 let parts = vec![self.value(of, &inner, 1), self.scalar_subquery(of, scope, depth)];

@@ -112,15 +112,6 @@ impl Tree {
         self.form.starts_with("{0} ORDER BY")
     }
 
-    /// Whether each conjunct has one of these names in its text.
-    pub(super) fn is_about(&self, names: &[String]) -> bool {
-        if self.form == "({0} AND {1})" {
-            return self.parts.iter().all(|part| part.is_about(names));
-        }
-        let text = self.text(Dialect::Cayenne);
-        names.iter().any(|name| text.contains(name.as_str()))
-    }
-
     pub(super) fn size(&self) -> usize {
         1 + self.parts.iter().map(Tree::size).sum::<usize>()
     }

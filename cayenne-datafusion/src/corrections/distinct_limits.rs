@@ -1,0 +1,45 @@
+//! `SELECT DISTINCT … LIMIT` over rows that turn out to be in an order.
+//!
+//! A rule of DataFusion gives the limit to the aggregation if its input has no order. A later rule may give it one, and the
+//! aggregation then takes the limit for that of a sort and fails: *Ordering direction required for DISTINCT with limit*.
+//! Here it loses the limit, which another node keeps.
+
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::error::Result;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::AggregateExec;
+
+/// Takes limits from aggregations that would mistake them. It comes last.
+#[derive(Debug)]
+pub(super) struct DistinctLimits;
+
+impl PhysicalOptimizerRule for DistinctLimits {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|plan| match plan.downcast_ref::<AggregateExec>() {
+            Some(aggregate) if mistakes_its_limit(aggregate) => {
+                let unlimited = aggregate.with_new_limit_options(None);
+                Ok(Transformed::yes(Arc::new(unlimited) as Arc<dyn ExecutionPlan>))
+            }
+            _ => Ok(Transformed::no(plan)),
+        })
+        .data()
+    }
+
+    fn name(&self) -> &'static str {
+        "cayenne_distinct_limits"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+fn mistakes_its_limit(aggregate: &AggregateExec) -> bool {
+    let is_of_sort = aggregate.get_minmax_desc().is_some();
+    let has_no_direction = aggregate.limit_options().is_some_and(|limit| limit.descending().is_none());
+    has_no_direction && !is_of_sort && !aggregate.is_unordered_unfiltered_group_by_distinct()
+}
