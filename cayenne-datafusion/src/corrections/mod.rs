@@ -21,6 +21,7 @@ mod null_equality;
 mod set_operations;
 mod simple;
 mod sort_merge_joins;
+mod sorted_parts;
 mod subqueries;
 mod total_filters;
 mod try_casts;
@@ -41,6 +42,7 @@ use list_merges::ListsApart;
 use null_equality::{JoinsOfOneMeaning, KeysOfOneMeaning};
 use set_operations::SetOperations;
 use sort_merge_joins::{ConditionsInPlace, ConditionsOfAnyRow};
+use sorted_parts::SortedParts;
 use subqueries::Subqueries;
 use total_filters::TotalFilters;
 use try_casts::TryCasts;
@@ -87,4 +89,5 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
     }
     rules.push(Arc::new(ConditionsOfAnyRow));
     rules.push(Arc::new(DistinctLimits));
+    rules.push(Arc::new(SortedParts));
 }

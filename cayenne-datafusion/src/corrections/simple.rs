@@ -4,6 +4,9 @@
 //! only where each node on the way up commutes with a filter. Elsewhere it refuses the query, or, for a limit, a window or
 //! an aggregation below `EXISTS` and `IN`, gives another answer.
 
+use std::collections::HashSet;
+
+use datafusion::common::Column;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, JoinType, LogicalPlan, Operator};
 
@@ -14,6 +17,30 @@ pub(super) fn is_correlated(plan: &LogicalPlan) -> bool {
 
 /// Says whether the conditions with outer columns can be moved to the top of a subquery of `EXISTS` or `IN`.
 pub(super) fn filters_move_up(plan: &LogicalPlan) -> bool {
+    commute(plan) && (!is_correlated(plan) || carries_names_once(plan))
+}
+
+/// At its top, under one alias, the columns that conditions name have no qualifiers: of two with one name DataFusion takes
+/// the first for both.
+fn carries_names_once(plan: &LogicalPlan) -> bool {
+    let mut carried = HashSet::new();
+    collect_carried(plan, &mut carried);
+    if let [value] = plan.schema().columns().as_slice() {
+        carried.insert(value.clone());
+    }
+    let names: HashSet<&str> = carried.iter().map(|column| column.name.as_str()).collect();
+    names.len() == carried.len()
+}
+
+fn collect_carried(plan: &LogicalPlan, carried: &mut HashSet<Column>) {
+    if let LogicalPlan::Filter(filter) = plan {
+        let conditions = split_conjunction(&filter.predicate).into_iter().filter(|part| part.contains_outer());
+        carried.extend(conditions.flat_map(Expr::column_refs).cloned());
+    }
+    plan.inputs().into_iter().for_each(|input| collect_carried(input, carried));
+}
+
+fn commute(plan: &LogicalPlan) -> bool {
     if !is_correlated(plan) {
         return true;
     }
@@ -24,7 +51,7 @@ pub(super) fn filters_move_up(plan: &LogicalPlan) -> bool {
         LogicalPlan::Join(join) => join.join_type == JoinType::Inner && !plan.contains_outer_reference(),
         _ => false,
     };
-    commutes && plan.inputs().into_iter().all(filters_move_up)
+    commutes && plan.inputs().into_iter().all(commute)
 }
 
 /// Says the same of a scalar subquery: one aggregation of all rows whose columns equal outer ones.
