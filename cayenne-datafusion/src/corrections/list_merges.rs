@@ -20,44 +20,20 @@ use datafusion::logical_expr::{
     BinaryExpr, Cast, ColumnarValue, Expr, LogicalPlan, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
     ScalarUDFImpl, Signature, TryCast, Volatility,
 };
-use datafusion::optimizer::optimizer::ApplyOrder;
-use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+use datafusion::optimizer::OptimizerConfig;
+
+use super::around::Rule;
 
 /// Runs a rule while lists that must not be merged are kept apart.
-#[derive(Debug)]
-pub(super) struct ListsApart {
-    rule: Arc<dyn OptimizerRule + Send + Sync>,
-}
-
-impl ListsApart {
-    pub(super) fn around(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Self {
-        Self { rule }
+pub(super) fn run(rule: &Rule, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+    let apart = plan.map_expressions(|expr| match Groups::of(&expr).shown() {
+        Some(shown) => Ok(Transformed::yes(wrapped(expr, &mut shown.into_iter())?.data)),
+        None => Ok(Transformed::no(expr)),
+    })?;
+    if !apart.transformed {
+        return rule.rewrite(apart.data, config);
     }
-}
-
-impl OptimizerRule for ListsApart {
-    fn name(&self) -> &str {
-        self.rule.name()
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.rule.apply_order()
-    }
-
-    fn supports_rewrite(&self) -> bool {
-        true
-    }
-
-    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let apart = plan.map_expressions(|expr| match Groups::of(&expr).shown() {
-            Some(shown) => Ok(Transformed::yes(wrapped(expr, &mut shown.into_iter())?.data)),
-            None => Ok(Transformed::no(expr)),
-        })?;
-        if !apart.transformed {
-            return self.rule.rewrite(apart.data, config);
-        }
-        self.rule.rewrite(apart.data, config)?.transform_data(|plan| plan.map_expressions(together))
-    }
+    rule.rewrite(apart.data, config)?.transform_data(|plan| plan.map_expressions(together))
 }
 
 /// Takes the function out again that keeps lists apart.

@@ -5,6 +5,7 @@
 
 mod ambiguous_names;
 mod apply;
+mod around;
 mod decimal_literals;
 mod distinct_limits;
 mod domain;
@@ -34,17 +35,15 @@ use datafusion::optimizer::Optimizer;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use ambiguous_names::NamesApart;
+use around::Around;
 use decimal_literals::DecimalLiterals;
 use distinct_limits::DistinctLimits;
 use grouping_keys::GroupingKeys;
 use guarding_cases::GuardingCases;
-use list_merges::ListsApart;
-use null_equality::{JoinsOfOneMeaning, KeysOfOneMeaning};
 use set_operations::SetOperations;
 use sort_merge_joins::{ConditionsInPlace, ConditionsOfAnyRow};
 use sorted_parts::SortedParts;
 use subqueries::Subqueries;
-use total_filters::TotalFilters;
 use try_casts::TryCasts;
 use values::ValuesAsQueries;
 
@@ -59,15 +58,14 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
     let rules = &mut builder.optimizer().get_or_insert_with(Optimizer::new).rules;
     let mut keys = None;
     for rule in rules.iter_mut() {
-        let inner = Arc::clone(rule);
-        match inner.name() {
-            "simplify_expressions" => *rule = Arc::new(ListsApart::around(inner)),
-            "push_down_filter" => *rule = Arc::new(TotalFilters::around(inner)),
+        match rule.name() {
+            "simplify_expressions" => *rule = Around::rule(rule, list_merges::run),
+            "push_down_filter" => *rule = Around::rule(rule, total_filters::run),
+            "eliminate_cross_join" => *rule = Around::rule(rule, null_equality::order_joins),
             "extract_equijoin_predicate" => {
-                *rule = Arc::new(KeysOfOneMeaning::around(inner));
+                *rule = Around::rule(rule, null_equality::make_keys);
                 keys = Some(Arc::clone(rule));
             }
-            "eliminate_cross_join" => *rule = Arc::new(JoinsOfOneMeaning::around(inner)),
             _ => {}
         }
     }

@@ -5,86 +5,43 @@
 //! it puts inner joins in another order, all have the meaning of one of them. Here the first rule leaves such joins alone.
 //! The second sees them with `IS NOT DISTINCT FROM` in their conditions; the first then runs once more, and makes keys again.
 
-use std::sync::Arc;
-
 use datafusion::common::NullEquality;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Join, JoinType, LogicalPlan, Operator, binary_expr};
-use datafusion::optimizer::optimizer::ApplyOrder;
-use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+use datafusion::optimizer::OptimizerConfig;
+
+use super::around::Rule;
 
 /// Runs the rule that makes keys of equalities, but not for such joins.
-#[derive(Debug)]
-pub(super) struct KeysOfOneMeaning {
-    rule: Arc<dyn OptimizerRule + Send + Sync>,
-}
-
-impl KeysOfOneMeaning {
-    pub(super) fn around(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Self {
-        Self { rule }
-    }
-}
-
-impl OptimizerRule for KeysOfOneMeaning {
-    fn name(&self) -> &str {
-        self.rule.name()
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.rule.apply_order()
-    }
-
-    fn supports_rewrite(&self) -> bool {
-        true
-    }
-
-    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        match &plan {
-            LogicalPlan::Join(join) if has_equal_nulls(join) => Ok(Transformed::no(plan)),
-            _ => self.rule.rewrite(plan, config),
-        }
+pub(super) fn make_keys(
+    rule: &Rule,
+    plan: LogicalPlan,
+    config: &dyn OptimizerConfig,
+) -> Result<Transformed<LogicalPlan>> {
+    match &plan {
+        LogicalPlan::Join(join) if has_equal_nulls(join) => Ok(Transformed::no(plan)),
+        _ => rule.rewrite(plan, config),
     }
 }
 
 /// Runs the rule that puts inner joins in another order, with all of their keys of one meaning.
-#[derive(Debug)]
-pub(super) struct JoinsOfOneMeaning {
-    rule: Arc<dyn OptimizerRule + Send + Sync>,
-}
-
-impl JoinsOfOneMeaning {
-    pub(super) fn around(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Self {
-        Self { rule }
+pub(super) fn order_joins(
+    rule: &Rule,
+    plan: LogicalPlan,
+    config: &dyn OptimizerConfig,
+) -> Result<Transformed<LogicalPlan>> {
+    if !has_inner_join_of_equal_nulls(&plan)? {
+        return rule.rewrite(plan, config);
     }
-}
-
-impl OptimizerRule for JoinsOfOneMeaning {
-    fn name(&self) -> &str {
-        self.rule.name()
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.rule.apply_order()
-    }
-
-    fn supports_rewrite(&self) -> bool {
-        true
-    }
-
-    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        if !has_inner_join_of_equal_nulls(&plan)? {
-            return self.rule.rewrite(plan, config);
+    let plan = plan.transform_up_with_subqueries(|plan| match plan {
+        LogicalPlan::Join(join) if join.join_type == JoinType::Inner && has_equal_nulls(&join) => {
+            Ok(Transformed::yes(LogicalPlan::Join(with_condition(join))))
         }
-        let plan = plan.transform_up_with_subqueries(|plan| match plan {
-            LogicalPlan::Join(join) if join.join_type == JoinType::Inner && has_equal_nulls(&join) => {
-                Ok(Transformed::yes(LogicalPlan::Join(with_condition(join))))
-            }
-            plan => Ok(Transformed::no(plan)),
-        })?;
-        self.rule.rewrite(plan.data, config)
-    }
+        plan => Ok(Transformed::no(plan)),
+    })?;
+    rule.rewrite(plan.data, config)
 }
 
 fn has_inner_join_of_equal_nulls(plan: &LogicalPlan) -> Result<bool> {

@@ -4,45 +4,19 @@
 //! keys, or with an empty grouping set, an aggregation has a row even if nothing comes in, and a condition that is false
 //! then keeps that row. And it computes a volatile key, such as `random()`, a second time. Such a filter stays where it is.
 
-use std::sync::Arc;
-
 use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Aggregate, Expr, Filter, LogicalPlan};
-use datafusion::optimizer::optimizer::ApplyOrder;
-use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+use datafusion::optimizer::OptimizerConfig;
+
+use super::around::Rule;
 
 /// Runs the rule that moves filters down, but not for those.
-#[derive(Debug)]
-pub(super) struct TotalFilters {
-    rule: Arc<dyn OptimizerRule + Send + Sync>,
-}
-
-impl TotalFilters {
-    pub(super) fn around(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Self {
-        Self { rule }
-    }
-}
-
-impl OptimizerRule for TotalFilters {
-    fn name(&self) -> &str {
-        self.rule.name()
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.rule.apply_order()
-    }
-
-    fn supports_rewrite(&self) -> bool {
-        true
-    }
-
-    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        match &plan {
-            LogicalPlan::Filter(filter) if stays(filter) => Ok(Transformed::no(plan)),
-            _ => self.rule.rewrite(plan, config),
-        }
+pub(super) fn run(rule: &Rule, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+    match &plan {
+        LogicalPlan::Filter(filter) if stays(filter) => Ok(Transformed::no(plan)),
+        _ => rule.rewrite(plan, config),
     }
 }
 
