@@ -133,8 +133,12 @@ impl Writer<'_> {
             Comparison { operator: Operator::Eq, negated: set.negated, operand: &set.expr, set: &set.subquery };
         let has_nulls = comparison.operand_nulls(self.schema)? || comparison.value_nulls();
         let known = match (set.negated, place) {
-            // DataFusion's anti join knows of nulls, if it has a column to look at and no condition besides.
-            (true, Place::Conjunct) => is_column(&set.expr) && !is_correlated(&set.subquery.subquery),
+            // DataFusion's anti join knows of nulls, if it has a column to look at and no condition besides. Elsewhere too: a
+            // value may become a condition for rows to stay when what is around it is simplified.
+            (true, _) => {
+                let is_whole = is_column(&set.expr) && !is_correlated(&set.subquery.subquery);
+                is_whole && (place == Place::Conjunct || !has_nulls)
+            }
             (false, Place::Conjunct | Place::Truth) => true,
             _ => !has_nulls,
         };
@@ -184,13 +188,12 @@ impl Writer<'_> {
     fn written_out(&self, comparison: &Comparison<'_>, place: Place) -> Result<Expr> {
         let matches = comparison.matches(self.schema, self.names)?;
         let unknown = comparison.unknown(self.schema, self.names)?;
-        match (comparison.negated, place) {
-            (false, Place::Conjunct | Place::Truth) => Ok(matches),
+        let is_value = place == Place::Value && !unknown.is_empty();
+        match (comparison.negated, is_value) {
+            (false, false) => Ok(matches),
             // Conditions of their own become anti joins.
-            (true, Place::Conjunct | Place::Truth) => {
-                Ok(unknown.into_iter().fold(negated(matches), |all, part| all.and(negated(part))))
-            }
-            (is_negated, Place::Value) => {
+            (true, false) => Ok(unknown.into_iter().fold(negated(matches), |all, part| all.and(negated(part)))),
+            (is_negated, true) => {
                 let unknown = unknown.into_iter().reduce(Expr::or).unwrap_or_else(|| lit(false));
                 when(matches, lit(!is_negated))
                     .when(unknown, Expr::Literal(ScalarValue::Boolean(None), None))

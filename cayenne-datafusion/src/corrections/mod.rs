@@ -6,6 +6,7 @@
 mod ambiguous_names;
 mod apply;
 mod around;
+mod casts;
 mod decimal_literals;
 mod distinct_limits;
 mod domain;
@@ -23,9 +24,9 @@ mod set_operations;
 mod simple;
 mod sort_merge_joins;
 mod sorted_parts;
+mod statistics;
 mod subqueries;
 mod total_filters;
-mod try_casts;
 mod values;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use ambiguous_names::NamesApart;
 use around::Around;
+use casts::Casts;
 use decimal_literals::DecimalLiterals;
 use distinct_limits::DistinctLimits;
 use grouping_keys::GroupingKeys;
@@ -43,8 +45,8 @@ use guarding_cases::GuardingCases;
 use set_operations::SetOperations;
 use sort_merge_joins::{ConditionsInPlace, ConditionsOfAnyRow};
 use sorted_parts::SortedParts;
+use statistics::OwnStatistics;
 use subqueries::Subqueries;
-use try_casts::TryCasts;
 use values::ValuesAsQueries;
 
 /// Installs the rules: ours before DataFusion's, which they replace where it is wrong.
@@ -70,7 +72,7 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
         }
     }
     rules.insert(0, Arc::new(Subqueries));
-    rules.insert(1, Arc::new(TryCasts));
+    rules.insert(1, Arc::new(Casts));
     rules.insert(2, Arc::new(GuardingCases));
     // After the joins are in order, which makes conditions of keys.
     rules.extend(keys);
@@ -81,6 +83,7 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
         let inner = Arc::clone(rule);
         match inner.name() {
             name if name.starts_with("FilterPushdown") => *rule = Arc::new(NamesApart::around(inner)),
+            "aggregate_statistics" => *rule = Arc::new(OwnStatistics::around(inner)),
             "ProjectionPushdown" => *rule = Arc::new(ConditionsInPlace::around(inner)),
             _ => {}
         }

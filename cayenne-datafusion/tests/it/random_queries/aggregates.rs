@@ -3,6 +3,14 @@
 use super::scope::{Atom, Generator, Scope};
 use super::tree::{Sort, Tree, Type, clause, node, nothing, value};
 
+/// Whether a column of a query already tells equal rows apart, by the order in which an engine happens to take them. Two such
+/// columns have no right answer: each engine may pair their values in another way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ties {
+    Free,
+    Told,
+}
+
 impl Generator<'_> {
     pub(super) fn aggregate(&mut self, of: Type, rows: &Scope) -> Tree {
         let filter =
@@ -45,7 +53,7 @@ impl Generator<'_> {
     }
 
     /// A window function over the rows of a source; ties of its order are rows that are the same in every column.
-    pub(super) fn window(&mut self, of: Type, rows: &Scope) -> Tree {
+    pub(super) fn window(&mut self, of: Type, rows: &Scope, ties: &mut Ties) -> Tree {
         let own = self.value(of, rows, 1);
         let by = self.some_type();
         let partition = match self.atom(by, &rows.atoms) {
@@ -66,18 +74,29 @@ impl Generator<'_> {
         let for_all =
             ["lag({0}) T", "lead({0}, 2) T", "first_value({0}) T", "last_value({0}) T", "min({0}) A", "max({0}) A"];
         let for_all = if of == Type::Bool { &for_all[..4] } else { &for_all[..] };
-        let all: Vec<&str> = functions.iter().chain(for_all).copied().collect();
+        let may_be_used = |function: &&str| *ties == Ties::Free || !function.ends_with('T');
+        let all: Vec<&str> = functions.iter().chain(for_all).copied().filter(may_be_used).collect();
+        if all.is_empty() {
+            return own;
+        }
         let (function, order) = self.numbers.pick(&all).rsplit_once(' ').unwrap();
+        if order == "T" {
+            *ties = Ties::Told;
+        }
         match order {
             "T" => value(of, format!("{function} OVER ({{1}}ORDER BY {{2}})"), vec![own, partition, total]),
             "P" => value(of, format!("{function} OVER ({{1}}ORDER BY {{2}})"), vec![own, partition, partial]),
-            _ => self.framed(of, function, vec![own, partition, total, partial]),
+            _ => self.framed(of, function, vec![own, partition, total, partial], ties),
         }
     }
 
     /// An aggregate over a frame; one of rows needs a total order, one of peers does not.
-    fn framed(&mut self, of: Type, function: &str, parts: Vec<Tree>) -> Tree {
-        let window = match self.numbers.below(7) {
+    fn framed(&mut self, of: Type, function: &str, parts: Vec<Tree>, ties: &mut Ties) -> Tree {
+        let frame = self.numbers.below(if *ties == Ties::Free { 7 } else { 4 });
+        if frame > 3 {
+            *ties = Ties::Told;
+        }
+        let window = match frame {
             0 => "{1}",
             1 => "{1}ORDER BY {3}",
             2 => "{1}ORDER BY {3} RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING",

@@ -1,5 +1,6 @@
 //! Queries whose columns are `c0`, `c1` and so on, so that any stands in the place of any other of the same types.
 
+use super::aggregates::Ties;
 use super::scope::{Atom, Generator, Scope};
 use super::tree::{Dialect, Sort, Tree, Type, clause, node, nothing};
 
@@ -63,9 +64,9 @@ impl Generator<'_> {
     fn windowed(&mut self, types: &[Type], depth: usize) -> Tree {
         let (source, atoms) = self.source(depth);
         let rows = Scope::of_rows(&atoms).without_subqueries();
-        let mut items = Vec::new();
+        let (mut items, mut ties) = (Vec::new(), Ties::Free);
         for of in types {
-            items.push(if self.chance(3) { self.value(*of, &rows, 1) } else { self.window(*of, &rows) });
+            items.push(if self.chance(3) { self.value(*of, &rows, 1) } else { self.window(*of, &rows, &mut ties) });
         }
         let filter = self.filter(&rows, depth);
         select("SELECT ", types, items, vec![source, filter])
