@@ -9,11 +9,11 @@ use cayenne_format::{BlockChecksums, DataFile, Error, FileId, NewDataFile, Resul
 use futures::StreamExt as _;
 
 use super::KeyRule;
-use super::cache::FileKeys;
 use super::find::{Indexed, Unusable, probe};
 use super::index::Fresh;
 use super::pages::Pages;
-use crate::rows::HiddenRows;
+use crate::state::key_indexes::FileKeys;
+use crate::visibility::rows::HiddenRows;
 use crate::{Table, View};
 
 /// A row of a new file, and a row of another with the same key.

@@ -9,10 +9,11 @@ use cayenne_format::{DataFile, Error, Result};
 use cayenne_storage::task;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::cache::FileKeys;
 use super::index::{Fresh, is_damage};
-use super::pages::{Pages, WOULD_WAIT, Waits};
-use crate::rows::RowPositions;
+use super::pages::Pages;
+use crate::state::key_indexes::FileKeys;
+use crate::state::key_indexes::{WOULD_WAIT, Waits};
+use crate::visibility::rows::RowPositions;
 use crate::{Table, View};
 
 /// So many keys are looked for where the caller is: that takes less than a millisecond.

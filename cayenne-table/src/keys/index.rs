@@ -8,8 +8,9 @@ use cayenne_format::{DataFile, Error, ErrorKind, NewDataFile, Result, path};
 use cayenne_storage::{LoadBlocks, task};
 use futures::StreamExt as _;
 
-use super::cache::{FileKeys, PageBytes, PagedIndex};
-use super::pages::{Pages, Waits};
+use super::pages::Pages;
+use crate::state::key_indexes::Waits;
+use crate::state::key_indexes::{FileKeys, PageBytes, PagedIndex};
 use crate::{Table, View};
 
 /// A data file that no snapshot has yet.

@@ -1,17 +1,15 @@
 //! Rows by their keys: the key index of each data file, where rows with given keys are, and what becomes of rows whose key
 //! exists already.
 
-mod cache;
 mod conflict;
 mod find;
 mod index;
 mod pages;
 mod write;
 
-use cayenne_deletes::{KeepRule, KeyCodec};
-use cayenne_format::{Error, OnConflict, Operation, Result, TableId, TableOptions};
+use cayenne_deletes::KeepRule;
+use cayenne_format::{Error, OnConflict, Operation, Result, TableOptions};
 
-pub(crate) use cache::KeyIndexCache;
 pub(crate) use write::index_rows;
 
 use crate::Table;
@@ -67,23 +65,4 @@ impl KeyRule {
             "make the table with a PRIMARY KEY, or use INSERT INTO"
         }))
     }
-}
-
-/// Returns what makes keys of the rows of a table, or `None` if it has no primary key.
-///
-/// # Errors
-///
-/// `Invalid` (code `invalid-primary-key`) for columns that cannot be a key.
-pub(crate) fn codec_of(
-    schema: &arrow_schema::Schema,
-    options: &TableOptions,
-    table: TableId,
-) -> Result<Option<KeyCodec>> {
-    if !options.has_key() {
-        return Ok(None);
-    }
-    // The same for as long as the table lives, and unknown to whoever chooses keys for a table that is not made yet.
-    let (_, seed) = table.as_bytes().split_at(8);
-    let seed = seed.try_into().map_or(0, u64::from_le_bytes);
-    Ok(Some(KeyCodec::new(schema, &options.primary_key)?.with_seed(seed)))
 }

@@ -7,23 +7,13 @@ use bytes::Bytes;
 use cayenne_deletes::{Candidate, KeyPage};
 use cayenne_format::{Error, Result};
 
-use super::cache::{KeyIndexCache, PagedIndex};
+use crate::state::key_indexes::{KeyIndexCache, PagedIndex, Waits};
 
 /// Pages that lie near each other are read together, at most so many bytes at once.
 const READ_BYTES_MAX: u64 = 1024 * 1024;
 
 /// So many bytes between two pages are read in vain rather than reading twice.
 const READ_GAP_BYTES_MAX: u64 = 16 * 1024;
-
-/// Whether whoever reads may wait for the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waits {
-    Yes,
-    No,
-}
-
-/// The code of the error for what is not in memory.
-pub(super) const WOULD_WAIT: &str = "would-wait";
 
 /// The way to the pages of key indexes.
 #[derive(Clone, Copy)]
@@ -127,7 +117,7 @@ mod tests {
     use cayenne_format::{ContentHash, ErrorKind, FileId};
 
     use super::*;
-    use crate::keys::cache::PageBytes;
+    use crate::state::key_indexes::PageBytes;
 
     /// So many keys have pages in several runs, with gaps between those that are asked for.
     const ROWS: u64 = 300_000;

@@ -15,7 +15,9 @@ impl Generator<'_> {
             }
             4 | 5 => {
                 let word = self.numbers.pick(&["EXISTS", "NOT EXISTS"]);
+                // SQLite forgets a DISTINCT right below EXISTS, which matters to an OFFSET.
                 condition(format!("({word} ({{0}}))"), vec![self.subquery(&[of], scope, depth)])
+                    .sqlite(format!("({word} (SELECT 1 FROM ({{0}})))"))
             }
             6 if scope.is_of_rows => self.quantified(of, scope, depth),
             7 if scope.is_of_rows => self.row_in_subquery(scope, depth),

@@ -1,0 +1,373 @@
+//! A table from a slice that somebody else has written: nothing of it is believed before it was looked at, and nothing is
+//! changed before all of it was.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cayenne_deletes::{DeletionVector, KeyCodec, Tombstones};
+use cayenne_format::{
+    BlockChecksums, CommitId, Error, ErrorKind, FileId, Ids, Location, NewDataFile, Result, Step, TableId, TableName,
+    TableState, path, stored_schema,
+};
+use cayenne_metastore::{Beginning, Metastore, NewTable, Restored, SqliteMetastore, SqliteSettings, TableRecord};
+use cayenne_storage::{FileLock, LoadBlocks, ReadRequest};
+
+use crate::define::definition::name_taken;
+use crate::define::drop::retire;
+use crate::define::replace::Replacing;
+use crate::recovery::table_state;
+use crate::slice::export::SliceContents;
+use crate::state::key_codec::codec_of;
+use crate::{Database, Table, task};
+
+/// How a slice becomes a table.
+#[derive(Clone, Debug, Default)]
+pub struct ImportOptions {
+    /// The name of the table. Default: the one it has in the slice.
+    pub name: Option<TableName>,
+    /// Whether a table of this name gives its place to the new one, in the same moment; else it is an error.
+    pub replace: bool,
+}
+
+/// A slice that was looked at.
+struct Slice {
+    folder: PathBuf,
+    record: TableRecord,
+    state: TableState,
+}
+
+impl Database {
+    /// Makes a table from a slice, the folder that [`Table::export`] has written. The data files are copied, and verified
+    /// while they are; the table and its files have ids of their own, so that one slice may be imported any number of times.
+    /// Once it copies, it comes to its end even if nobody waits for it any more.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` (code `table-exists`) if the name is taken; `NotFound` (code `no-slice`) if there is no slice;
+    /// `Corrupt` or `Unsupported` for one that is damaged, incomplete, or names anything outside its folder. Nothing is
+    /// changed then.
+    pub async fn import(&self, folder: &Path, options: ImportOptions) -> Result<(Arc<Table>, SliceContents)> {
+        self.shared.writable()?;
+        let of_slice = |error: Error| error.with("slice", folder.display());
+        let slice = self.look_at_slice(folder).await.map_err(of_slice)?;
+        let name = options.name.unwrap_or_else(|| slice.record.name.clone());
+        let existing = self.table(&name).await?;
+        if existing.is_some() && !options.replace {
+            return Err(name_taken(&name).help("import it under another name, or in place of that table"));
+        }
+        self.require_no_view(&name).await?;
+        let mut contents = SliceContents::of(&slice.state, 0);
+        let table = self.import_as(slice, name, existing).await.map_err(of_slice)?;
+        contents.rows = table.visible_rows(&*table.view().await?).await?;
+        Ok((table, contents))
+    }
+
+    async fn import_as(&self, slice: Slice, name: TableName, existing: Option<Arc<Table>>) -> Result<Arc<Table>> {
+        let id = TableId::draw(self.shared.environment.ids.as_ref());
+        let location = path::table_folder(&name, id);
+        // Held while the folder belongs to no known table, so that no other process takes it for a left-over.
+        let lock = self.shared.lock(id)?;
+        let new = NewTable {
+            id,
+            name,
+            location: location.clone(),
+            schema: Arc::clone(&slice.record.schema),
+            options: slice.record.options.clone(),
+            made_at: slice.record.made_at,
+            begins: Beginning::Empty,
+            replaces: None,
+        };
+        let replaced = existing.clone();
+        let here = Self { shared: Arc::clone(&self.shared), tables: Arc::clone(&self.tables) };
+        // A copy that has begun goes on also if nobody waits for it any more: the lock is held until nothing comes after.
+        task::to_the_end(async move {
+            match here.fill_from_slice(slice, new, existing, lock).await {
+                Ok(record) => here.open_made(record).await,
+                Err(error) => {
+                    let made = here.settle_failure(error, &location, id).await?;
+                    // It was made after all, and only the answer was lost.
+                    if let Some(replaced) = &replaced {
+                        retire(&here.shared, &here.tables, replaced).await;
+                    }
+                    Ok(made)
+                }
+            }
+        })
+        .await
+    }
+
+    async fn fill_from_slice(
+        &self,
+        slice: Slice,
+        mut new: NewTable,
+        existing: Option<Arc<Table>>,
+        lock: Option<FileLock>,
+    ) -> Result<TableRecord> {
+        let Slice { folder, state, .. } = slice;
+        let (shared, environment) = (&self.shared, &self.shared.environment);
+        let (names, state) = with_new_ids(state, environment.ids.as_ref())?;
+        shared.storage.create_table_folder(&new.location, new.id).await?;
+        let files = names.into_iter().zip(state.files.iter().cloned()).collect();
+        shared.storage.copy_in(&folder.join(path::SLICE_FILES), &new.location, files).await?;
+        self.look_at_files(&new, &state.files).await?;
+        let restored =
+            Restored { commit: CommitId::draw(environment.ids.as_ref()), made_at: environment.clock.now(), state };
+        new.begins = Beginning::Restored(Box::new(restored));
+        environment.steps.before(Step::HandCommit)?;
+        let created = match existing {
+            None => shared.metastore.create_table(&new).await,
+            Some(replaced) => self.create_in_place_of(Replacing::begin(&replaced).await?, new).await,
+        };
+        // Until here nobody may collect the folder.
+        drop(lock);
+        created
+    }
+
+    /// Reads what a slice says of its table, and says that all of it can be believed but for the data files themselves.
+    async fn look_at_slice(&self, folder: &Path) -> Result<Slice> {
+        let folder = std::path::absolute(folder)
+            .map_err(|error| Error::invalid("the folder of the slice cannot be used").because(error))?;
+        let file = self.require_slice(&folder)?;
+        let metastore = SqliteMetastore::open_read_only(&file, SqliteSettings::default()).await?;
+        let read = read_slice(&metastore).await;
+        metastore.close().await?;
+        let (record, state) = read?;
+        record.options.validate()?;
+        let codec = codec_of(&record.schema, &record.options, record.id)?;
+        let schema = stored_schema(&record.schema, record.options.unsupported_type_action)?;
+        if schema != record.schema {
+            return Err(damaged("the schema of the slice is not one that a table is stored with"));
+        }
+        state.check()?;
+        state.files.iter().try_for_each(require_name)?;
+        state.files.iter().try_for_each(|new| require_statistics(new, schema.fields().len()))?;
+        require_hidden(&state)?;
+        require_tombstones(&state, codec.as_ref())?;
+        self.require_files(&folder, &state)?;
+        let hidden = state.deletions.iter().map(|deletion| &deletion.location);
+        if hidden.chain(state.tombstones.iter().map(|file| &file.location)).any(|at| matches!(at, Location::Path(_))) {
+            return Err(Error::unsupported("the slice has deletion files outside its metastore"));
+        }
+        for new in state.files.iter().filter(|new| new.file.is_inline()) {
+            self.shared.storage.verify(path::SLICE_FILES, &new.file).await?;
+            let rows = self.shared.storage.inline_rows(&Arc::new(new.file.clone()), &record.schema)?;
+            require_rows(&new.file.id, new.file.rows, rows.num_rows() as u64)?;
+        }
+        Ok(Slice { folder, record, state })
+    }
+
+    /// Returns the metastore of a slice, which nobody else has open.
+    pub(crate) fn require_slice(&self, folder: &Path) -> Result<PathBuf> {
+        let no_slice = || Error::not_found("there is no slice here").code("no-slice");
+        let entries = self.shared.fs.list(folder).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => no_slice().because(error),
+            _ => Error::io("the slice cannot be read", error),
+        })?;
+        let has = |name: &str| entries.iter().any(|entry| entry.name == name);
+        if !has(path::SLICE_METASTORE) {
+            return Err(no_slice().help("a slice has a file 'metadata.db'"));
+        }
+        let file = folder.join(path::SLICE_METASTORE);
+        // A link could lead anywhere. A slice is not a database that this process has open, so opening it costs no lock.
+        self.shared
+            .fs
+            .open_file(&file)
+            .map_err(|error| damaged("the metastore of the slice cannot be opened").because(error))?;
+        if ["-wal", "-journal"].iter().any(|ends| has(&format!("{}{ends}", path::SLICE_METASTORE))) {
+            return Err(damaged("the metastore of the slice was changed since it was written"));
+        }
+        Ok(file)
+    }
+
+    /// Says that every data file is a file below the folder of the slice, without a link on the way, and has its length.
+    fn require_files(&self, folder: &Path, state: &TableState) -> Result<()> {
+        let files = folder.join(path::SLICE_FILES);
+        let names = state.files.iter().filter_map(|new| match &new.file.location {
+            Location::Path(name) => Some((name, new.file.bytes)),
+            Location::Inline(_) => None,
+        });
+        let mut folders = HashSet::from([folder.to_owned()]);
+        for (name, bytes) in names {
+            for above in files.join(name).ancestors().skip(1).take_while(|above| above.starts_with(folder)) {
+                if folders.insert(above.to_owned()) {
+                    // Listing refuses a folder that is a link.
+                    self.shared.fs.list(above).map_err(|error| missing(error, name))?;
+                }
+            }
+            let opened = self.shared.fs.open_file(&files.join(name)).and_then(|file| file.len());
+            if opened.map_err(|error| missing(error, name))? != bytes {
+                return Err(
+                    damaged("a data file of the slice has another length than the slice says").with("file", name)
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that the data files, which were copied and have the right bytes, are files of this table with this many rows.
+    async fn look_at_files(&self, new: &NewTable, files: &[NewDataFile]) -> Result<()> {
+        let of = files.iter().map(|new| (new.file.id, new.blocks.clone()));
+        let blocks: Arc<dyn LoadBlocks> = Arc::new(KnownBlocks(of.collect()));
+        for file in files.iter().filter(|new| !new.file.is_inline()) {
+            let request = ReadRequest {
+                location: new.location.clone(),
+                table: new.id,
+                file: Arc::new(file.file.clone()),
+                blocks: Arc::clone(&blocks),
+                counters: Arc::default(),
+                memory: None,
+                is_last: false,
+            };
+            let rows = self.shared.storage.count_rows(request, &new.schema).await?;
+            require_rows(&file.file.id, file.file.rows, rows)?;
+        }
+        Ok(())
+    }
+}
+
+async fn read_slice(metastore: &dyn Metastore) -> Result<(TableRecord, TableState)> {
+    let mut tables = metastore.list_tables().await?;
+    if tables.is_empty() && !metastore.list_views().await?.is_empty() {
+        return Err(Error::invalid("the slice has a view, and not a table").code("slice-of-view"));
+    }
+    let (Some(record), true) = (tables.pop(), tables.is_empty()) else {
+        return Err(damaged("a slice has one table, no less and no more"));
+    };
+    if record.location != path::SLICE_FILES {
+        return Err(damaged("the data files of a slice are in its folder 'files'").with("found", record.location));
+    }
+    if !metastore.load_staged(record.id).await?.is_empty() {
+        return Err(damaged("a slice has no staged commits"));
+    }
+    let state = table_state::load(metastore, record.id).await?;
+    Ok((record, state))
+}
+
+/// Returns the state with ids of its own for all files, in the same order, and the names that the data files have in the
+/// slice. What is read of a file is remembered by its id: two files never share one, whoever has written the slice.
+fn with_new_ids(mut state: TableState, ids: &dyn Ids) -> Result<(Vec<String>, TableState)> {
+    let mut names = Vec::with_capacity(state.files.len());
+    let mut known = HashMap::with_capacity(state.files.len());
+    state.files.sort_by_key(|new| new.file.id);
+    for NewDataFile { file, .. } in &mut state.files {
+        let id = FileId::draw(ids);
+        known.insert(file.id, id);
+        file.id = id;
+        let name = match &mut file.location {
+            Location::Path(name) => std::mem::replace(name, path::data_file(id, &file.partition)),
+            Location::Inline(_) => String::new(),
+        };
+        names.push(name);
+    }
+    for deletion in &mut state.deletions {
+        let of = known.get(&deletion.data_file);
+        let of = *of.ok_or_else(|| damaged("a deletion file of the slice hides rows of no file"))?;
+        let Location::Inline(bytes) = &deletion.location else {
+            return Err(Error::unsupported("the slice has deletion files outside its metastore"));
+        };
+        // A vector names its data file.
+        let rows = state.files.iter().find(|new| new.file.id == of).map_or(0, |new| new.file.rows);
+        let vector = DeletionVector::decode(bytes, deletion.data_file, rows)
+            .map_err(|error| damaged("a deletion file of the slice cannot be read").because(error))?;
+        if vector.len() != deletion.rows {
+            return Err(damaged("a deletion file of the slice hides another number of rows than it says"));
+        }
+        deletion.location = Location::Inline(vector.encode(of));
+        deletion.data_file = of;
+        deletion.id = FileId::draw(ids);
+    }
+    state.tombstones.iter_mut().for_each(|file| file.id = FileId::draw(ids));
+    Ok((names, state))
+}
+
+/// A data file has the name that its id and its partition give it, and no other: so none leads out of the slice.
+fn require_name(new: &NewDataFile) -> Result<()> {
+    if new.file.partition.len() > path::PARTITION_DEPTH_MAX {
+        return Err(damaged("a data file of the slice is in more partitions than a table can have"));
+    }
+    match &new.file.location {
+        Location::Path(name) if *name != path::data_file(new.file.id, &new.file.partition) => {
+            Err(damaged("a data file of the slice has a name that no data file has").with("file", name))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The statistics of a data file can be read, and are of no more columns than the table has.
+fn require_statistics(new: &NewDataFile, columns: usize) -> Result<()> {
+    let stats = &new.file.stats;
+    if stats.column_count() > columns {
+        return Err(damaged("a data file of the slice has statistics of other columns").with("file", new.file.id));
+    }
+    for column in 0..stats.column_count() {
+        let found = stats.column(column)?;
+        let without_value = found.null_count.unwrap_or_default().saturating_add(found.nan_count.unwrap_or_default());
+        if without_value > new.file.rows {
+            return Err(damaged("a data file of the slice has more nulls than rows").with("file", new.file.id));
+        }
+    }
+    Ok(())
+}
+
+/// No deletion file hides more rows than its data file has.
+fn require_hidden(state: &TableState) -> Result<()> {
+    let rows: HashMap<FileId, u64> = state.files.iter().map(|new| (new.file.id, new.file.rows)).collect();
+    let mut hidden: HashMap<FileId, u64> = HashMap::new();
+    for deletion in &state.deletions {
+        let sum = hidden.entry(deletion.data_file).or_default();
+        *sum = sum.saturating_add(deletion.rows);
+        if rows.get(&deletion.data_file).is_none_or(|rows| *sum > *rows) {
+            return Err(damaged("more rows of a data file are hidden than it has").with("file", deletion.data_file));
+        }
+    }
+    Ok(())
+}
+
+/// Every tombstone file can be read, and has the keys that it says.
+fn require_tombstones(state: &TableState, codec: Option<&KeyCodec>) -> Result<()> {
+    for tombstones in &state.tombstones {
+        let codec = codec.ok_or_else(|| damaged("the slice hides rows by a key that its table does not have"))?;
+        // What is not in the metastore of the slice is refused by its place.
+        let Location::Inline(bytes) = &tombstones.location else { continue };
+        let read = Tombstones::decode(bytes, codec)
+            .map_err(|error| damaged("a tombstone file of the slice cannot be read").because(error))?;
+        if read.len() as u64 != tombstones.keys {
+            return Err(damaged("a tombstone file of the slice has another number of keys than it says"));
+        }
+    }
+    Ok(())
+}
+
+fn require_rows(file: &FileId, expected: u64, found: u64) -> Result<()> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(damaged("a data file of the slice has another number of rows than the slice says")
+        .with("file", file)
+        .with("expected", expected)
+        .with("found", found))
+}
+
+fn missing(error: io::Error, name: &str) -> Error {
+    damaged("a data file of the slice cannot be opened").with("file", name).because(error)
+}
+
+pub(crate) fn damaged(message: &'static str) -> Error {
+    Error::new(ErrorKind::Corrupt, message)
+        .code("damaged-slice")
+        .help("get the slice once more from where it was exported")
+}
+
+/// The block checksums of files that no metastore knows yet.
+#[derive(Debug)]
+struct KnownBlocks(HashMap<FileId, BlockChecksums>);
+
+#[async_trait]
+impl LoadBlocks for KnownBlocks {
+    async fn load_blocks(&self, _: TableId, file: FileId) -> Result<BlockChecksums> {
+        self.0.get(&file).cloned().ok_or_else(|| Error::not_found("no such data file").with("file", file))
+    }
+}

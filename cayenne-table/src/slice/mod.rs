@@ -1,0 +1,5 @@
+//! Tables and views as folders of their own: export and import.
+
+pub(crate) mod export;
+pub(crate) mod import;
+pub(crate) mod view_slice;

@@ -1,0 +1,23 @@
+//! What makes keys of the rows of a table.
+
+use cayenne_deletes::KeyCodec;
+use cayenne_format::{Result, TableId, TableOptions};
+
+/// Returns what makes keys of the rows of a table, or `None` if it has no primary key.
+///
+/// # Errors
+///
+/// `Invalid` (code `invalid-primary-key`) for columns that cannot be a key.
+pub(crate) fn codec_of(
+    schema: &arrow_schema::Schema,
+    options: &TableOptions,
+    table: TableId,
+) -> Result<Option<KeyCodec>> {
+    if !options.has_key() {
+        return Ok(None);
+    }
+    // The same for as long as the table lives, and unknown to whoever chooses keys for a table that is not made yet.
+    let (_, seed) = table.as_bytes().split_at(8);
+    let seed = seed.try_into().map_or(0, u64::from_le_bytes);
+    Ok(Some(KeyCodec::new(schema, &options.primary_key)?.with_seed(seed)))
+}

@@ -1,0 +1,16 @@
+//! What the last manifest tells.
+
+use std::sync::Arc;
+
+use cayenne_format::SourcePosition;
+
+use crate::View;
+
+/// What the table was when a manifest was written, or when this process became its writer.
+#[derive(Clone, Debug)]
+pub(crate) struct Manifested {
+    pub(crate) view: Arc<View>,
+    pub(crate) sources: Vec<SourcePosition>,
+    /// Whether this process has written the manifest that tells so.
+    pub(crate) is_told: bool,
+}

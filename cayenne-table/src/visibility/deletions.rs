@@ -1,0 +1,105 @@
+//! Deletion files: reading them, and those that a commit adds.
+
+use bytes::Bytes;
+use cayenne_deletes::DeletionVector;
+use cayenne_format::{Change, DataFile, DeletionFile, Error, ErrorKind, FileId, Location, Result, Sequence, path};
+
+use crate::Table;
+use crate::visibility::rows::RowPositions;
+
+/// A deletion vector of more bytes becomes a file, so that it is stored once: what the metastore keeps is in its log, in
+/// its pages and in the next manifest, and is loaded whenever the table is opened. A file takes a flush more than that and
+/// two for its folders, which is why small ones are not.
+const INLINE_BYTES_MAX: usize = 8 * 1024;
+
+impl Table {
+    pub(crate) async fn read_deletion(&self, file: &DataFile, deletion: &DeletionFile) -> Result<DeletionVector> {
+        let facts = |error: Error| error.with("table", self.name()).with("deletion", deletion.id);
+        let bytes = self.hidden_bytes(&deletion.location).await.map_err(facts)?;
+        let decoded = DeletionVector::decode(&bytes, file.id, file.rows).map_err(|error| match error.kind() {
+            ErrorKind::Corrupt => error.code("damaged-deletion"),
+            _ => error,
+        });
+        let vector = decoded.map_err(facts)?;
+        if vector.len() == deletion.rows {
+            return Ok(vector);
+        }
+        Err(facts(damaged("a deletion file hides another number of rows than the manifest says")))
+    }
+
+    /// Returns the bytes of a deletion or tombstone file.
+    pub(crate) async fn hidden_bytes(&self, location: &Location) -> Result<Bytes> {
+        let name = match location {
+            Location::Inline(bytes) => return Ok(bytes.clone()),
+            Location::Path(name) => name,
+        };
+        let read = async {
+            let file = self.shared.storage.open_beside(&self.record.location, name).await?;
+            cayenne_storage::task::blocking(move || file.read(0..file.bytes())).await?
+        };
+        read.await.map_err(|error: Error| match error.kind() {
+            ErrorKind::NotFound => Error::not_found("a deletion file is missing")
+                .code("missing-deletion")
+                .because(error)
+                .help("bring the file back from a copy; which rows are hidden is not known without it"),
+            ErrorKind::Corrupt => damaged("a deletion file cannot be read").because(error),
+            _ => error,
+        })
+    }
+
+    /// Returns the changes that hide rows by their positions. What they name is on the disk.
+    pub(crate) async fn hide_by_position(&self, rows: &RowPositions) -> Result<Vec<Change>> {
+        let (mut changes, mut files) = (Vec::new(), Vec::new());
+        for (data_file, rows) in rows.files() {
+            let (deletion, file) = self.encoded(data_file, rows);
+            changes.push(Change::AddDeletion(deletion));
+            files.extend(file);
+        }
+        self.write_hidden(files).await?;
+        Ok(changes)
+    }
+
+    /// Returns what hides rows of one data file. If that is a file, it is on the disk.
+    pub(crate) async fn deletion_file(&self, data_file: FileId, rows: &DeletionVector) -> Result<DeletionFile> {
+        let (deletion, file) = self.encoded(data_file, rows);
+        self.write_hidden(file).await?;
+        Ok(deletion)
+    }
+
+    /// Returns what hides rows of one data file, and its name and bytes if that is a file.
+    fn encoded(&self, data_file: FileId, rows: &DeletionVector) -> (DeletionFile, Option<(String, Bytes)>) {
+        let id = FileId::draw(self.shared.environment.ids.as_ref());
+        let (location, file) = place(id, rows.encode(data_file));
+        (DeletionFile { id, data_file, location, rows: rows.len(), sequence: Sequence::ZERO }, file)
+    }
+
+    /// Stores the bytes of a deletion or tombstone file.
+    pub(crate) async fn store_hidden(&self, id: FileId, bytes: Bytes) -> Result<Location> {
+        let (location, file) = place(id, bytes);
+        self.write_hidden(file).await?;
+        Ok(location)
+    }
+
+    async fn write_hidden(&self, files: impl IntoIterator<Item = (String, Bytes)>) -> Result<()> {
+        let files: Vec<_> = files.into_iter().collect();
+        if files.is_empty() {
+            return Ok(());
+        }
+        self.shared.storage.write_beside(&self.record.location, files).await
+    }
+}
+
+/// Returns where the bytes of a deletion or tombstone file are to be, and its name and bytes if that is a file.
+fn place(id: FileId, bytes: Bytes) -> (Location, Option<(String, Bytes)>) {
+    if bytes.len() <= INLINE_BYTES_MAX {
+        return (Location::Inline(bytes), None);
+    }
+    let name = path::deletion_file(id);
+    (Location::Path(name.clone()), Some((name, bytes)))
+}
+
+pub(crate) fn damaged(message: &'static str) -> Error {
+    Error::corrupt(message)
+        .code("damaged-deletion")
+        .help("bring the file back from a copy, or load the table again from its source")
+}
