@@ -1,6 +1,7 @@
 //! Which files become one.
 
-use crate::reason::groups;
+use std::collections::BTreeMap;
+
 use crate::{CompactionLimits, File, Reason, Tier};
 
 /// Files that are to be rewritten together.
@@ -104,4 +105,13 @@ fn taken<'a, Id>(candidates: &[&'a File<Id>], reason: Reason, limits: &Compactio
         }
     }
     taken
+}
+
+/// Returns the files of each group.
+pub(crate) fn groups<Id>(files: &[File<Id>]) -> BTreeMap<usize, Vec<&File<Id>>> {
+    let mut groups: BTreeMap<usize, Vec<&File<Id>>> = BTreeMap::new();
+    for file in files {
+        groups.entry(file.group).or_default().push(file);
+    }
+    groups
 }

@@ -1,5 +1,7 @@
 //! A Cayenne table as DataFusion sees it.
 
+use datafusion::datasource::DefaultTableSource;
+use datafusion::logical_expr::TableSource;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
@@ -13,13 +15,13 @@ use datafusion::logical_expr::dml::{InsertOp, MergeIntoClause};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::column_defaults::{DefaultReader, Defaults};
+use crate::columns::defaults::{DefaultReader, Defaults};
 use crate::error::external;
-use crate::keys::constraints_of;
+use crate::keys::declared::constraints_of;
 use crate::pinned::{Reads, StatementView};
-use crate::scan::Scan;
-use crate::write_exec::WriteExec;
-use crate::write_plan::WriteTarget;
+use crate::scan::plan::Scan;
+use crate::write::exec::WriteExec;
+use crate::write::target::WriteTarget;
 
 /// A table, or one snapshot of it, in a DataFusion session.
 #[derive(Debug)]
@@ -187,4 +189,9 @@ impl CayenneTable {
                 ),
         )
     }
+}
+
+/// Returns the Cayenne table behind a table of a plan, if it is one.
+pub(crate) fn cayenne_table(source: &Arc<dyn TableSource>) -> Option<&CayenneTable> {
+    source.downcast_ref::<DefaultTableSource>()?.table_provider.downcast_ref()
 }

@@ -87,8 +87,9 @@ impl Storage {
     /// # Errors
     ///
     /// As [`verify`](Self::verify).
-    pub fn check_length(&self, location: &str, name: &str, bytes: u64) -> Result<()> {
-        open_data_file(self.fs().as_ref(), &self.folder(location)?.join(inside(name)?), bytes).map(drop)
+    pub async fn check_length(&self, location: &str, name: &str, bytes: u64) -> Result<()> {
+        let (fs, path) = (Arc::clone(self.fs()), self.folder(location)?.join(inside(name)?));
+        task::blocking(move || open_data_file(fs.as_ref(), &path, bytes).map(drop)).await?
     }
 
     /// Verifies the length and the hash of a data file, reading all of it from the disk.

@@ -21,7 +21,7 @@ use datafusion::logical_expr::{
 use super::domain::Domain;
 use super::node::Node;
 use super::simple::{aggregates_equal_rows, filters_move_up, is_correlated};
-use crate::dml::project;
+use crate::project::project;
 
 /// Rewrites the subqueries of a node that DataFusion cannot decorrelate.
 pub(super) fn uncorrelate(node: &mut Node, names: &AliasGenerator) -> Result<()> {

@@ -17,7 +17,7 @@ use datafusion::logical_expr::{
 
 use super::apply::join;
 use super::simple::is_correlated;
-use crate::dml::project;
+use crate::project::project;
 
 /// The distinct values of the outer columns that a subquery names.
 pub(super) struct Domain {

@@ -13,7 +13,7 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 use super::list_merges::Apart;
-use crate::dml::project;
+use crate::project::project;
 
 /// Hides what is known of the keys of grouping sets.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use datafusion::logical_expr::{Expr, Join, LogicalPlan, ident};
 
 use super::apply;
 use super::subqueries::is_subquery;
-use crate::dml::project;
+use crate::project::project;
 
 /// Returns the join with columns in the place of its subqueries; one that names columns of both sides is left alone.
 ///

@@ -11,7 +11,7 @@ use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateS
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 use super::node::Node;
-use crate::dml::project;
+use crate::project::project;
 
 /// Replaces the conditions with subqueries in a node that is not a filter by columns of its input.
 pub(super) fn as_columns(node: &mut Node, config: &dyn OptimizerConfig) -> Result<()> {

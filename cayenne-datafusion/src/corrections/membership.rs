@@ -132,15 +132,13 @@ impl Writer<'_> {
         let comparison =
             Comparison { operator: Operator::Eq, negated: set.negated, operand: &set.expr, set: &set.subquery };
         let has_nulls = comparison.operand_nulls(self.schema)? || comparison.value_nulls();
+        // DataFusion's anti join knows of nulls, if it has a column to look at and no condition besides.
+        let is_whole = is_column(&set.expr) && !is_correlated(&set.subquery.subquery);
         let known = match (set.negated, place) {
-            // DataFusion's anti join knows of nulls, if it has a column to look at and no condition besides. Elsewhere too: a
-            // value may become a condition for rows to stay when what is around it is simplified.
-            (true, _) => {
-                let is_whole = is_column(&set.expr) && !is_correlated(&set.subquery.subquery);
-                is_whole && (place == Place::Conjunct || !has_nulls)
-            }
             (false, Place::Conjunct | Place::Truth) => true,
-            _ => !has_nulls,
+            (true, Place::Conjunct) => is_whole,
+            // It may become an anti join too, when what is around it is simplified.
+            _ => is_whole && !has_nulls,
         };
         match (known, place) {
             (true, Place::Conjunct) => return Ok(Transformed::no(Expr::InSubquery(set))),

@@ -9,7 +9,7 @@ use datafusion::logical_expr::expr_rewriter::{NamePreserver, SavedName};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
-use crate::dml::project;
+use crate::project::project;
 
 /// A node whose expressions are being rewritten. Its output keeps names and columns, whatever its input gains.
 pub(super) struct Node {

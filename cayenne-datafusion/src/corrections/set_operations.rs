@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use crate::dml::project;
+use crate::project::project;
 
 /// A column that numbers the duplicates of each row of the left side.
 const LEFT_NUMBER: &str = "__cayenne_left_number";

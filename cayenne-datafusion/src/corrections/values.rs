@@ -11,7 +11,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Values, li
 use datafusion::optimizer::AnalyzerRule;
 
 use super::subqueries::is_subquery;
-use crate::dml::project;
+use crate::project::project;
 
 /// Makes queries of the rows of lists that have a subquery.
 #[derive(Debug)]

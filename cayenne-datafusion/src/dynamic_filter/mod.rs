@@ -17,6 +17,7 @@
 mod check;
 mod domain;
 mod implied;
+pub(crate) mod join_filters;
 mod rows;
 mod runs;
 mod zones;
@@ -36,7 +37,7 @@ use vortex_datafusion::convert::ExpressionConverter;
 
 pub(crate) use self::rows::DynamicFilterCounts;
 pub(crate) use self::zones::register;
-use crate::join_filters::is_ordered;
+use crate::dynamic_filter::join_filters::is_ordered;
 
 /// Which dynamic filters are exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

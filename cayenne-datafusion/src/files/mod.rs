@@ -10,7 +10,6 @@ mod locate;
 mod open;
 mod place;
 mod records;
-mod session_tables;
 mod shape;
 mod sniff;
 #[cfg(test)]
@@ -26,5 +25,4 @@ pub use find::{SourceFile, find_files};
 pub use kind::{FileKind, compression_of_bytes};
 pub(crate) use open::{missing, open};
 pub use place::literal_url;
-pub(crate) use session_tables::{SessionTables, define, taken};
 pub use text::TextFile;

@@ -191,14 +191,14 @@ impl Table {
 
     async fn check_file(&self, file: &Arc<DataFile>, depth: CheckDepth) -> Result<()> {
         match depth {
-            CheckDepth::Quick => self.check_length(file),
+            CheckDepth::Quick => self.check_length(file).await,
             CheckDepth::Deep => self.shared.storage.verify(&self.record.location, file).await,
         }
     }
 
-    fn check_length(&self, file: &DataFile) -> Result<()> {
+    async fn check_length(&self, file: &DataFile) -> Result<()> {
         match object_name(file) {
-            Some(name) => self.shared.storage.check_length(&self.record.location, name, file.bytes),
+            Some(name) => self.shared.storage.check_length(&self.record.location, name, file.bytes).await,
             None => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 //! Every check is a function of the [`Tree`], which is read once; it returns what it found and never stops the others.
 //! A new check is a function, a line in [`CHECKS`], and two tests: one case it must find and one it must leave alone.
 
+mod circles;
 mod files;
 mod format_hash;
 mod readme;
@@ -26,6 +27,7 @@ type Check = fn(&Tree) -> Vec<Finding>;
 
 const CHECKS: &[Check] = &[
     layers::check,
+    circles::check,
     files::walls,
     files::module_docs,
     files::banned_names,

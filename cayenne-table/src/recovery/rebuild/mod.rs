@@ -117,7 +117,7 @@ impl Rebuild {
         let old = self.read_old(&folders).await?;
         let mut plans = self.plan(&old, folders).await?;
         refuse_second_names(&mut plans);
-        self.look_for_files(&mut plans);
+        self.look_for_files(&mut plans).await;
         let is_new = |plan: &Plan| plan.from == RecoveredFrom::Manifest;
         let is_unfinished = !old.is_whole || plans.iter().any(is_new);
         let aside = match (dry_run || !is_unfinished, old.is_whole) {

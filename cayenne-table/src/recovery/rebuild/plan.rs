@@ -92,11 +92,11 @@ impl Rebuild {
     }
 
     /// Notes the data files that are not there, or not as long as they were, and the deletion files that are not there.
-    pub(super) fn look_for_files(&self, plans: &mut [Plan]) {
+    pub(super) async fn look_for_files(&self, plans: &mut [Plan]) {
         for plan in plans {
             for new in plan.manifest.iter().flat_map(|manifest| &manifest.state.files) {
                 if let Location::Path(name) = &new.file.location {
-                    let checked = self.storage.check_length(&plan.location, name, new.file.bytes);
+                    let checked = self.storage.check_length(&plan.location, name, new.file.bytes).await;
                     plan.problems.extend(checked.err());
                 }
             }

@@ -1,0 +1,12 @@
+//! The catalog of a session: tables, views, system tables, and what only this session knows.
+//!
+//! Creating and dropping them are `statements`.
+
+pub(crate) mod find;
+pub(crate) mod names;
+pub(crate) mod provider;
+pub(crate) mod session_tables;
+pub(crate) mod session_views;
+pub(crate) mod system;
+pub(crate) mod view_plan;
+pub(crate) mod view_table;

@@ -1,0 +1,192 @@
+//! Planning the statements that read views of SQL: a view is planned with the session that reads it, each time.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use cayenne_format::{Error, TableId};
+use cayenne_table::SqlView;
+use datafusion::common::config::Dialect;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{DdlStatement, LogicalPlan};
+use datafusion::sql::parser::Statement;
+use parking_lot::Mutex;
+
+use crate::catalog::names::CATALOG;
+use crate::catalog::provider::Tables;
+use crate::catalog::view_table::{broken, refuse_change};
+use crate::error::{cayenne_error, external};
+use crate::pinned::StatementView;
+use crate::text::complete::complete;
+
+/// How deep views may read each other. It bounds the stack of the planner.
+const DEPTH_MAX: usize = 12;
+
+tokio::task_local! {
+    static PLANNING: Planning;
+}
+
+/// What the planning of one statement shares with that of the views in it.
+#[derive(Clone)]
+struct Planning {
+    state: Arc<SessionState>,
+    /// The views that are being planned, outermost first.
+    open: Vec<ViewKey>,
+    /// Whether what is in this session only can be seen: a view that is kept must mean the same everywhere.
+    sees_session: bool,
+    tables: Arc<Mutex<HashMap<TableId, Arc<StatementView>>>>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct ViewKey {
+    database: PathBuf,
+    name: String,
+}
+
+impl ViewKey {
+    fn of(tables: &Tables, name: &str) -> Self {
+        Self { database: tables.database.root().to_owned(), name: name.to_owned() }
+    }
+}
+
+impl Planning {
+    fn new(state: SessionState) -> Self {
+        Self { state: Arc::new(state), open: Vec::new(), sees_session: true, tables: Arc::default() }
+    }
+
+    fn current() -> Option<Self> {
+        PLANNING.try_with(Clone::clone).ok()
+    }
+
+    async fn plan(self, statement: Statement) -> Result<LogicalPlan> {
+        let state = Arc::clone(&self.state);
+        Box::pin(PLANNING.scope(self, async move { state.statement_to_plan(statement).await })).await
+    }
+}
+
+/// Plans a statement. The views in it are planned with this session, and all of it reads one snapshot of each table.
+///
+/// # Errors
+///
+/// What planning returns; `Invalid` (code `not-a-table`) for a change of a view.
+pub(crate) async fn plan(state: SessionState, statement: Statement) -> Result<LogicalPlan> {
+    let plan = Planning::new(state).plan(statement).await?;
+    refuse_change(&plan)?;
+    Ok(plan)
+}
+
+/// Returns the view of a table that all of the statement reads that is being planned, wherever in it the table is named.
+pub(crate) fn shared_view(table: TableId) -> Arc<StatementView> {
+    let of = |planning: &Planning| Arc::clone(planning.tables.lock().entry(table).or_default());
+    PLANNING.try_with(of).unwrap_or_default()
+}
+
+/// Says whether a name may mean what only this session has: a view that is kept never does, whoever reads it.
+pub(crate) fn sees_session() -> bool {
+    PLANNING.try_with(|planning| planning.sees_session).unwrap_or(true)
+}
+
+/// Refuses a view that is being planned already: it would read itself.
+pub(crate) fn refuse_cycle(tables: &Tables, name: &str) -> Result<()> {
+    let key = ViewKey::of(tables, name);
+    let cycle = |planning: &Planning| -> Option<String> {
+        let first = planning.open.iter().position(|open| *open == key)?;
+        let way = planning.open.iter().skip(first).map(|open| open.name.as_str());
+        Some(way.chain([name]).collect::<Vec<_>>().join(" reads "))
+    };
+    match PLANNING.try_with(cycle).ok().flatten() {
+        None => Ok(()),
+        Some(way) => Err(external(
+            Error::invalid("a view cannot read itself")
+                .code("view-cycle")
+                .with("view", name)
+                .with("found", way)
+                .help("let one of the views read a table instead"),
+        )),
+    }
+}
+
+/// Says whether a view could not be planned because a view around it would read itself.
+pub(crate) fn is_cycle(error: &DataFusionError) -> bool {
+    cayenne_error(error).is_some_and(|error| error.stable_code() == "view-cycle")
+}
+
+/// Plans the query of a view, for the statement that is being planned, or else for `session`.
+///
+/// # Errors
+///
+/// `Invalid` (code `view-broken`) with what is wrong, or (code `view-cycle`) inside of a view.
+pub(crate) async fn plan_view(tables: &Tables, view: &SqlView, is_kept: bool) -> Result<LogicalPlan> {
+    let current = Planning::current().or_else(|| tables.views.session_state().map(Planning::new));
+    let Some(planning) = current else { return Err(external(broken(view, no_session()))) };
+    let is_inside = !planning.open.is_empty();
+    let planned = plan_in(planning, tables, view, is_kept).await;
+    planned.map_err(|error| if is_inside && is_cycle(&error) { error } else { external(broken(view, error)) })
+}
+
+/// Plans the query of a view that is about to be made.
+pub(crate) async fn plan_new(
+    state: SessionState,
+    tables: &Tables,
+    view: &SqlView,
+    is_kept: bool,
+) -> Result<LogicalPlan> {
+    plan_in(Planning::new(state), tables, view, is_kept).await
+}
+
+async fn plan_in(mut planning: Planning, tables: &Tables, view: &SqlView, is_kept: bool) -> Result<LogicalPlan> {
+    if planning.open.len() >= DEPTH_MAX {
+        return Err(external(
+            Error::resource_limit("views read each other too deeply")
+                .code("view-depth")
+                .with("view", &view.name)
+                .with("at_most", DEPTH_MAX)
+                .help("let some of them read tables, or make tables of their rows with CREATE TABLE … AS"),
+        ));
+    }
+    let state = reading_as(&planning.state, tables, view)?;
+    let statement = statement_of(&state, view)?;
+    planning.open.push(ViewKey::of(tables, view.name.as_str()));
+    planning.sees_session &= !is_kept;
+    planning.state = Arc::new(state);
+    match planning.plan(statement).await? {
+        LogicalPlan::Ddl(DdlStatement::CreateView(command)) => Ok(Arc::unwrap_or_clone(command.input)),
+        _ => Err(external(Error::corrupt("the definition of a view is no query"))),
+    }
+}
+
+/// Returns the session with what the names and the words of a view mean.
+fn reading_as(state: &SessionState, tables: &Tables, view: &SqlView) -> Result<SessionState> {
+    let mut state = state.clone();
+    let catalog = match &view.default_catalog {
+        Some(catalog) => catalog.clone(),
+        None => tables.catalog_name(&state).unwrap_or_else(|| CATALOG.to_owned()),
+    };
+    let dialect = Dialect::from_str(&view.dialect)?;
+    let options = state.config_mut().options_mut();
+    options.catalog.default_catalog = catalog;
+    options.catalog.default_schema.clone_from(&view.default_schema);
+    options.sql_parser.dialect = dialect;
+    Ok(state)
+}
+
+/// Reads the definition. Its name in this statement is none that could be looked for.
+fn statement_of(state: &SessionState, view: &SqlView) -> Result<Statement> {
+    let dialect = state.config_options().sql_parser.dialect;
+    let mut statement = state.sql_to_statement(&format!("{NAMELESS}{}", view.definition), &dialect)?;
+    complete(state.config_options(), &mut statement)?;
+    Ok(statement)
+}
+
+/// What a definition stands behind while it is planned: no table or view can have this name.
+pub(crate) const NAMELESS: &str = "CREATE VIEW \"$\" ";
+
+fn no_session() -> DataFusionError {
+    external(
+        Error::unsupported("the session cannot plan views of a database").code("no-session").help(
+            "run the statement with cayenne_datafusion::sql, or make the session with cayenne_datafusion::session",
+        ),
+    )
+}

@@ -1,0 +1,5 @@
+//! Primary keys: how they are declared, and which keys a filter asks for.
+
+pub(crate) mod declared;
+pub(crate) mod lookup;
+pub(crate) mod value;

@@ -1,0 +1,47 @@
+//! What several statements refuse, and what those without rows return.
+
+use cayenne_format::{Error, TableName};
+use datafusion::common::DFSchema;
+use datafusion::dataframe::DataFrame;
+use datafusion::error::Result;
+use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::prelude::SessionContext;
+
+use crate::catalog::provider::Tables;
+use crate::error::external;
+
+/// Returns the answer of a statement that has no rows.
+pub(crate) fn nothing(ctx: &SessionContext) -> Result<DataFrame> {
+    Ok(DataFrame::new(ctx.state(), LogicalPlanBuilder::empty(false).build()?))
+}
+
+/// Refuses two columns of one name.
+pub(crate) fn unique_names(schema: &DFSchema) -> Result<()> {
+    let mut seen = std::collections::HashSet::new();
+    match schema.fields().iter().find(|field| !seen.insert(field.name())) {
+        None => Ok(()),
+        Some(field) => Err(external(
+            Error::invalid("two columns have one name").with("column", field.name()).help("give one of them an alias"),
+        )),
+    }
+}
+
+/// Refuses to take a view for a table, in the statements that drop or make one.
+///
+/// # Errors
+///
+/// `Invalid` (code `not-a-table`) if a view has the name.
+pub(crate) async fn refuse_view(tables: &Tables, name: &TableName, statement: &'static str) -> Result<()> {
+    let is_view =
+        tables.views.temporary(name).is_some() || tables.database.view(name).await.map_err(external)?.is_some();
+    if !is_view {
+        return Ok(());
+    }
+    Err(external(
+        Error::invalid("it is a view, and not a table")
+            .code("not-a-table")
+            .with("view", name)
+            .with("statement", statement)
+            .help("DROP VIEW drops a view; another name makes another table"),
+    ))
+}
