@@ -61,11 +61,22 @@ impl Cargo {
     ///
     /// Both are always built together: each alone would choose other features for what they share, and build that again.
     pub(crate) fn release_programs(&self) -> Result<PathBuf> {
-        let mut command = self.command();
-        command.args(["build", "--release", "--package", "cayenne-cli", "--package", "cayenne-benches"]);
-        match command.status() {
-            Ok(status) if status.success() => Ok(self.target_dir().join("release")),
-            Ok(status) => Err(Failure::new(format!("cargo build --release ended with {status}"))),
+        self.build(&["--release", "--package", "cayenne-cli", "--package", "cayenne-benches"], "release")
+    }
+
+    /// Builds `cayenne` and `cayenne-bench` as the tests use them, and returns the folder they are in.
+    ///
+    /// With a test among what is built, cargo chooses the features of dependencies as for all tests: `cargo xtask test`
+    /// compiles nothing of this again.
+    pub(crate) fn test_programs(&self) -> Result<PathBuf> {
+        let programs = ["--bin", "cayenne", "--bin", "cayenne-bench", "--test", "command_line"];
+        self.build(&[&["--workspace"], programs.as_slice()].concat(), "debug")
+    }
+
+    fn build(&self, args: &[&str], folder: &str) -> Result<PathBuf> {
+        match self.command().arg("build").args(args).status() {
+            Ok(status) if status.success() => Ok(self.target_dir().join(folder)),
+            Ok(status) => Err(Failure::new(format!("cargo build {} ended with {status}", args.join(" ")))),
             Err(error) => Err(Failure::new(format!("cargo could not be started: {error}"))),
         }
     }

@@ -21,10 +21,15 @@ pub(super) struct Run {
 }
 
 impl Engine {
-    /// Builds `cayenne` and `cayenne-bench` with optimisation.
-    pub(super) fn build(cargo: &Cargo) -> Result<Self> {
-        println!("Building cayenne with optimisation; the first time this takes a while.");
-        let programs = cargo.release_programs()?;
+    /// Builds `cayenne` and `cayenne-bench`, with full optimisation or as the tests use them.
+    pub(super) fn build(cargo: &Cargo, is_optimised: bool) -> Result<Self> {
+        println!("Building cayenne; the first time this takes a while.");
+        let programs = if is_optimised { cargo.release_programs() } else { cargo.test_programs() }?;
+        if !is_optimised {
+            println!(
+                "This is the build of the tests, in which plans and joins are not optimised: `--release` is faster."
+            );
+        }
         Ok(Self { programs, folder: cargo.target_dir().join("tmp").join("demo") })
     }
 

@@ -25,6 +25,9 @@ pub(crate) struct DemoArgs {
     /// TPC-H scale factor; 1 is about a gigabyte of text
     #[arg(long, value_name = "N", default_value = "0.1", value_parser = scale_factor)]
     sf: String,
+    /// Build with full optimisation; it takes twice as long to build, and is what benchmarks and releases use
+    #[arg(long)]
+    release: bool,
 }
 
 /// The tables of the tour, largest first.
@@ -50,7 +53,7 @@ const QUERIES: [(&str, &str); 3] = [
 
 /// Builds the command, then runs the tour in a folder below the build folder, which the next run empties.
 pub(crate) fn run(cargo: &Cargo, args: &DemoArgs) -> Result<()> {
-    let engine = Engine::build(cargo)?;
+    let engine = Engine::build(cargo, args.release)?;
     tour(&engine, &args.sf)?;
     print_what_is_next(&engine);
     Ok(())
