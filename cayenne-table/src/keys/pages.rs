@@ -24,7 +24,7 @@ pub(super) struct Pages<'a> {
 
 impl Pages<'_> {
     /// Returns a page, reading it if need be. If that would wait for the disk and must not, it is an error with the code
-    /// [`WOULD_WAIT`].
+    /// [`WOULD_WAIT`](crate::state::key_indexes::WOULD_WAIT).
     pub(super) fn get(self, stored: &PagedIndex, page: usize) -> Result<Arc<KeyPage>> {
         if let Some(page) = self.cache.page(stored.file, page) {
             return Ok(page);
