@@ -10,7 +10,7 @@ use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, Valu
 
 use crate::text_args::{InputFormat, TextArgs};
 
-/// Keeps tables as compressed files and answers SQL on them.
+/// A table engine for DataFusion: compressed tables on local disk, queried with SQL
 #[derive(Debug, Parser)]
 #[command(name = "cayenne", version, about, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -23,34 +23,34 @@ pub(crate) struct Cli {
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Globals {
-    /// The folder of the database
+    /// Database folder
     #[arg(long, global = true, env = "CAYENNE_DB", default_value = "./cayenne-data", value_name = "PATH")]
     pub(crate) db: PathBuf,
-    /// The metastore of the database; turso needs a build with that feature
+    /// Metastore of the database; turso needs a build with the feature `turso`
     #[arg(long, global = true, env = "CAYENNE_METASTORE", default_value_t, value_name = "sqlite|turso", value_parser = parse_backend)]
     pub(crate) metastore: Backend,
-    /// When a write counts as done: on stable storage, or once the system has it, so that a power cut may take the last ones
+    /// Durability of a commit
     #[arg(long, global = true, value_enum, env = "CAYENNE_DURABILITY", default_value_t)]
     pub(crate) durability: Durability,
-    /// How rows are printed
+    /// Output format of query results
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: Format,
-    /// Whether tables look after themselves beside the command: a short one would only begin it.
+    /// Whether tables are compacted in the background: a short command would only begin it.
     #[arg(skip)]
     pub(crate) has_upkeep: bool,
-    /// Print nothing on stderr but errors
+    /// Print only errors on stderr
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// Log more; twice, log much more
+    /// Log more; repeat for debug output
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
-    /// The memory that queries and loads may use, as in 512MB or 4GiB; without a limit if not given
+    /// Memory limit of queries and loads, for example 512MB or 4GiB [default: none]
     #[arg(long, global = true, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) memory_limit: Option<NonZeroUsize>,
-    /// The share of the memory limit that compaction beside `sql` has for itself: 0.05 to 0.5
+    /// Share of the memory limit reserved for background compaction, 0.05 to 0.5
     #[arg(long, global = true, value_name = "SHARE", default_value_t = COMPACTION_MEMORY_FRACTION, value_parser = parse_share)]
     pub(crate) compaction_memory_fraction: f64,
-    /// The number of threads; one per core if not given
+    /// Number of threads [default: one per core]
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
 }
@@ -68,13 +68,13 @@ impl Globals {
     }
 }
 
-/// When a write counts as done.
+/// Durability of a commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Durability {
-    /// When it survives a power cut
+    /// A commit survives power loss
     #[default]
     Full,
-    /// When it survives the end of the process
+    /// A commit survives a process crash; power loss may take the last commits
     Relaxed,
 }
 
@@ -90,14 +90,14 @@ impl Durability {
 /// How rows are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// Columns with borders, for people
+    /// A table with borders
     #[default]
     Table,
     /// Comma-separated values with a header
     Csv,
-    /// One array of objects
+    /// One JSON array of objects
     Json,
-    /// One object per line
+    /// One JSON object per line
     Ndjson,
     /// An Arrow IPC stream
     Arrow,
@@ -105,66 +105,66 @@ pub(crate) enum Format {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Load files into a table; a missing table is made from their columns
+    /// Load files into a table, which is created if it does not exist
     Load(LoadArgs),
-    /// Run SQL: from -c and -f, from a pipe, or in a shell
+    /// Run SQL from -c, -f or a pipe, or start a shell
     Sql(SqlArgs),
-    /// List the tables
+    /// List tables
     Tables,
-    /// Show what is known of a table
+    /// Show columns, options, files and statistics of a table
     Describe(DescribeArgs),
-    /// Compare the files with what the database says of them
+    /// Check files against the metastore
     Check {
-        /// Read every byte, not only the lengths
+        /// Read every byte and verify checksums, not only file lengths
         #[arg(long)]
         deep: bool,
     },
-    /// Take what is damaged out of the tables, so that the rest can be used; it is moved aside and not deleted
+    /// Remove damaged files from tables so that the rest is usable; the files are moved aside, not deleted
     Repair {
-        /// Read every byte to find what is damaged, not only the lengths
+        /// Read every byte to find damage, not only file lengths
         #[arg(long)]
         deep: bool,
-        /// Only say what would be done
+        /// Print what would be done, and change nothing
         #[arg(long)]
         dry_run: bool,
     },
-    /// Bring back what the metastore has lost; one that is destroyed is made anew
+    /// Restore a lost or damaged metastore
     Recover {
-        /// From the manifests that are written beside the data when a database is closed
+        /// Restore from the manifests next to the data, which are written when a database is closed
         #[arg(long, required = true)]
         from_manifest: bool,
-        /// Only say what would come back
+        /// Print what would be restored, and change nothing
         #[arg(long)]
         dry_run: bool,
     },
-    /// Write one table, or the definition of a view, into a folder of its own, to be imported elsewhere
+    /// Export a table or a view to a folder
     Export {
-        /// The table
+        /// Table or view
         table: String,
-        /// The folder; it is made, or is empty
+        /// Target folder; it must be empty or missing
         #[arg(long, value_name = "FOLDER")]
         to: PathBuf,
     },
-    /// Make a table or a view from a folder that was exported
+    /// Import a table or a view from an exported folder
     Import(ImportArgs),
-    /// Remove files that no table names: left-overs of writes that were broken off
+    /// Remove orphan files left by interrupted writes (called vacuum elsewhere)
     Collect {
-        /// Only list them
+        /// List the files, and remove none
         #[arg(long)]
         dry_run: bool,
     },
-    /// Move rows that are kept in the metastore to data files
+    /// Flush inline rows from the metastore to data files
     Flush {
-        /// The tables; all if none is named
+        /// Tables [default: all]
         tables: Vec<String>,
     },
-    /// Make fewer and larger data files of small ones, without the rows that are hidden
+    /// Compact small data files and drop deleted rows
     Compact(CompactArgs),
-    /// Give up earlier snapshots, as far as nobody reads them; `collect` then removes their files
+    /// Expire old snapshots that no reader has pinned; `collect` then removes their files
     Expire(ExpireArgs),
-    /// Print a completion script for a shell
+    /// Print a shell completion script
     Completions {
-        /// The shell
+        /// Shell
         shell: clap_complete::Shell,
     },
     /// Print the version
@@ -173,39 +173,39 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct LoadArgs {
-    /// Files or patterns such as 'data/*.parquet'; Parquet, CSV, TSV, NDJSON or Arrow, text also as .gz, .zst, .bz2;
-    /// '-' is stdin
+    /// Files or glob patterns such as 'data/*.parquet': Parquet, CSV, TSV, NDJSON or Arrow; text may be compressed
+    /// (.gz, .zst, .bz2); '-' is stdin
     #[arg(required = true, value_name = "SRC")]
     pub(crate) sources: Vec<PathBuf>,
-    /// The table
+    /// Target table
     #[arg(long, value_name = "TABLE")]
     pub(crate) into: String,
     #[command(flatten)]
     pub(crate) existing: Existing,
-    /// The columns of the primary key of the table that is made, as in 'id' or 'region, id'
+    /// Primary key of a new table, for example 'id' or 'region, id'
     #[arg(long, value_name = "COLUMNS")]
     pub(crate) primary_key: Option<String>,
-    /// An option of the table that is made; may be given several times
+    /// Option of a new table; may be repeated
     #[arg(long = "option", value_name = "NAME=VALUE", value_parser = parse_option)]
     pub(crate) options: Vec<(String, String)>,
-    /// What the files are, whatever their names end in
+    /// Format of the files [default: from the file extension]
     #[arg(long, value_enum, value_name = "KIND")]
     pub(crate) input_format: Option<InputFormat>,
     #[command(flatten)]
     pub(crate) text: TextArgs,
 }
 
-/// What becomes of the rows of a table that is there already.
+/// What happens to the rows of an existing table.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 pub(crate) struct Existing {
-    /// Keep the rows of the table
+    /// Append to the table
     #[arg(long)]
     pub(crate) append: bool,
-    /// Replace the rows that have the keys of the new ones, and keep the others; the table needs a primary key
+    /// Replace rows with equal keys and append the others; the table needs a primary key
     #[arg(long)]
     pub(crate) upsert: bool,
-    /// Replace the rows of the table
+    /// Replace all rows of the table
     #[arg(long)]
     pub(crate) replace: bool,
 }
@@ -214,10 +214,10 @@ pub(crate) struct Existing {
 pub(crate) struct SqlArgs {
     #[command(flatten)]
     pub(crate) inputs: Inputs,
-    /// Read only; works while another process writes
+    /// Open the database read-only; works while another process writes
     #[arg(long)]
     pub(crate) read_only: bool,
-    /// For scripts: after each statement, one line `OK n` or `ERR code message`; an error does not end the run
+    /// Print `OK n` or `ERR code message` after each statement and continue after errors, for scripts
     #[arg(long)]
     pub(crate) acknowledge: bool,
 }
@@ -245,14 +245,14 @@ impl Args for Inputs {
             .long(TEXT)
             .value_name("SQL")
             .action(ArgAction::Append)
-            .help("Run these statements; may be given several times, and together with -f");
+            .help("Run these statements; may be repeated and combined with -f");
         let file = clap::Arg::new(FILE)
             .short('f')
             .long(FILE)
             .value_name("FILE")
             .action(ArgAction::Append)
             .value_parser(clap::value_parser!(PathBuf))
-            .help("Run the statements of a file; '-' is stdin");
+            .help("Run the statements of a file; may be repeated; '-' is stdin");
         command.arg(text).arg(file)
     }
 
@@ -279,55 +279,55 @@ impl FromArgMatches for Inputs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExpireArgs {
-    /// The tables; all if none is named
+    /// Tables [default: all]
     pub(crate) tables: Vec<String>,
-    /// How many snapshots before the current one are kept, whatever the options of the table say
+    /// Number of snapshots to keep before the current one; overrides the table options
     #[arg(long, value_name = "N")]
     pub(crate) keep: Option<u64>,
-    /// Keep those that were current within this time, as in 90s, 15m, 6h or 7d
+    /// Keep snapshots that were current within this time, for example 90s, 15m, 6h or 7d
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) keep_for: Option<u64>,
-    /// Only say what would be given up
+    /// Print what would be expired, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CompactArgs {
-    /// The tables; all if none is named
+    /// Tables [default: all]
     pub(crate) tables: Vec<String>,
-    /// Only say how near each reason to compact is to apply
+    /// Explain how close each compaction trigger is, and compact nothing
     #[arg(long, conflicts_with_all = ["dry_run", "max_files"])]
     pub(crate) why: bool,
-    /// Only say what the first pass would take
+    /// Print the files of the first pass, and compact nothing
     #[arg(long, conflicts_with = "max_files")]
     pub(crate) dry_run: bool,
-    /// A pass reads at most so many data files [default: 32]
+    /// Maximum number of data files per pass [default: 32]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
     pub(crate) max_files: Option<u64>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
-    /// The folder that was exported
+    /// Exported folder
     #[arg(value_name = "FOLDER")]
     pub(crate) slice: PathBuf,
-    /// The name of the table; if not given, the one that it had
+    /// Name of the table [default: its name when it was exported]
     #[arg(long, value_name = "TABLE")]
     pub(crate) into: Option<String>,
-    /// Let it take the place of a table of that name
+    /// Replace an existing table of that name
     #[arg(long)]
     pub(crate) replace: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct DescribeArgs {
-    /// The table
+    /// Table
     pub(crate) table: String,
-    /// Print one JSON object, whose keys stay the same
+    /// Print one JSON object with stable keys
     #[arg(long)]
     pub(crate) json: bool,
-    /// How many data files are listed
+    /// Maximum number of data files to list
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) files: usize,
 }

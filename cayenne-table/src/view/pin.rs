@@ -213,8 +213,11 @@ impl Pin {
 
 impl Drop for Pin {
     fn drop(&mut self) {
+        if !self.pins.unpin(self.sequence) {
+            return;
+        }
         let pins: Arc<dyn Lingers> = Arc::clone(&self.pins) as _;
-        if self.pins.unpin(self.sequence) && !self.pins.registry.lingering().add(Arc::downgrade(&pins)) {
+        if !self.pins.registry.lingering().add(Arc::downgrade(&pins)) {
             pins.end();
         }
     }
