@@ -20,6 +20,7 @@ mod marks;
 mod membership;
 mod node;
 mod null_equality;
+mod outer_types;
 mod set_operations;
 mod simple;
 mod sort_merge_joins;
@@ -42,6 +43,7 @@ use decimal_literals::DecimalLiterals;
 use distinct_limits::DistinctLimits;
 use grouping_keys::GroupingKeys;
 use guarding_cases::GuardingCases;
+use outer_types::OuterTypes;
 use set_operations::SetOperations;
 use sort_merge_joins::{ConditionsInPlace, ConditionsOfAnyRow};
 use sorted_parts::SortedParts;
@@ -57,6 +59,8 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
     rules.insert(0, Arc::new(DecimalLiterals));
     rules.insert(0, Arc::new(SetOperations));
     rules.insert(0, Arc::new(ValuesAsQueries));
+    let coercion = rules.iter().position(|rule| rule.name() == "type_coercion");
+    rules.insert(coercion.map_or(rules.len(), |at| at + 1), Arc::new(OuterTypes));
     let rules = &mut builder.optimizer().get_or_insert_with(Optimizer::new).rules;
     let mut keys = None;
     for rule in rules.iter_mut() {

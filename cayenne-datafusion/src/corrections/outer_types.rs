@@ -1,0 +1,68 @@
+//! The types of outer columns in subqueries: `SELECT … FROM (SELECT i … UNION ALL SELECT count(*) …) AS r (c) WHERE EXISTS (SELECT
+//! 1 FROM x WHERE x.i = r.c)`.
+//!
+//! A subquery is planned before the parts of a union around it get one type, and keeps the type that the outer column had.
+//! The comparison then gets no cast, and fails when it is executed. Here such columns get the type that they have, and types
+//! are coerced once more.
+
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, ExprSchema as _};
+use datafusion::error::Result;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
+use datafusion::optimizer::AnalyzerRule;
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
+
+/// Gives outer columns their types. It comes after types were coerced.
+#[derive(Debug)]
+pub(super) struct OuterTypes;
+
+impl AnalyzerRule for OuterTypes {
+    fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+        let typed = plan.transform_up_with_subqueries(|plan| {
+            let schema = merge_schema(&plan.inputs());
+            plan.map_expressions(|expr| expr.transform_up(|part| in_subquery(part, &schema)))
+        })?;
+        if typed.transformed { TypeCoercion::new().analyze(typed.data, config) } else { Ok(typed.data) }
+    }
+
+    fn name(&self) -> &'static str {
+        "cayenne_outer_types"
+    }
+}
+
+fn in_subquery(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let subquery = match &mut expr {
+        Expr::Exists(exists) => &mut exists.subquery,
+        Expr::InSubquery(set) => &mut set.subquery,
+        Expr::SetComparison(set) => &mut set.subquery,
+        Expr::ScalarSubquery(subquery) => subquery,
+        _ => return Ok(Transformed::no(expr)),
+    };
+    let is_changed = retype(subquery, schema)?;
+    Ok(Transformed::new_transformed(expr, is_changed))
+}
+
+fn retype(subquery: &mut Subquery, schema: &DFSchema) -> Result<bool> {
+    let with_types = |expr: Expr| {
+        expr.transform_up(|part| match part {
+            Expr::OuterReferenceColumn(field, column) => match schema.field_from_column(&column) {
+                Ok(now) if now.data_type() != field.data_type() => {
+                    Ok(Transformed::yes(Expr::OuterReferenceColumn(Arc::clone(now), column)))
+                }
+                _ => Ok(Transformed::no(Expr::OuterReferenceColumn(field, column))),
+            },
+            part => Ok(Transformed::no(part)),
+        })
+    };
+    let plan = subquery.subquery.as_ref().clone();
+    let typed = plan.transform_up_with_subqueries(|plan| plan.map_expressions(with_types))?;
+    if typed.transformed {
+        subquery.outer_ref_columns = typed.data.all_out_ref_exprs();
+        subquery.subquery = Arc::new(typed.data);
+    }
+    Ok(typed.transformed)
+}
