@@ -1,4 +1,4 @@
-//! The catalog of a session: tables, views, system tables, and what only this session knows.
+//! The catalog of a DataFusion session: tables, views, system tables, and tables and views that are not stored.
 //!
 //! Creating and dropping them are `statements`.
 

@@ -1,4 +1,4 @@
-//! `CREATE EXTERNAL TABLE` and `DROP TABLE` of tables that only this session knows.
+//! `CREATE EXTERNAL TABLE` and `DROP TABLE` of tables of one DataFusion session, which no metastore knows.
 
 use crate::catalog::session_tables::taken;
 use std::sync::Arc;
