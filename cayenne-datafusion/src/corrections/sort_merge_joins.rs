@@ -1,11 +1,8 @@
 //! Sort-merge joins with conditions beside their keys.
 //!
-//! When DataFusion moves a projection below such a join, the condition goes on naming the columns by their old places, and
-//! reads others, or none: here such a join is guarded while that rule runs. A condition without columns counts as true: here
-//! it gets a column that it does not use. An outer join evaluates its condition for rows without a partner too, and fails if
-//! a column may not be NULL: here all may.
+//! A condition without columns counts as true: here it gets a column that it does not use. An outer join evaluates its
+//! condition for rows without a partner too, and fails if a column may not be NULL: here all may.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow_schema::{FieldRef, Schema};
@@ -17,39 +14,6 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::SortMergeJoinExec;
 use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinFilter};
-
-use super::guard::Guard;
-
-/// Runs the rule that moves projections, and keeps them above such joins.
-#[derive(Debug)]
-pub(super) struct ConditionsInPlace {
-    rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>,
-}
-
-impl ConditionsInPlace {
-    pub(super) fn around(rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>) -> Self {
-        Self { rule }
-    }
-}
-
-impl PhysicalOptimizerRule for ConditionsInPlace {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let guarded = plan.transform_up(|plan| match condition_of(&plan) {
-            Some(_) => Ok(Transformed::yes(Guard::above(plan, HashSet::new()))),
-            None => Ok(Transformed::no(plan)),
-        })?;
-        let done = self.rule.optimize(guarded.data, config)?;
-        if guarded.transformed { Guard::removed(done) } else { Ok(done) }
-    }
-
-    fn name(&self) -> &str {
-        self.rule.name()
-    }
-
-    fn schema_check(&self) -> bool {
-        self.rule.schema_check()
-    }
-}
 
 /// Makes conditions such that they can be evaluated for each row.
 #[derive(Debug)]
