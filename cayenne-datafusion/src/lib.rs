@@ -21,6 +21,7 @@ mod write;
 
 pub use catalog::names::{CATALOG, SCHEMA};
 pub use catalog::provider::CayenneCatalog;
+pub use catalog::system_columns::{SYSTEM_COLUMNS, SystemColumn};
 pub use catalog::view_table::view_statement;
 pub use error::error_of;
 pub use files::{

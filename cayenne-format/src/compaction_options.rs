@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
-
 /// When the data files of a table become fewer and larger ones by themselves.
 ///
 /// Values that make no sense are taken for the nearest that does.
@@ -53,44 +51,9 @@ impl CompactionOptions {
         background_interval_ms: 10_000,
     };
 
-    /// The names of the options.
-    pub(crate) const NAMES: [&'static str; 6] = [
-        "cayenne_compaction_trigger_files",
-        "cayenne_compaction_trigger_protected_snapshots",
-        "cayenne_compaction_trigger_snapshot_age_ms",
-        "cayenne_compaction_max_levels",
-        "cayenne_compaction_max_files_per_pick",
-        "cayenne_compaction_background_interval_ms",
-    ];
-
     /// Returns the age at which two layers become one; zero: never for that reason.
     #[must_use]
     pub fn trigger_layer_age(&self) -> Duration {
         Duration::from_millis(self.trigger_layer_age_ms)
-    }
-
-    /// Sets the option with this name, without its prefix, from a number; `None` if none has it.
-    pub(crate) fn set(&mut self, bare: &str, number: impl FnOnce() -> Result<u64>) -> Option<Result<()>> {
-        let place = Self::NAMES.iter().position(|name| name.strip_prefix("cayenne_") == Some(bare))?;
-        let (option, least) = self.options().into_iter().nth(place)?;
-        Some(number().map(|number| *option = number.max(least)))
-    }
-
-    /// Returns the options as name and text.
-    pub(crate) fn to_pairs(mut self) -> impl Iterator<Item = (&'static str, String)> {
-        let values = self.options().map(|(option, _)| option.to_string());
-        Self::NAMES.into_iter().zip(values)
-    }
-
-    /// Returns the options in the order of their names, and the least that each may be.
-    fn options(&mut self) -> [(&mut u64, u64); 6] {
-        [
-            (&mut self.trigger_files, 2),
-            (&mut self.trigger_layers, 2),
-            (&mut self.trigger_layer_age_ms, 0),
-            (&mut self.max_levels, 1),
-            (&mut self.max_files_per_pick, 2),
-            (&mut self.background_interval_ms, 0),
-        ]
     }
 }

@@ -17,6 +17,7 @@ pub mod path;
 mod schema;
 mod snapshot;
 mod stats;
+mod table_option;
 mod value;
 mod value_array;
 
@@ -34,5 +35,6 @@ pub use options::{Compression, InlineOptions, RetentionOptions, TableOptions};
 pub use schema::{TypeRule, UnsupportedTypeAction, decode_schema, encode_schema, stored_schema, type_rule};
 pub use snapshot::{DeletionSet, InlineTotals, Snapshot};
 pub use stats::{Bound, ColumnStats, FileStats};
+pub use table_option::{TABLE_OPTIONS, TableOption};
 pub use value::Value;
 pub use value_array::ValueArrayBuilder;

@@ -7,7 +7,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::key_options::{parse_columns, show_columns};
 use crate::{
     CompactionOptions, ConflictDetection, DeletionMode, Error, InlineTotals, OnConflict, Result, UnsupportedTypeAction,
 };
@@ -186,38 +185,6 @@ impl TableOptions {
         self.target_file_size_mb.get().saturating_mul(1024 * 1024)
     }
 
-    /// Sets one option from text. `name` may carry the prefix `cayenne_` or `cayenne.`.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for an unknown name (naming the nearest known one) or a value
-    /// out of range.
-    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
-        let lower = name.to_ascii_lowercase();
-        let bare = lower.strip_prefix("cayenne_").or_else(|| lower.strip_prefix("cayenne.")).unwrap_or(&lower);
-        match bare {
-            "target_file_size_mb" => self.target_file_size_mb = parse_size(name, value)?,
-            "compression_strategy" => self.compression = parse_word(name, value)?,
-            "unsupported_type_action" => self.unsupported_type_action = parse_word(name, value)?,
-            "inline_max_rows" => self.inline.max_rows = parse_count(name, value)?,
-            "inline_max_bytes" => self.inline.max_bytes = parse_count(name, value)?,
-            "inline_flush_max_rows" => self.inline.flush_max_rows = parse_count(name, value)?,
-            "inline_flush_max_segments" => self.inline.flush_max_segments = parse_count(name, value)?,
-            "inline_flush_max_bytes" => self.inline.flush_max_bytes = parse_count(name, value)?,
-            "snapshot_retention_count" => self.retention.count = parse_count(name, value)?,
-            "snapshot_retention" => self.retention.seconds = parse_seconds(name, value)?,
-            "primary_key" => self.primary_key = parse_columns(name, value)?,
-            "on_conflict" => self.set_on_conflict(name, value)?,
-            "pk_conflict_detection" => self.conflict_detection = parse_word(name, value)?,
-            "deletion_mode" => self.deletion_mode = parse_word(name, value)?,
-            _ => {
-                let set = self.compaction.set(bare, || parse_count(name, value));
-                set.unwrap_or_else(|| Err(unknown(name, bare)))?;
-            }
-        }
-        Ok(())
-    }
-
     /// Says what is wrong with these options together, if anything is.
     ///
     /// # Errors
@@ -226,28 +193,6 @@ impl TableOptions {
     pub fn validate(&self) -> Result<()> {
         self.inline.validate()?;
         self.validate_key()
-    }
-
-    /// Returns the options as name and text, as [`set`](Self::set) takes them.
-    #[must_use]
-    pub fn to_pairs(&self) -> Vec<(&'static str, String)> {
-        let others = vec![
-            ("cayenne_target_file_size_mb", self.target_file_size_mb.to_string()),
-            ("cayenne_compression_strategy", self.compression.to_string()),
-            ("cayenne_unsupported_type_action", self.unsupported_type_action.to_string()),
-            ("cayenne_inline_max_rows", self.inline.max_rows.to_string()),
-            ("cayenne_inline_max_bytes", self.inline.max_bytes.to_string()),
-            ("cayenne_inline_flush_max_rows", self.inline.flush_max_rows.to_string()),
-            ("cayenne_inline_flush_max_segments", self.inline.flush_max_segments.to_string()),
-            ("cayenne_inline_flush_max_bytes", self.inline.flush_max_bytes.to_string()),
-            ("cayenne_snapshot_retention_count", self.retention.count.to_string()),
-            ("cayenne_snapshot_retention", format!("{}s", self.retention.seconds)),
-            ("primary_key", show_columns(&self.primary_key)),
-            ("on_conflict", self.on_conflict.to_string()),
-            ("cayenne_pk_conflict_detection", self.conflict_detection.to_string()),
-            ("cayenne_deletion_mode", self.deletion_mode.to_string()),
-        ];
-        others.into_iter().chain(self.compaction.to_pairs()).collect()
     }
 
     /// Returns the stored form: JSON.
@@ -266,111 +211,9 @@ impl TableOptions {
     }
 }
 
-const NAMES: [&str; 14] = [
-    "target_file_size_mb",
-    "compression_strategy",
-    "unsupported_type_action",
-    "inline_max_rows",
-    "inline_max_bytes",
-    "inline_flush_max_rows",
-    "inline_flush_max_segments",
-    "inline_flush_max_bytes",
-    "snapshot_retention_count",
-    "snapshot_retention",
-    "primary_key",
-    "on_conflict",
-    "pk_conflict_detection",
-    "deletion_mode",
-];
-
-fn parse_word<T: FromStr<Err = Error>>(name: &str, value: &str) -> Result<T> {
-    value.parse().map_err(|error: Error| error.with("option", name))
-}
-
-fn parse_size(name: &str, value: &str) -> Result<NonZeroU64> {
-    value.trim().parse().map_err(|error: std::num::ParseIntError| {
-        Error::invalid("option needs a whole number of at least 1")
-            .with("option", name)
-            .with("found", value)
-            .because(error)
-    })
-}
-
-fn parse_count(name: &str, value: &str) -> Result<u64> {
-    value.trim().parse().map_err(|error: std::num::ParseIntError| {
-        Error::invalid("option needs a whole number").with("option", name).with("found", value).because(error)
-    })
-}
-
-/// Reads `90s`, `15m`, `6h`, `7d`, or a plain number of seconds.
-fn parse_seconds(name: &str, value: &str) -> Result<u64> {
-    let text = value.trim().to_ascii_lowercase();
-    let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at_checked(digits).unwrap_or((&text, ""));
-    let factor = match unit.trim() {
-        "" | "s" => Some(1),
-        "m" => Some(60),
-        "h" => Some(3_600),
-        "d" => Some(86_400),
-        _ => None,
-    };
-    let seconds = factor.and_then(|factor: u64| number.parse::<u64>().ok()?.checked_mul(factor));
-    seconds.ok_or_else(|| {
-        Error::invalid("option needs a length of time")
-            .with("option", name)
-            .with("found", value)
-            .help("write it as a whole number and a unit: 90s, 15m, 6h or 7d")
-    })
-}
-
-fn unknown(name: &str, bare: &str) -> Error {
-    let of_compaction = CompactionOptions::NAMES.iter().filter_map(|name| name.strip_prefix("cayenne_"));
-    let known: Vec<&str> = NAMES.into_iter().chain(of_compaction).collect();
-    let nearest = known.iter().min_by_key(|known| distance(known, bare)).copied().unwrap_or_default();
-    Error::invalid("unknown table option")
-        .code("unknown-option")
-        .with("option", name)
-        .help(format!("did you mean 'cayenne_{nearest}'? known options: cayenne_{}", known.join(", cayenne_")))
-}
-
-/// The Levenshtein distance of two short texts.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, to) in row.iter_mut().skip(1).zip(&b) {
-            let cheapest = (diagonal + usize::from(from != *to)).min(left + 1).min(*cell + 1);
-            diagonal = std::mem::replace(cell, cheapest);
-            left = cheapest;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_listed_option_can_be_set_and_read_back() {
-        let mut options = TableOptions::default();
-        options.set("cayenne.target_file_size_mb", "7").unwrap();
-        options.set("COMPRESSION_STRATEGY", "zstd").unwrap();
-        options.set("cayenne_unsupported_type_action", "string").unwrap();
-        options.set("cayenne_compaction_trigger_files", "1").unwrap();
-        options.set("compaction_background_interval_ms", "0").unwrap();
-        assert_eq!((options.compaction.trigger_files, options.compaction.background_interval_ms), (2, 0), "clamped");
-        let mut again = TableOptions::default();
-        options.to_pairs().iter().for_each(|(name, value)| again.set(name, value).unwrap());
-        assert_eq!(again, options);
-        assert_eq!(TableOptions::decode(&options.encode()).unwrap(), options);
-        assert_eq!(NAMES.len() + CompactionOptions::NAMES.len(), options.to_pairs().len());
-    }
 
     #[test]
     fn defaults_of_columns_are_stored_only_where_there_are_any() {
@@ -378,25 +221,6 @@ mod tests {
         assert!(!options.encode().contains("column_defaults"), "earlier versions refuse what they do not know");
         options.column_defaults.insert("a \"b\"".to_owned(), "'it''s' || now()".to_owned());
         assert_eq!(TableOptions::decode(&options.encode()).unwrap(), options);
-    }
-
-    #[test]
-    fn a_misspelt_option_names_its_nearest_neighbour() {
-        let error = TableOptions::default().set("cayenne_target_file_sise_mb", "7").unwrap_err();
-        assert!(error.way_to_mend().unwrap().contains("did you mean 'cayenne_target_file_size_mb'"), "{error:?}");
-    }
-
-    #[test]
-    fn lengths_of_time_have_units() {
-        let of = |text: &str| {
-            let mut options = TableOptions::default();
-            options.set("cayenne_snapshot_retention", text).map(|()| options.retention.seconds).ok()
-        };
-        assert_eq!(
-            [of("90"), of("90s"), of("15m"), of("6 h"), of("7D")],
-            [Some(90), Some(90), Some(900), Some(21_600), Some(604_800)]
-        );
-        assert_eq!([of(""), of("s"), of("-1s"), of("1w"), of("99999999999999999d")], [None; 5]);
     }
 
     #[test]
@@ -409,12 +233,5 @@ mod tests {
         assert_eq!(options.validate().unwrap_err().stable_code(), "invalid-option");
         options.set("inline_max_rows", "0").unwrap();
         assert!(options.validate().is_ok(), "nothing is inlined");
-    }
-
-    #[test]
-    fn sizes_out_of_range_are_refused() {
-        for value in ["0", "-1", "", "1e3", "99999999999999999999"] {
-            assert!(TableOptions::default().set("target_file_size_mb", value).is_err(), "{value} was accepted");
-        }
     }
 }

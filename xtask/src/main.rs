@@ -1,4 +1,4 @@
-//! The commands of this repository: `test`, `tidy`, `bench`, `queries` and `demo`.
+//! The commands of this repository: `test`, `tidy`, `docs`, `bench`, `queries` and `demo`.
 //!
 //! It knows the crates of Cayenne by name and by file only. It depends on none of them, so it builds in seconds and
 //! works while they do not compile.
@@ -18,6 +18,7 @@ mod duckdb;
 mod failure;
 mod layers;
 mod queries;
+mod reference;
 mod tidy;
 
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ enum Command {
     Test(ci::TestArgs),
     /// Check the house rules that no compiler checks
     Tidy,
+    /// Write the reference pages of the documentation anew from the code
+    Docs,
     /// Build the benchmark command with optimisation and hand it every argument
     Bench(bench::BenchArgs),
     /// Ask very many random queries of Cayenne and of another engine, and compare the answers
@@ -63,6 +66,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Test(args) => ci::run(&cargo, &args),
         Command::Tidy => tidy::run(&cargo),
+        Command::Docs => reference::run(&cargo),
         Command::Bench(args) => bench::run(&cargo, &args),
         Command::Queries(args) => queries::run(&cargo, &args),
         Command::Demo(args) => demo::run(&cargo, &args),

@@ -20,6 +20,7 @@ mod power_cut;
 mod processes;
 mod random;
 mod recovery;
+mod reference;
 mod script;
 mod shell;
 mod signals;

@@ -8,5 +8,6 @@ pub(crate) mod provider;
 pub(crate) mod session_tables;
 pub(crate) mod session_views;
 pub(crate) mod system;
+pub(crate) mod system_columns;
 pub(crate) mod view_plan;
 pub(crate) mod view_table;

@@ -5,6 +5,7 @@
 
 mod circles;
 mod files;
+mod fnv;
 mod format_hash;
 mod readme;
 mod seams;
@@ -17,8 +18,9 @@ use std::fmt;
 
 use crate::cargo::Cargo;
 use crate::failure::{Failure, Result};
-use crate::layers;
+use crate::{layers, reference};
 
+pub(crate) use self::fnv::Fnv;
 pub(crate) use self::source::Source;
 pub(crate) use self::tree::{Crate, Need, Tree};
 
@@ -38,6 +40,7 @@ const CHECKS: &[Check] = &[
     seams::spawns,
     readme::check,
     format_hash::check,
+    reference::check,
 ];
 
 /// One place that breaks a rule.

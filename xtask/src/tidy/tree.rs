@@ -90,7 +90,7 @@ impl Tree {
 
     /// A tree of one crate with these Rust files, for the tests of the checks.
     #[cfg(test)]
-    pub(super) fn of(crate_name: &str, files: &[(&str, &str)]) -> Self {
+    pub(crate) fn of(crate_name: &str, files: &[(&str, &str)]) -> Self {
         let path = |file: &str| format!("{crate_name}/{file}");
         let sources = files.iter().map(|(file, text)| Source::new(&path(file), (*text).to_owned())).collect();
         let member = Crate { name: crate_name.to_owned(), folder: crate_name.to_owned(), sources, ..Crate::default() };
