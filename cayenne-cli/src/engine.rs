@@ -113,7 +113,7 @@ pub(crate) fn refuse_missing(globals: &Globals) -> Result<(), Error> {
     if globals.db.join(path::METADATA_FOLDER).is_dir() {
         return Ok(());
     }
-    Err(Error::not_found("there is no database here")
+    Err(Error::not_found("there is no database in this folder")
         .code("no-database")
         .with("database", globals.db.display())
         .help("name its folder with --db or CAYENNE_DB"))

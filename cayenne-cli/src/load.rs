@@ -72,11 +72,11 @@ fn target(engine: &Engine, args: &LoadArgs, name: &TableName, existing: Option<&
         });
     };
     if let Some((option, _)) = args.options.first() {
-        return Err(Error::invalid("the options of a table are set when it is made")
+        return Err(Error::invalid("options can only be set when a table is created")
             .code("table-exists")
             .with("table", name)
             .with("option", option)
-            .help("leave --option out, or DROP TABLE it first"));
+            .help("leave --option out, or use DROP TABLE first"));
     }
     if let Some(columns) = &args.primary_key {
         refuse_other_key(table, columns)?;
@@ -88,7 +88,7 @@ fn target(engine: &Engine, args: &LoadArgs, name: &TableName, existing: Option<&
         Existing { append: true, .. } => Ok(WriteTarget::Append(Arc::clone(table))),
         Existing { upsert: true, .. } => Ok(WriteTarget::Upsert(Arc::clone(table))),
         Existing { replace: true, .. } => Ok(WriteTarget::Overwrite(Arc::clone(table))),
-        Existing { .. } => Err(Error::already_exists("the table is there already")
+        Existing { .. } => Err(Error::already_exists("the table already exists")
             .code("table-exists")
             .with("table", name)
             .help("add --append to keep its rows, --upsert to replace those with the same keys, or --replace to replace all")),

@@ -252,7 +252,7 @@ fn bad_source(path: &Path, why: String) -> Error {
         .code("bad-source")
         .with("file", path.display())
         .because(why)
-        .help("mend the file, or leave it out; nothing was changed")
+        .help("fix the file, or leave it out; nothing was changed")
 }
 
 /// One piece of one file.

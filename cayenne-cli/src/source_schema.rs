@@ -22,7 +22,7 @@ pub(crate) struct FileColumns<'a> {
 /// from their rows, so they are widened until all files fit. Only NDJSON files may lack a column.
 pub(crate) fn merged(kind: FileKind, files: &[FileColumns<'_>]) -> Result<SchemaRef> {
     let Some((first, others)) = files.split_first() else {
-        return Err(Error::invalid("the files are empty, so they do not tell the columns of a new table")
+        return Err(Error::invalid("the columns of a new table cannot be inferred from empty files")
             .code("empty-source")
             .help("CREATE TABLE it first, or load a file with rows"));
     };
@@ -68,7 +68,7 @@ fn disagreement(message: &'static str, field: &Field, file: &FileColumns<'_>, ot
         .with("column", field.name())
         .with("file", file.path.display())
         .with("other_file", other.path.display())
-        .help("load them by commands of their own, the first one into a new table, the others with --append")
+        .help("load them with separate commands: the first into a new table, the others with --append")
 }
 
 fn widened(kind: FileKind, a: &DataType, b: &DataType) -> Option<DataType> {
@@ -132,12 +132,12 @@ pub(crate) fn reading_schema(kind: FileKind, file: &FileColumns<'_>, table: &Sch
 /// Gives the columns of a file without a header the names of the columns of its table, in their order.
 pub(crate) fn named_by_place(path: &Path, file: &Schema, table: &Schema) -> Result<SchemaRef> {
     if file.fields().len() != table.fields().len() {
-        return Err(Error::invalid("the file has no header, and another number of columns than the table")
+        return Err(Error::invalid("the file has no header, and its number of columns differs from the table")
             .code("mixed-columns")
             .with("file", path.display())
             .with("file_columns", file.fields().len())
             .with("table_columns", table.fields().len())
-            .help("name its columns in their order with --columns, or say --header if the first line names them"));
+            .help("list its columns with --columns, or add --header if the first line names them"));
     }
     let fields = file.fields().iter().zip(table.fields());
     let fields: Vec<Field> = fields.map(|(field, named)| field.as_ref().clone().with_name(named.name())).collect();
@@ -180,7 +180,7 @@ pub(crate) fn refuse_missing_columns(file: &FileColumns<'_>, table: &Schema) -> 
     let missing = |field: &&FieldRef| !field.is_nullable() && file.schema.field_with_name(field.name()).is_err();
     match table.fields().iter().find(missing) {
         None => Ok(()),
-        Some(field) => Err(Error::invalid("the file lacks a column that may not be null")
+        Some(field) => Err(Error::invalid("the file lacks a NOT NULL column")
             .code("missing-column")
             .with("column", field.name())
             .with("file", file.path.display())),

@@ -40,7 +40,7 @@ impl Sources {
             _ if patterns.iter().any(|pattern| pattern.as_os_str() == "-") => {
                 return Err(Error::invalid("standard input cannot be read together with files")
                     .code("mixed-sources")
-                    .help("load it by a command of its own, with --append"));
+                    .help("load it with a separate command, with --append"));
             }
             _ => (find_files(patterns, kind)?, None),
         };

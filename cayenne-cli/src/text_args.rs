@@ -79,10 +79,10 @@ impl TextArgs {
     /// `Invalid` for options of text files where the files are no text, and for columns that cannot be read.
     pub(crate) fn options(&self, kind: FileKind, session: &SessionContext) -> Result<TextOptions> {
         if let Some(option) = self.given().filter(|_| !kind.is_text()) {
-            return Err(Error::invalid("the option is for text files, and these are none")
+            return Err(Error::invalid("the option is for text files only")
                 .code("bad-option")
                 .with("option", option)
-                .help("leave the option out, or say with --input-format csv that they are text"));
+                .help("leave the option out, or add --input-format csv if the files are text"));
         }
         let columns = self.columns.as_deref().map_or(Ok(Vec::new()), |text| columns(text, session))?;
         let options = TextOptions {
@@ -161,7 +161,7 @@ fn unquoted(name: &str) -> Option<String> {
 fn parse_type(text: &str, session: &SessionContext) -> Result<DataType> {
     let nothing = DFSchema::empty();
     let unknown = || {
-        Error::invalid("the type of a column is not known")
+        Error::invalid("unknown column type")
             .code("bad-option")
             .with("option", "--columns")
             .with("type", text.trim())
@@ -175,7 +175,7 @@ fn parse_type(text: &str, session: &SessionContext) -> Result<DataType> {
 }
 
 fn bad_columns(column: &str) -> Error {
-    Error::invalid("the columns cannot be read")
+    Error::invalid("the list of columns cannot be parsed")
         .code("bad-option")
         .with("option", "--columns")
         .with("column", column)

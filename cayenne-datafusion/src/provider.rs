@@ -179,7 +179,7 @@ impl CayenneTable {
     /// are missing from it, and so more rows would be changed than were asked for.
     fn not_rewritten(&self, statement: &'static str) -> DataFusionError {
         external(
-            Error::unsupported("the session cannot carry the whole condition of the statement; nothing was changed")
+            Error::unsupported("the session cannot plan the whole condition of the statement; nothing was changed")
                 .code("no-dml-rule")
                 .with("statement", statement)
                 .with("table", self.table.name())

@@ -68,7 +68,7 @@ impl BlockChecksums {
             let expected = usize::try_from(block).ok().and_then(|index| self.0.get(index)).copied();
             let found = crc64(bytes);
             if expected != Some(found) {
-                return Err(Error::corrupt("block differs from its checksum")
+                return Err(Error::corrupt("the checksum of a block does not match")
                     .code("damaged-block")
                     .with("block", block)
                     .with("expected", expected.map_or_else(|| "none".to_owned(), |crc| format!("{crc:016x}")))

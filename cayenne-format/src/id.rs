@@ -182,7 +182,7 @@ impl TryFrom<&str> for TableName {
     fn try_from(text: &str) -> Result<Self> {
         match fault(text) {
             None => Ok(Self(text.to_owned())),
-            Some(why) => Err(Error::invalid("not a table name")
+            Some(why) => Err(Error::invalid("invalid table name")
                 .code("invalid-table-name")
                 .with("name", text)
                 .with("why", why)

@@ -174,12 +174,12 @@ impl TableOptions {
         if named.is_empty() || is_key {
             return Ok(());
         }
-        Err(Error::invalid("on_conflict names other columns than the primary key has")
+        Err(Error::invalid("the columns of on_conflict differ from the primary key")
             .code("invalid-option")
             .with("option", "on_conflict")
             .with("found", show_columns(named))
             .with("primary_key", show_columns(&self.primary_key))
-            .help("name the columns of the primary key, or the action alone"))
+            .help("use the columns of the primary key, or only the action"))
     }
 
     pub(crate) fn validate_key(&self) -> Result<()> {
@@ -190,7 +190,7 @@ impl TableOptions {
             .enumerate()
             .find(|(at, column)| self.primary_key.iter().take(*at).any(|earlier| earlier == *column));
         if let Some((_, column)) = twice {
-            return Err(Error::invalid("a column is twice in the primary key")
+            return Err(Error::invalid("a column is listed twice in the primary key")
                 .code("invalid-primary-key")
                 .with("column", column));
         }
@@ -206,11 +206,11 @@ impl TableOptions {
                 if self.has_key() =>
             {
                 // A key that several rows have would hide all of them.
-                Err(Error::invalid("rows cannot be hidden by keys that nobody compares")
+                Err(Error::invalid("rows cannot be deleted by key without conflict detection")
                     .code("invalid-option")
                     .with("option", "cayenne_deletion_mode")
                     .with("found", self.deletion_mode)
-                    .help("leave out cayenne_pk_conflict_detection 'none', or hide rows by position"))
+                    .help("leave out cayenne_pk_conflict_detection 'none', or use cayenne_deletion_mode 'position'"))
             }
             _ if self.has_key() => Ok(()),
             Self { deletion_mode: DeletionMode::Key, .. } => refused("cayenne_deletion_mode", &self.deletion_mode),

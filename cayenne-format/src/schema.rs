@@ -140,16 +140,16 @@ pub fn stored_schema(schema: &Schema, action: UnsupportedTypeAction) -> Result<S
 
 fn stored_field(field: &FieldRef, action: UnsupportedTypeAction) -> Result<Option<FieldRef>> {
     match (type_rule(field.data_type()), action) {
-        (TypeRule::Unsupported, UnsupportedTypeAction::Error) => {
-            Err(Error::unsupported("column has a type that Cayenne cannot store")
-                .code("unsupported-type")
-                .with("column", field.name())
-                .with("type", field.data_type())
-                .help(
-                    "cast it at the source, or make the table with cayenne_unsupported_type_action 'string', 'warn' or \
+        (TypeRule::Unsupported, UnsupportedTypeAction::Error) => Err(Error::unsupported(
+            "column has a type that Cayenne cannot store",
+        )
+        .code("unsupported-type")
+        .with("column", field.name())
+        .with("type", field.data_type())
+        .help(
+            "cast it at the source, or create the table with cayenne_unsupported_type_action 'string', 'warn' or \
                      'ignore': an option of load --option, and in OPTIONS of CREATE EXTERNAL TABLE",
-                ))
-        }
+        )),
         (TypeRule::Unsupported, UnsupportedTypeAction::Ignore) => Ok(None),
         (TypeRule::Unsupported, UnsupportedTypeAction::String) => {
             Ok(Some(Arc::new(Field::new(field.name(), DataType::Utf8, field.is_nullable()))))

@@ -51,7 +51,7 @@ pub(crate) fn name_of_view(name: &TableName) -> Error {
     Error::already_exists("a view has this name already")
         .code("view-exists")
         .with("view", name)
-        .help("drop the view first, or take another name")
+        .help("drop the view first, or choose another name")
 }
 
 /// The error for a view whose name is that of a table.
@@ -59,5 +59,5 @@ pub(crate) fn name_of_table(name: &TableName) -> Error {
     Error::already_exists("a table has this name already")
         .code("table-exists")
         .with("table", name)
-        .help("take another name, or drop the table first; its rows would be gone")
+        .help("choose another name, or drop the table first, which deletes its rows")
 }

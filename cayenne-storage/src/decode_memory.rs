@@ -123,7 +123,7 @@ impl DecodeMemory {
             return Ok(());
         }
         self.reservation.try_resize(bytes).map_err(|error| {
-            Error::resource_limit("the memory pool has no room for reading a file")
+            Error::resource_limit("the memory pool is too small to read a file")
                 .code("out-of-memory")
                 .with("bytes", bytes)
                 .help("raise the memory limit, or read fewer columns at once")

@@ -181,7 +181,7 @@ fn check_folder(fs: &dyn Fs, folder: &Path, table: TableId) -> Result<()> {
     match read_marker(fs, folder)? {
         Some(owner) if owner == table => Ok(()),
         Some(owner) => Err(foreign(table, owner).with("folder", folder.display())),
-        None => Err(Error::not_found("the folder of a table has no marker that says whose it is")
+        None => Err(Error::not_found("the table folder has no marker file")
             .code("missing-marker")
             .with("folder", folder.display())),
     }
@@ -192,7 +192,7 @@ fn foreign(table: TableId, owner: TableId) -> Error {
         .code("foreign-table-folder")
         .with("table", table)
         .with("owner", owner)
-        .help("each table has a folder of its own; bring `_table.json` back from a copy of this one")
+        .help("each table needs a folder of its own; restore the `_table.json` of this table from a backup")
 }
 
 /// Returns which of `folder` and the folders above it do not exist, the deepest first.

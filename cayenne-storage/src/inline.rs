@@ -68,7 +68,7 @@ impl InlineCache {
 /// Returns the rows of an inline data file, decoded anew.
 fn inline_rows(file: &DataFile, schema: &SchemaRef) -> Result<RecordBatch> {
     let facts = |error: Error| error.with("file", file.id);
-    let damaged = || Error::corrupt("inline rows are not those of their table").code("damaged-file");
+    let damaged = || Error::corrupt("inline rows do not belong to their table").code("damaged-file");
     let Location::Inline(bytes) = &file.location else {
         return Err(facts(Error::internal("a data file is not inline")));
     };

@@ -111,7 +111,7 @@ impl Storage {
                 if (found.since, found.state.sequence) == (stored.since, stored.sequence) {
                     return Ok(found);
                 }
-                Err(Error::corrupt("a manifest has another content than its name says").code("damaged-manifest"))
+                Err(Error::corrupt("the content of a manifest does not match its name").code("damaged-manifest"))
             });
             found.map_err(|error| named(error).with("file", at.display()))
         })
@@ -198,7 +198,7 @@ fn list(fs: &dyn Fs, folder: &Path) -> Result<Vec<StoredManifest>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         // Not the same as a folder that cannot be looked into, which may be whole.
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            return Err(Error::corrupt("something else is in the place of the manifests")
+            return Err(Error::corrupt("the place of the manifest folder is taken by something else")
                 .code("no-manifest-folder")
                 .with("folder", folder.display())
                 .because(error));

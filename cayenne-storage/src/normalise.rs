@@ -51,7 +51,7 @@ pub fn normalise(
 fn normal_column(column: ArrayRef, field: &FieldRef, action: UnsupportedTypeAction) -> Result<ArrayRef> {
     let facts = |error: Error| error.with("column", field.name());
     if !field.is_nullable() && column.logical_null_count() > 0 {
-        return Err(facts(Error::invalid("a column that may not be null has a null").code("null-in-column"))
+        return Err(facts(Error::invalid("NULL in a NOT NULL column").code("null-in-column"))
             .with("nulls", column.logical_null_count())
             .help("give the column a value in every row, or make the table with a DEFAULT for it"));
     }

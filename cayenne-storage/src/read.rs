@@ -70,7 +70,7 @@ impl Storage {
     pub async fn count_rows(&self, request: ReadRequest, schema: &SchemaRef) -> Result<u64> {
         let of = Origin { table: request.table, file: request.file.id };
         let foreign = |why: VortexError| {
-            let foreign = || of.facts(Error::corrupt("it is no data file of this table").code("damaged-file"));
+            let foreign = || of.facts(Error::corrupt("the file is not a data file of this table").code("damaged-file"));
             from_vortex(why, foreign)
         };
         let open = self.session().open_options().with_file_size(request.file.bytes).open(self.reader(request));

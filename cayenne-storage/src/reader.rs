@@ -233,9 +233,9 @@ pub(crate) fn open_data_file(fs: &dyn Fs, path: &Path, bytes: u64) -> Result<Arc
             io::ErrorKind::NotFound => Error::not_found("a data file of the table is missing")
                 .code("missing-data-file")
                 .because(error)
-                .help("restore the file from a copy; 'check' lists everything that is missing"),
+                .help("restore the file from a backup; 'check' lists everything that is missing"),
             io::ErrorKind::InvalidInput => {
-                Error::corrupt("something else is where a data file should be").code("damaged-file").because(error)
+                Error::corrupt("a data file is not a regular file").code("damaged-file").because(error)
             }
             _ => Error::io("could not open a data file", error),
         };

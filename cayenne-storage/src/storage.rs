@@ -167,7 +167,7 @@ pub(crate) fn inside(name: &str) -> Result<&Path> {
     let path = Path::new(name);
     let mut parts = path.components().peekable();
     if parts.peek().is_none() || !parts.all(|part| matches!(part, Component::Normal(_))) {
-        return Err(Error::corrupt("a stored name leads out of its folder")
+        return Err(Error::corrupt("a stored name points outside its folder")
             .code("name-outside-folder")
             .with("name", name));
     }

@@ -2,7 +2,7 @@
 
 use cargo_metadata::DependencyKind;
 
-use crate::tidy::{Crate, Finding, Need, Tree};
+use crate::tree::{Crate, Finding, Need, Tree};
 
 /// Who may use whom: a crate may depend only on the crates named in its row.
 ///

@@ -20,6 +20,7 @@ mod layers;
 mod queries;
 mod reference;
 mod tidy;
+mod tree;
 
 use std::process::ExitCode;
 

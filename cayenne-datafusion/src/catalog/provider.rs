@@ -278,10 +278,10 @@ impl SchemaProvider for Tables {
 
 /// What a session alone has is not there for those who read a view elsewhere.
 fn of_session_only(name: &TableName) -> Error {
-    Error::invalid("a view that is kept cannot read what only this session has")
+    Error::invalid("a permanent view cannot read a temporary table or view")
         .code("session-only")
         .with("view", name)
-        .help("CREATE TEMPORARY VIEW reads it, and is of this session too")
+        .help("use CREATE TEMPORARY VIEW")
 }
 
 pub(crate) fn elsewhere(name: &TableName) -> Error {

@@ -52,5 +52,5 @@ pub(crate) fn taken(name: &str) -> Error {
     Error::already_exists("a table of this name exists")
         .code("table-exists")
         .with("table", name)
-        .help("choose another name, or DROP TABLE it first")
+        .help("choose another name, or use DROP TABLE first")
 }

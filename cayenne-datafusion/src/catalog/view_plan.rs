@@ -103,7 +103,7 @@ pub(crate) fn refuse_cycle(tables: &Tables, name: &str) -> Result<()> {
                 .code("view-cycle")
                 .with("view", name)
                 .with("found", way)
-                .help("let one of the views read a table instead"),
+                .help("make one of the views read a table instead"),
         )),
     }
 }
@@ -139,11 +139,11 @@ pub(crate) async fn plan_new(
 async fn plan_in(mut planning: Planning, tables: &Tables, view: &SqlView, is_kept: bool) -> Result<LogicalPlan> {
     if planning.open.len() >= DEPTH_MAX {
         return Err(external(
-            Error::resource_limit("views read each other too deeply")
+            Error::resource_limit("views are nested too deeply")
                 .code("view-depth")
                 .with("view", &view.name)
                 .with("at_most", DEPTH_MAX)
-                .help("let some of them read tables, or make tables of their rows with CREATE TABLE … AS"),
+                .help("make some of them read tables, or create tables of their rows with CREATE TABLE … AS"),
         ));
     }
     let state = reading_as(&planning.state, tables, view)?;
@@ -186,7 +186,7 @@ pub(crate) const NAMELESS: &str = "CREATE VIEW \"$\" ";
 fn no_session() -> DataFusionError {
     external(
         Error::unsupported("the session cannot plan views of a database").code("no-session").help(
-            "run the statement with cayenne_datafusion::sql, or make the session with cayenne_datafusion::session",
+            "run the statement with cayenne_datafusion::sql, or create the session with cayenne_datafusion::session",
         ),
     )
 }

@@ -98,11 +98,11 @@ pub(crate) fn broken(view: &SqlView, error: DataFusionError) -> Error {
     let cause = error_of(error);
     let code = cause.stable_code();
     let told = if code == "sql-plan" { root_of(&cause) } else { cause.message().to_owned() };
-    Error::invalid("the view cannot be read: its query cannot be planned any more")
+    Error::invalid("the view cannot be read: its query can no longer be planned")
         .code("view-broken")
         .with("view", &view.name)
         .with("found", told)
-        .help("put back what its query reads, or replace the view; SHOW CREATE TABLE shows the query")
+        .help("restore what its query reads, or replace the view; SHOW CREATE TABLE shows the query")
         .because(cause)
 }
 
@@ -132,7 +132,7 @@ pub(crate) fn refuse_change(plan: &LogicalPlan) -> Result<()> {
     };
     let (LogicalPlan::Dml(statement), Some(view)) = (change, view_of(change)) else { return Ok(()) };
     Err(external(
-        Error::invalid("a view has no rows of its own that could be changed")
+        Error::invalid("the rows of a view cannot be changed")
             .code("not-a-table")
             .with("view", &view.name)
             .with("statement", statement.op.name())

@@ -125,10 +125,10 @@ impl FoundRows {
     }
 
     fn found_twice(&self) -> Error {
-        Error::invalid("two new rows are for one row of the table; nothing was changed")
+        Error::invalid("two source rows match the same row of the table; nothing was changed")
             .code("merge-duplicate")
             .with("table", &self.table)
-            .help("let the source have one row for each row of the table, for instance with SELECT DISTINCT ON")
+            .help("use a source with at most one row for each row of the table, for instance with SELECT DISTINCT ON")
     }
 }
 

@@ -78,7 +78,7 @@ impl Target {
             }
             plan => Err(external(
                 Error::unsupported(
-                    "the plan of the statement does not tell which rows it is about; nothing was changed",
+                    "the plan of the statement does not identify the rows to change; nothing was changed",
                 )
                 .code("unsupported-sql")
                 .with("table", self.statement.table.name())

@@ -78,13 +78,13 @@ impl DefaultReader {
 
     async fn text_of(&self, default: &Expr, field: &FieldRef) -> CayenneResult<String> {
         if let Some(part) = part_that_needs_rows(default) {
-            return Err(Error::invalid("a default cannot contain this")
+            return Err(Error::invalid("not allowed in a default")
                 .code("invalid-default")
                 .with("found", part)
                 .help("a default is a constant, or a function of constants such as now() or uuid()"));
         }
         let cannot = |error| {
-            Error::unsupported("the default cannot be kept as text")
+            Error::unsupported("the default cannot be stored as SQL text")
                 .code("unsupported-default")
                 .with("default", default)
                 .help("write it as a constant, or with other functions of DataFusion")
@@ -101,7 +101,7 @@ impl DefaultReader {
                 .because(error_of(error))
         })?;
         if value.iter().any(ScalarValue::is_null) && !field.is_nullable() {
-            return Err(Error::invalid("the default of a column that may not be null is null")
+            return Err(Error::invalid("the default of a NOT NULL column is NULL")
                 .code("invalid-default")
                 .with("default", &text)
                 .help("leave the default out, or NOT NULL"));

@@ -48,10 +48,10 @@ pub(crate) fn sample(path: &Path, compression: FileCompressionType) -> Result<Sa
         return Err(Error::invalid("the source file is empty").code("empty-source").with("file", path.display()));
     }
     if !compression.is_compressed() && compression_of_bytes(&bytes).is_compressed() {
-        return Err(Error::invalid("the file is compressed, and its name does not say so")
+        return Err(Error::invalid("the file is compressed, but its name does not say so")
             .code("bad-source")
             .with("file", path.display())
-            .help("let its name end in .csv.gz, .csv.zst or .csv.bz2"));
+            .help("rename it to end in .csv.gz, .csv.zst or .csv.bz2"));
     }
     let is_whole = bytes.len() as u64 <= SAMPLE_BYTES;
     Ok(Sample { bytes, is_whole })
@@ -62,7 +62,7 @@ pub(crate) fn unreadable(path: &Path, error: io::Error, compression: FileCompres
     let help = if compression.is_compressed() {
         "it is damaged, cut off, or not compressed as its name says; nothing was changed"
     } else {
-        "mend the file, or leave it out; nothing was changed"
+        "fix the file, or leave it out; nothing was changed"
     };
     Error::invalid("the source file cannot be read")
         .code("bad-source")

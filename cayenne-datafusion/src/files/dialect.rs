@@ -76,10 +76,10 @@ pub fn parse_mark(text: &str) -> Result<u8> {
     match text.as_bytes() {
         _ if text.eq_ignore_ascii_case("tab") || text == "\\t" => Ok(b'\t'),
         [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r' | 0) => Ok(*byte),
-        _ => Err(Error::invalid("not one character of a text file")
+        _ => Err(Error::invalid("a delimiter, quote or escape is not one character")
             .code("bad-option")
             .with("value", text)
-            .help("use one ASCII character that is no line end, or 'tab'")),
+            .help("use one ASCII character other than a line end, or 'tab'")),
     }
 }
 
@@ -93,7 +93,9 @@ impl TextOptions {
     pub fn validate(&self) -> Result<()> {
         let same = |a: Option<u8>, b: Option<u8>| a.is_some() && a == b;
         if same(self.delimiter, self.quote) || same(self.delimiter, self.escape) {
-            return Err(Error::invalid("the delimiter is the quote or the escape too").code("bad-option"));
+            return Err(
+                Error::invalid("the delimiter is the same character as the quote or the escape").code("bad-option")
+            );
         }
         for (at, column) in self.columns.iter().enumerate() {
             if self.columns.iter().take(at).any(|other| other.name == column.name) {

@@ -40,7 +40,7 @@ pub fn check_outside(path: &Path, kind: FileKind) -> CayenneResult<()> {
             .code("bad-source")
             .with("file", path.display())
             .because(why)
-            .help("mend the file, or leave it out; nothing was changed")
+            .help("fix the file, or leave it out; nothing was changed")
     })
 }
 

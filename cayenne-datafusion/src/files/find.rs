@@ -65,7 +65,7 @@ fn source_file(path: PathBuf, kind: Option<FileKind>) -> Result<SourceFile> {
         return Err(Error::invalid("the source is a folder")
             .code("bad-source")
             .with("file", path.display())
-            .help("name its files with a pattern such as 'folder/*.parquet'"));
+            .help("use a pattern for its files, such as 'folder/*.parquet'"));
     }
     if !metadata.is_file() {
         return Err(Error::invalid("the source is not a regular file").code("bad-source").with("file", path.display()));
@@ -84,7 +84,7 @@ fn refuse_different_kinds(files: &[SourceFile]) -> Result<()> {
             .code("mixed-sources")
             .with("file", first.path.display())
             .with("other_file", other.path.display())
-            .help("read each kind by a statement or command of its own")),
+            .help("use a separate statement or command for each kind")),
     }
 }
 

@@ -98,7 +98,7 @@ pub(crate) fn kind_of(path: &Path, given: Option<FileKind>) -> Result<(FileKind,
     let compression = compression_of_extension(&extension);
     let extension = if compression.is_compressed() { split_extension(&rest).0 } else { extension };
     let kind = given.or_else(|| FileKind::of_extension(&extension)).ok_or_else(|| {
-        Error::invalid("the name of the file does not tell what it is")
+        Error::invalid("the type of the file is not known from its name")
             .code("unknown-source")
             .with("file", path.display())
             .help("its name must end in .parquet, .csv, .tsv, .ndjson, .json or .arrow")
@@ -110,7 +110,7 @@ pub(crate) fn kind_of(path: &Path, given: Option<FileKind>) -> Result<(FileKind,
 }
 
 fn compressed(path: &Path, help: &'static str) -> Error {
-    Error::unsupported("a file that is compressed in this way is not read")
+    Error::unsupported("the compression of the file is not supported")
         .code("compressed-source")
         .with("file", path.display())
         .help(help)

@@ -57,9 +57,9 @@ pub(crate) fn missing(error: DataFusionError) -> DataFusionError {
     let name = name.and_then(|name| name.splitn(3, '.').nth(2)).map(|name| name.trim_matches('"'));
     match name.filter(|name| means_files(name)) {
         None => error,
-        Some(name) => external(
-            Error::not_found("there is no file and no table of this name").code("source-not-found").with("file", name),
-        ),
+        Some(name) => {
+            external(Error::not_found("no file and no table has this name").code("source-not-found").with("file", name))
+        }
     }
 }
 
@@ -86,7 +86,7 @@ fn refuse_different_compression(files: &[SourceFile]) -> Result<(), Error> {
             .code("mixed-sources")
             .with("file", first.path.display())
             .with("other_file", other.path.display())
-            .help("read them by patterns of their own, and put the rows together with UNION ALL BY NAME")),
+            .help("read them with separate patterns, and combine them with UNION ALL BY NAME")),
     }
 }
 
@@ -144,6 +144,6 @@ fn named(path: &Path, error: DataFusionError) -> DataFusionError {
             .code("bad-source")
             .with("file", path.display())
             .because(known)
-            .help("mend the file, or leave it out; nothing was changed"),
+            .help("fix the file, or leave it out; nothing was changed"),
     )
 }

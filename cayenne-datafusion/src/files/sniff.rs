@@ -107,7 +107,7 @@ fn best(sample: &[u8], is_whole: bool, delimiter: u8, given: &TextOptions) -> Op
 
 fn choose(readings: &[Reading]) -> Result<&Reading> {
     let Some(first) = readings.first() else {
-        return Err(Error::invalid("the file has no record").code("empty-source"));
+        return Err(Error::invalid("the file has no rows").code("empty-source"));
     };
     if readings.len() == 1 {
         return Ok(first);

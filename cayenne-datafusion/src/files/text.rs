@@ -185,7 +185,7 @@ fn declared(found: Schema, given: &[ColumnOption], has_names: bool) -> Result<Sc
         return Ok(found);
     }
     if !has_names && given.len() != found.fields().len() {
-        return Err(Error::invalid("the file has another number of columns")
+        return Err(Error::invalid("the number of columns differs from the file")
             .code("bad-option")
             .with("declared", given.len())
             .with("found", found.fields().len())

@@ -212,5 +212,5 @@ fn refuse_other_header(source: &TextSource, path: &std::path::Path) -> Result<()
         .with("file", path.display())
         .with("expected", names(wanted).join(","))
         .with("found", names(&header).join(","))
-        .help("read the files by statements of their own, and put the rows together with UNION ALL BY NAME"))
+        .help("read the files in separate queries, and combine them with UNION ALL BY NAME"))
 }

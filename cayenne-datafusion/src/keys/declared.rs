@@ -31,7 +31,7 @@ pub(crate) fn declared_key(table: &TableName, columns: &[&str], constraints: &Co
     });
     let key = keys.next();
     if keys.next().is_some() {
-        return Err(Error::invalid("a table has one primary key").code("two-keys").with("table", table));
+        return Err(Error::invalid("a table has only one primary key").code("two-keys").with("table", table));
     }
     let set = |places: &[usize]| places.iter().copied().collect::<BTreeSet<_>>();
     let is_other = |constraint: &&Constraint| match constraint {

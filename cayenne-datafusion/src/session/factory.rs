@@ -103,7 +103,7 @@ struct Declared<'c> {
 }
 
 impl<'c> Declared<'c> {
-    /// Says what a statement declares, whether or not the table is there already.
+    /// Says what a statement declares, whether or not the table already exists.
     async fn by(command: &'c CreateExternalTable, name: &TableName, mut options: TableOptions) -> CayenneResult<Self> {
         command.options.iter().try_for_each(|(key, value)| options.set(bare_key(key), value))?;
         let schema = command.schema.as_arrow();

@@ -14,7 +14,7 @@ impl RelationPlanner for VersionGuard {
     fn plan_relation(&self, relation: TableFactor, _: &mut dyn RelationPlannerContext) -> Result<RelationPlanning> {
         match &relation {
             TableFactor::Table { name, version: Some(version), .. } => Err(external(
-                cayenne_format::Error::unsupported("a table cannot be read as of a version by this clause yet")
+                cayenne_format::Error::unsupported("time travel with this clause is not supported")
                     .code("unsupported-sql")
                     .with("table", name)
                     .with("clause", version)

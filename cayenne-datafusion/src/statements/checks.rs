@@ -38,10 +38,10 @@ pub(crate) async fn refuse_view(tables: &Tables, name: &TableName, statement: &'
         return Ok(());
     }
     Err(external(
-        Error::invalid("it is a view, and not a table")
+        Error::invalid("it is a view, not a table")
             .code("not-a-table")
             .with("view", name)
             .with("statement", statement)
-            .help("DROP VIEW drops a view; another name makes another table"),
+            .help("use DROP VIEW, or choose another name"),
     ))
 }

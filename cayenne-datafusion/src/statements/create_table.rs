@@ -72,7 +72,7 @@ pub(crate) async fn refuse_to_drop_for(ctx: &SessionContext, command: &CreateExt
                 .code("unsupported-sql")
                 .with("clause", "OR REPLACE")
                 .with("table", name)
-                .help("DROP TABLE it first, or choose another name"),
+                .help("use DROP TABLE first, or choose another name"),
         )),
     }
 }

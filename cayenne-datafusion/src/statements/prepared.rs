@@ -93,7 +93,7 @@ pub async fn prepare(ctx: &SessionContext, sql: &str) -> Result<Prepared> {
 
 fn not_a_query() -> datafusion::error::DataFusionError {
     external(
-        Error::invalid("the text is not one query")
+        Error::invalid("the text is not a single query")
             .code("sql-syntax")
             .help("run other statements with cayenne_datafusion::sql"),
     )

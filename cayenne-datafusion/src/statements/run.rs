@@ -57,7 +57,7 @@ pub async fn sql(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
     match (statements.pop_front(), statements.is_empty()) {
         (Some(statement), true) => execute(ctx, statement).await,
         _ => Err(external(
-            Error::invalid("the text is not one statement")
+            Error::invalid("the text is not a single statement")
                 .code("sql-syntax")
                 .help("split it with cayenne_datafusion::statements"),
         )),

@@ -93,7 +93,7 @@ async fn is_free(tables: &Tables, name: &TableName, command: &CreateView) -> Res
             Error::already_exists("a table has this name already")
                 .code("table-exists")
                 .with("table", name)
-                .help("take another name, or DROP TABLE it first; its rows would be gone"),
+                .help("choose another name, or use DROP TABLE first, which deletes its rows"),
         ));
     }
     let temporary = tables.views.temporary(name).is_some();
@@ -116,7 +116,7 @@ fn taken_by_view(name: &TableName, is_temporary: bool) -> Error {
     Error::already_exists(message)
         .code("view-exists")
         .with("view", name)
-        .help("DROP VIEW it first, or take another name; CREATE OR REPLACE VIEW replaces a view of the same kind")
+        .help("use DROP VIEW first, or choose another name; CREATE OR REPLACE VIEW replaces a view of the same kind")
 }
 
 /// Returns what follows the name in a statement, as the parser writes it.
@@ -127,7 +127,7 @@ fn taken_by_view(name: &TableName, is_temporary: bool) -> Error {
 fn definition_of(command: &CreateView) -> Result<String> {
     if command.or_replace && command.if_not_exists {
         return Err(external(
-            Error::invalid("OR REPLACE and IF NOT EXISTS contradict each other").code("sql-syntax").help("take one"),
+            Error::invalid("OR REPLACE and IF NOT EXISTS contradict each other").code("sql-syntax").help("use one of them"),
         ));
     }
     let plain = CreateView {
@@ -153,10 +153,10 @@ fn refuse_behaviour(cascade: bool, restrict: bool) -> Result<()> {
         return Ok(());
     }
     Err(external(
-        Error::unsupported("what reads a view is not known before it is used")
+        Error::unsupported("CASCADE and RESTRICT are not supported for views")
             .code("unsupported-sql")
             .with("clause", if cascade { "CASCADE" } else { "RESTRICT" })
-            .help("leave the clause out; views that read this one stay, and say so when they are used"),
+            .help("leave the clause out; views that read this view stay, and fail when they are used"),
     ))
 }
 
@@ -189,10 +189,10 @@ async fn require_view(tables: &Tables, name: &str, if_exists: bool) -> Result<Op
         }
         if tables.database.table(&name).await.map_err(external)?.is_some() {
             return Err(external(
-                Error::invalid("it is a table, and not a view")
+                Error::invalid("it is a table, not a view")
                     .code("not-a-view")
                     .with("table", name)
-                    .help("DROP TABLE drops a table, with its rows"),
+                    .help("use DROP TABLE, which deletes its rows"),
             ));
         }
     }

@@ -32,7 +32,7 @@ pub(crate) fn write_out(statement: &mut Statement) -> Result<()> {
     each_part(statement, &mut joins);
     if joins.is_refused {
         return Err(external(
-            Error::unsupported("the common columns of this join are not known before the tables are")
+            Error::unsupported("the common columns of this join cannot be determined")
                 .code("unsupported-sql")
                 .with("clause", "NATURAL, or USING in parentheses, of a RIGHT or FULL JOIN")
                 .help("write USING with the names of the columns, and no parentheses around the join"),

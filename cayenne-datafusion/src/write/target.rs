@@ -146,5 +146,5 @@ pub(crate) fn no_primary_key(table: &Table, statement: &'static str) -> Error {
         .code("no-primary-key")
         .with("statement", statement)
         .with("table", table.name())
-        .help("declare it when the table is made: CREATE TABLE … (id BIGINT PRIMARY KEY, …)")
+        .help("declare it when the table is created: CREATE TABLE … (id BIGINT PRIMARY KEY, …)")
 }

@@ -91,7 +91,7 @@ impl KeyCodec {
     pub fn new(schema: &Schema, columns: &[impl AsRef<str>]) -> Result<Self> {
         let invalid = |message, name: &str| Error::invalid(message).code("invalid-primary-key").with("column", name);
         if columns.is_empty() {
-            return Err(Error::invalid("a primary key has at least one column").code("invalid-primary-key"));
+            return Err(Error::invalid("a primary key needs at least one column").code("invalid-primary-key"));
         }
         let mut codec =
             Self { columns: Vec::new(), key_columns: Vec::new(), form: KeyForm::Hashed, key_bytes: None, seed: 0 };

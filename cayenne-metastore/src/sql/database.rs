@@ -28,9 +28,7 @@ impl Database {
 
     fn writer(&self) -> Result<&WriterThread> {
         self.writer.as_ref().ok_or_else(|| {
-            Error::invalid("the metastore is open for reading only")
-                .code("read-only")
-                .help("open the database for writing")
+            Error::invalid("the metastore is open read-only").code("read-only").help("open the database for writing")
         })
     }
 

@@ -152,9 +152,9 @@ fn settle(connection: &dyn Connection) -> Result<()> {
 }
 
 fn unknown(error: Error) -> Error {
-    Error::unavailable("the metastore failed while it made a commit durable")
+    Error::unavailable("the metastore failed during a commit")
         .code("commit-unknown")
-        .help("look the commit up in the log of the table")
+        .help("look for the commit in t$snapshots")
         .because(error)
 }
 

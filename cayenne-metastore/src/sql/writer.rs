@@ -129,7 +129,7 @@ impl Writer {
         let (request, answer) = Request::new(work);
         self.queue.put(Box::new(request)).await?;
         answer.await.unwrap_or_else(|_| {
-            Err(Error::unavailable("the metastore broke off before it answered").code("commit-unknown"))
+            Err(Error::unavailable("the metastore stopped before it answered").code("commit-unknown"))
         })
     }
 

@@ -24,7 +24,7 @@ pub(crate) fn writable(place: &Place, settings: &SqliteSettings) -> Result<Conne
     protect(&connection, settings)?;
     // SQLite opens a file that it may not write for reading, without a word.
     if connection.is_readonly("main").or_failure()? {
-        let error = Error::invalid("the metastore file may not be written").code("no-permission");
+        let error = Error::invalid("the metastore file is not writable").code("no-permission");
         return Err(error.help("give this process permission, or open the database read-only"));
     }
     set(&connection, "foreign_keys", "ON")?;

@@ -70,7 +70,7 @@ impl crate::sql::Source for Source {
                 return ended;
             }
         }
-        Err(Error::unavailable("the metastore is opened and closed all the time")
+        Err(Error::unavailable("other processes open and close the metastore all the time")
             .code("metastore-busy")
             .help("try again"))
     }

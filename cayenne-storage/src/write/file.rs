@@ -216,7 +216,7 @@ impl Feed<'_> {
         let bytes = self.sizing.memory_bytes(bytes).saturating_add(indexed);
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(2 * CHUNK_BYTES);
         self.memory.try_resize(bytes).map_err(|error| {
-            Error::resource_limit("the memory pool has no room for writing a file; nothing was changed")
+            Error::resource_limit("the memory pool is too small to write a file; nothing was changed")
                 .code("out-of-memory")
                 .with("bytes", bytes)
                 .help("raise the memory limit, or write with fewer streams at once")

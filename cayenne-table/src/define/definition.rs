@@ -28,7 +28,7 @@ impl TableDefinition {
     pub fn new(name: &TableName, schema: &Schema, mut options: TableOptions) -> Result<Self> {
         options.validate()?;
         if let Some(column) = options.column_defaults.keys().find(|column| schema.index_of(column).is_err()) {
-            return Err(Error::invalid("a default is of no column of the table")
+            return Err(Error::invalid("a default is for a column that the table does not have")
                 .code("unknown-column")
                 .with("table", name)
                 .with("column", column));

@@ -53,7 +53,7 @@ impl Database {
             Some(_) => Err(Error::already_exists("a view has this name already")
                 .code("view-exists")
                 .with("view", name)
-                .help("DROP VIEW it first, or take another name")),
+                .help("use DROP VIEW first, or choose another name")),
         }
     }
 }

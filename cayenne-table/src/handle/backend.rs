@@ -41,7 +41,7 @@ pub(crate) fn refuse_other(folder: &Path, wanted: Backend) -> Result<()> {
     let other = Backend::ALL.into_iter().find(|other| *other != wanted && folder.join(other.file()).exists());
     match other {
         None => Ok(()),
-        Some(other) => Err(Error::unsupported("the database has another metastore")
+        Some(other) => Err(Error::unsupported("the database was created with another metastore")
             .code("other-metastore")
             .with("found", other)
             .with("wanted", wanted)

@@ -151,7 +151,7 @@ impl DatabaseBuilder {
             && let Some((folder, _)) = storage.table_folders().await?.first()
             && self.is_missing(&metadata, name)
         {
-            return Err(Error::corrupt("the metastore is missing, and folders of tables are there")
+            return Err(Error::corrupt("the metastore is missing, but table folders exist")
                 .code("metastore-missing")
                 .with("metastore", metadata.join(name).display())
                 .with("folder", folder)
@@ -183,7 +183,7 @@ impl DatabaseBuilder {
             return match self.fs.list(&metadata) {
                 Ok(_) => Ok(()),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    Err(Error::not_found("there is no database here").code("no-database"))
+                    Err(Error::not_found("there is no database in this folder").code("no-database"))
                 }
                 Err(error) => Err(cannot_open(error)),
             };

@@ -188,7 +188,7 @@ impl Table {
             drop(pin);
             self.reload().await?;
         }
-        Err(Error::unavailable("snapshots are given up faster than they can be read")
+        Err(Error::unavailable("snapshots expire faster than they can be read")
             .code("snapshot-expired")
             .with("table", self.name())
             .help("try again, or keep snapshots longer: cayenne_snapshot_retention"))

@@ -51,7 +51,7 @@ impl Table {
     pub async fn find(&self, view: &View, keys: &[ArrayRef]) -> Result<RowPositions> {
         if !self.options().finds_conflicts() {
             // An index has one row for each key, and there may be several.
-            let error = Error::invalid("the table does not look at keys").code("no-primary-key");
+            let error = Error::invalid("the table does not detect key conflicts").code("no-primary-key");
             return Err(error.with("table", self.name()));
         }
         self.find_keys(view, self.codec()?.keys_of(&without_nulls(keys)?)?).await

@@ -99,7 +99,7 @@ impl FoundManifest {
         let (error, is_foreign) = match of.storage.read_manifest(of.location, stored).await {
             Ok(manifest) if manifest.table == of.table => return Some(manifest),
             Ok(manifest) => {
-                let error = Error::corrupt("a manifest is of another table").code("damaged-manifest");
+                let error = Error::corrupt("the manifest belongs to another table").code("damaged-manifest");
                 (error.with("file", stored.name()).with("owner", manifest.table), true)
             }
             Err(error) => (error, false),

@@ -118,7 +118,8 @@ impl Table {
 
 /// Makes an empty folder this export's: of two at a time, one comes first.
 pub(crate) fn claim(fs: &dyn Fs, folder: &Path) -> Result<()> {
-    let taken = || Error::already_exists("the folder is not empty").code("folder-not-empty").help("name a new folder");
+    let taken =
+        || Error::already_exists("the folder is not empty").code("folder-not-empty").help("choose a new folder");
     fs.create_dir_all(folder).map_err(cannot_write)?;
     if !fs.list(folder).map_err(cannot_write)?.is_empty() {
         return Err(taken());

@@ -161,7 +161,7 @@ impl Database {
 
     /// Returns the metastore of a slice, which nobody else has open.
     pub(crate) fn require_slice(&self, folder: &Path) -> Result<PathBuf> {
-        let no_slice = || Error::not_found("there is no slice here").code("no-slice");
+        let no_slice = || Error::not_found("there is no slice in this folder").code("no-slice");
         let entries = self.shared.fs.list(folder).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => no_slice().because(error),
             _ => Error::io("the slice cannot be read", error),
@@ -231,7 +231,7 @@ impl Database {
 async fn read_slice(metastore: &dyn Metastore) -> Result<(TableRecord, TableState)> {
     let mut tables = metastore.list_tables().await?;
     if tables.is_empty() && !metastore.list_views().await?.is_empty() {
-        return Err(Error::invalid("the slice has a view, and not a table").code("slice-of-view"));
+        return Err(Error::invalid("the slice contains a view, not a table").code("slice-of-view"));
     }
     let (Some(record), true) = (tables.pop(), tables.is_empty()) else {
         return Err(damaged("a slice has one table, no less and no more"));
@@ -356,9 +356,7 @@ fn missing(error: io::Error, name: &str) -> Error {
 }
 
 pub(crate) fn damaged(message: &'static str) -> Error {
-    Error::new(ErrorKind::Corrupt, message)
-        .code("damaged-slice")
-        .help("get the slice once more from where it was exported")
+    Error::new(ErrorKind::Corrupt, message).code("damaged-slice").help("export the slice again")
 }
 
 /// The block checksums of files that no metastore knows yet.

@@ -41,7 +41,7 @@ impl Table {
             ErrorKind::NotFound => Error::not_found("a deletion file is missing")
                 .code("missing-deletion")
                 .because(error)
-                .help("bring the file back from a copy; which rows are hidden is not known without it"),
+                .help("restore the file from a backup; without it, the deleted rows are not known"),
             ErrorKind::Corrupt => damaged("a deletion file cannot be read").because(error),
             _ => error,
         })
@@ -101,5 +101,5 @@ fn place(id: FileId, bytes: Bytes) -> (Location, Option<(String, Bytes)>) {
 pub(crate) fn damaged(message: &'static str) -> Error {
     Error::corrupt(message)
         .code("damaged-deletion")
-        .help("bring the file back from a copy, or load the table again from its source")
+        .help("restore the file from a backup, or load the table again from its source")
 }

@@ -39,7 +39,7 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// `Invalid` (code `no-primary-key`) if the table does not look at keys; else as [`append`](Self::append).
+    /// `Invalid` (code `no-primary-key`) if the table does not detect key conflicts; else as [`append`](Self::append).
     pub async fn upsert(self: &Arc<Self>, rows: Vec<RowStream>) -> Result<Written> {
         self.write_one(TableWrite::upsert(self, rows)).await
     }

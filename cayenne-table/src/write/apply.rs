@@ -40,7 +40,7 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// `Invalid` (code `no-primary-key`) if the table does not look at keys, or for a batch with another number of kinds
+    /// `Invalid` (code `no-primary-key`) if the table does not detect key conflicts, or for a batch with another number of kinds
     /// than rows; else as [`append`](Self::append). Nothing is changed then.
     pub async fn apply(self: &Arc<Self>, changes: Vec<RowChanges>, source: Option<SourcePosition>) -> Result<Written> {
         let last = self.last_changes(&changes)?;
@@ -81,7 +81,7 @@ impl Table {
 
     fn keys_of(&self, changes: &RowChanges) -> Result<Keys> {
         if changes.kinds.len() != changes.rows.num_rows() {
-            return Err(Error::invalid("changes of rows say of another number of rows what becomes of them")
+            return Err(Error::invalid("the number of change operations differs from the number of rows")
                 .code("invalid-write")
                 .with("table", self.name())
                 .with("rows", changes.rows.num_rows())
@@ -90,7 +90,7 @@ impl Table {
         let codec = self.codec()?;
         let places = self.options().primary_key.iter().map(|name| {
             changes.rows.schema().index_of(name).map_err(|_| {
-                Error::invalid("changes of rows lack a column of the primary key")
+                Error::invalid("the changes lack a column of the primary key")
                     .code("null-key")
                     .with("table", self.name())
                     .with("column", name)

@@ -22,7 +22,7 @@ impl Table {
     pub async fn change(self: &Arc<Self>, change: RowChange) -> Result<Written> {
         let RowChange { view, hidden, rows } = change;
         if view.snapshot().table() != self.id() {
-            let error = Error::invalid("rows were found in a view of another table").code("invalid-write");
+            let error = Error::invalid("the view belongs to another table").code("invalid-write");
             return Err(error.with("table", self.name()));
         }
         let operation = if rows.is_empty() { Operation::Delete } else { Operation::Upsert };

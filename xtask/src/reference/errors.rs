@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use crate::tidy::{Source, Tree};
+use crate::tree::{Source, Tree};
 
 /// What the sources say of one code.
 #[derive(Debug, Default)]

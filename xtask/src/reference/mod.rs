@@ -10,7 +10,7 @@ use std::fs;
 
 use crate::cargo::Cargo;
 use crate::failure::{Failure, Result};
-use crate::tidy::{Finding, Fnv, Tree};
+use crate::tree::{Finding, Fnv, Tree};
 
 const FOLDER: &str = "docs/reference";
 

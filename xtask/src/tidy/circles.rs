@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Crate, Finding, Source, Tree};
+use crate::tree::{Crate, Finding, Source, Tree};
 
 /// Rooms that know each other and are still to be parted. No crate is added, and no room to one.
 const KNOWN: &[(&str, &[&str])] = &[
@@ -17,7 +17,6 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("cayenne-format", &["value", "value_array"]),
     ("cayenne-metastore", &["sql", "sqlite", "turso"]),
     ("cayenne-storage", &["beside", "decode_memory", "inline", "read", "storage", "take", "write"]),
-    ("xtask", &["layers", "tidy"]),
 ];
 
 /// For each room, the rooms that it names, and where it does so first.

@@ -1,6 +1,6 @@
 //! Rules about files: how long, how they begin, what they are called, and that the compiler sees them.
 
-use super::{Crate, Finding, Source, Tree};
+use crate::tree::{Crate, Finding, Source, Tree};
 
 /// Past this many lines before its tests, a file holds a second subject.
 const LINES_MAX: usize = 800;

@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use super::fnv::Fnv;
-use super::{Finding, Tree};
+use crate::tree::Fnv;
+use crate::tree::{Finding, Tree};
 
 const DOCUMENT: &str = "docs/format.md";
 

@@ -5,24 +5,16 @@
 
 mod circles;
 mod files;
-mod fnv;
 mod format_hash;
 mod readme;
 mod seams;
-mod source;
-mod tree;
 mod unfinished;
 mod words;
 
-use std::fmt;
-
 use crate::cargo::Cargo;
 use crate::failure::{Failure, Result};
+use crate::tree::{Finding, Tree};
 use crate::{layers, reference};
-
-pub(crate) use self::fnv::Fnv;
-pub(crate) use self::source::Source;
-pub(crate) use self::tree::{Crate, Need, Tree};
 
 /// One check of the whole tree.
 type Check = fn(&Tree) -> Vec<Finding>;
@@ -42,27 +34,6 @@ const CHECKS: &[Check] = &[
     format_hash::check,
     reference::check,
 ];
-
-/// One place that breaks a rule.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Finding {
-    file: String,
-    line: usize,
-    message: String,
-}
-
-impl Finding {
-    /// `file` is a path from the root of the workspace; lines count from one.
-    pub(crate) fn new(file: &str, line: usize, message: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line, message: message.into() }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}:{}: {}", self.file, self.line, self.message)
-    }
-}
 
 /// Runs every check and prints every finding.
 ///

@@ -1,6 +1,6 @@
 //! A README says the same five things in every crate, so that a reader knows where to look.
 
-use super::{Crate, Finding, Tree};
+use crate::tree::{Crate, Finding, Tree};
 
 /// The five headings, in the order a stranger asks.
 const HEADINGS: &[&str] =

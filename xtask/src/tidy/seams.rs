@@ -3,7 +3,7 @@
 //! Clippy's `disallowed-methods` guards the same seams call by call; this list of files cannot be stepped over with an
 //! attribute.
 
-use super::{Crate, Finding, Tree};
+use crate::tree::{Crate, Finding, Tree};
 
 /// The crate that speaks SQL to a database, and the folder where it keeps the text.
 const SQL_CRATE: &str = "cayenne-metastore";

@@ -1,6 +1,6 @@
 //! Tests that are switched off and code that is not written yet never land.
 
-use super::{Finding, Tree};
+use crate::tree::{Finding, Tree};
 
 /// What must not appear in code, spaces left out, and what to do instead.
 const LEFTOVERS: &[(&str, &str)] = &[

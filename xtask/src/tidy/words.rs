@@ -1,7 +1,7 @@
 //! One word per concept: the synonyms that the vocabulary rejects, in the names that our crates introduce.
 
-use super::source::is_word;
-use super::{Finding, Source, Tree};
+use crate::tree::is_word;
+use crate::tree::{Finding, Source, Tree};
 
 /// Rejected words, as they follow each other inside one identifier, and our word.
 ///

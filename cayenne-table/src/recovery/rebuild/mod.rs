@@ -135,10 +135,12 @@ impl Rebuild {
     fn require_data(&self) -> Result<()> {
         match self.fs.list(&self.root.join(path::DATA_FOLDER)) {
             Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::not_found("there is no database here")
-                .code("no-database")
-                .with("database", self.root.display())
-                .help("the folder of a database has a folder 'data'")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(Error::not_found("there is no database in this folder")
+                    .code("no-database")
+                    .with("database", self.root.display())
+                    .help("the folder of a database has a folder 'data'"))
+            }
             Err(error) => Err(cannot(error, &self.root)),
         }
     }

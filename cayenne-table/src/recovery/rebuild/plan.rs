@@ -72,7 +72,7 @@ impl Rebuild {
         }
         let from = if manifest.is_some() { RecoveredFrom::Manifest } else { RecoveredFrom::Nothing };
         if manifest.is_none() {
-            problems.push(Error::not_found("no manifest tells what the table was").code("no-manifest"));
+            problems.push(Error::not_found("the table has no manifest").code("no-manifest"));
         }
         Plan { id, location, from, manifest, is_written: true, replaces, staged: Vec::new(), problems }
     }
@@ -131,7 +131,7 @@ pub(super) fn refuse_second_names(plans: &mut [Plan]) {
             plan.manifest = None;
             plan.from = RecoveredFrom::Nothing;
             plan.problems
-                .push(Error::already_exists("another table has its name").code("table-exists").with("table", name));
+                .push(Error::already_exists("another table has this name").code("table-exists").with("table", name));
         }
     }
 }

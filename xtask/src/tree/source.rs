@@ -146,7 +146,7 @@ fn first_piece(rest: &str, first: char) -> (Kind, usize) {
 }
 
 /// Whether the character may stand in an identifier or a number.
-pub(super) fn is_word(character: char) -> bool {
+pub(crate) fn is_word(character: char) -> bool {
     character == '_' || character.is_alphanumeric()
 }
 
