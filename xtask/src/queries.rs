@@ -20,6 +20,9 @@ pub(crate) struct QueriesArgs {
     /// Whose answers are taken for the right ones
     #[arg(long, value_enum, default_value_t = Reference::Duckdb)]
     against: Reference,
+    /// Build with full optimisation: worth it from 100,000 statements on
+    #[arg(long)]
+    release: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -44,7 +47,8 @@ pub(crate) fn run(cargo: &Cargo, args: &QueriesArgs) -> Result<()> {
     }
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let mut command = cargo.command();
-    command.args(["test", "--workspace", "--test", "it", "--", "--nocapture", "--exact", args.against.test()]);
+    command.args(["test", "--workspace", "--test", "it"]).args(args.release.then_some("--release"));
+    command.args(["--", "--nocapture", "--exact", args.against.test()]);
     command.env("CAYENNE_QUERIES", args.count.to_string());
     command.env("CAYENNE_SEED", args.seed.to_string());
     command.env("CAYENNE_FAILURES", args.failures.to_string());
