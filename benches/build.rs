@@ -1,4 +1,4 @@
-//! Tells the benchmark which compiler built it, because a report must say so.
+//! Tells the benchmark which compiler built it. The report states it.
 
 use std::env;
 use std::process::Command;

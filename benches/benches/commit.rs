@@ -1,7 +1,7 @@
-//! How long does a durable commit take, alone and in company?
+//! How long does a durable commit take, alone and concurrently with others?
 //!
-//! Each commit adds the record of one data file to an SQLite metastore and waits until it is on stable storage; sixteen
-//! at once share a transaction. To beat: 0.1 ms for one commit on a quiet local disk, which is one flush.
+//! Each commit adds the record of one data file to a SQLite metastore and waits until it is on stable storage. Sixteen
+//! concurrent commits share a transaction. Target: 0.1 ms for one commit on a quiet local disk, which is one flush.
 
 #![expect(clippy::expect_used, reason = "a benchmark that fails has nothing to measure")]
 
@@ -29,7 +29,7 @@ fn main() {
 fn commit(criterion: &mut Criterion, runtime: &Runtime) {
     let mut group = criterion.benchmark_group("commit");
     for at_once in [1, 16] {
-        // A metastore of its own for each, so that neither pays for the history of the other.
+        // Each case has its own metastore, so that neither pays for the history of the other.
         let target = runtime.block_on(Target::new());
         group.throughput(Throughput::Elements(at_once));
         group.bench_function(format!("{at_once} at once"), |bencher| {

@@ -1,7 +1,7 @@
 //! How fast do rows become a durable data file?
 //!
 //! Rows of TPC-H `lineitem` in memory are encoded, written, digested and flushed through `cayenne-storage`, as one
-//! stream and as two. To beat: 600,000 rows a second and stream, which Vortex's own writer reaches without digests.
+//! stream and as two. Target: 600,000 rows per second and stream, which Vortex's own writer reaches without digests.
 
 #![expect(clippy::expect_used, reason = "a benchmark that fails has nothing to measure")]
 
@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 use tpchgen::generators::LineItemGenerator;
 use tpchgen_arrow::LineItemArrow;
 
-/// About 300,000 rows: enough for several row blocks of every column, little enough for a short run.
+/// About 300,000 rows: enough for several row blocks of every column, few enough for a short run.
 const SCALE_FACTOR: f64 = 0.05;
 
 fn main() {
@@ -50,7 +50,7 @@ fn encode(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// An empty data location and the rows to write there.
+/// An empty data location, and the rows to write there.
 struct Target {
     request: WriteRequest,
     folder: TempDir,
@@ -71,7 +71,7 @@ impl Target {
         Self { request, folder }
     }
 
-    /// Returns the folder, so that removing it is not measured.
+    /// Writes the rows and returns the folder, so that its removal is not measured.
     async fn write(self, storage: &Storage) -> TempDir {
         storage.write(self.request).await.expect("the rows are written");
         self.folder

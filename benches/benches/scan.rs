@@ -1,8 +1,8 @@
 //! How fast does SQL scan a table?
 //!
-//! Queries on TPC-H `lineitem` through `cayenne-datafusion`, with warm caches: one that must decode a column, one that
-//! filters, and one that statistics answer. To beat for the filter, which is TPC-H query 6: 90 million rows a second on
-//! two threads, which stock DataFusion over Vortex files reaches.
+//! Queries on TPC-H `lineitem` through `cayenne-datafusion`, with warm caches: one decodes a column, one filters, and
+//! one is answered from statistics. Target for the filter, which is TPC-H query 6: 90 million rows per second on two
+//! threads, which stock DataFusion over Vortex files reaches.
 
 #![expect(clippy::expect_used, reason = "a benchmark that fails has nothing to measure")]
 
@@ -20,10 +20,10 @@ use tokio::runtime::Runtime;
 use tpchgen::generators::LineItemGenerator;
 use tpchgen_arrow::LineItemArrow;
 
-/// About 600,000 rows: a scan takes milliseconds, so that planning does not hide it.
+/// About 600,000 rows: a scan takes milliseconds, so that planning time does not hide it.
 const SCALE_FACTOR: f64 = 0.1;
 
-/// What each scan is called, and its query.
+/// The name and the query of each scan.
 const SCANS: [(&str, &str); 3] = [
     ("decode one column", "SELECT sum(l_extendedprice) FROM lineitem"),
     ("filter", include_str!("../queries/tpch/q06.sql")),
@@ -88,7 +88,7 @@ async fn load(ctx: &SessionContext) -> u64 {
     rows
 }
 
-/// The source lives in a catalog of its own, where no table of the database can meet its name.
+/// Adds the source table in a catalog of its own, where its name cannot clash with a table of the database.
 fn add_source(ctx: &SessionContext, rows: &datafusion::dataframe::DataFrame) {
     use datafusion::catalog::{CatalogProvider as _, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider as _};
 

@@ -1,5 +1,5 @@
-//! The rows of the workloads that replace rows: accounts with a key and seven more columns, and the batches that change
-//! them. The same on every machine.
+//! The rows of the keyed workloads: accounts with a key and seven more columns, and the batches that change them. They
+//! are the same on every machine.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,34 +15,34 @@ use cayenne_metastore::conformance::Samples;
 
 use crate::{Result, data};
 
-/// The column that the rows are found by.
+/// The key column.
 pub(crate) const KEY: &str = "id";
 
-/// Raised when the rows change, so that a file of other rows is not taken for one of these.
+/// The version of the generated rows. It is raised when they change, so that an old file is not reused.
 const LAYOUT: u32 = 1;
 const SEED: u64 = 8;
 const BATCH_ROWS: usize = 8_000;
 
-/// Of a hundred rows of a batch, those whose key exists already.
+/// The percentage of the rows of a batch whose key exists already.
 const EXISTING_PERCENT: usize = 80;
 
-/// The first row's moment, in microseconds: 2026-01-01.
+/// The time of the first row, in microseconds: 2026-01-01.
 const START_US: i64 = 1_767_225_600_000_000;
 
 const COUNTRIES: [&str; 8] = ["AT", "BR", "CA", "DE", "FR", "IN", "JP", "US"];
 const PLANS: [&str; 4] = ["free", "basic", "business", "enterprise"];
 
-/// How many accounts there are, and how many are changed.
+/// The number of accounts, and how many of them are changed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
-    /// Rows with the keys from 0 on, in the order of the keys.
+    /// The number of rows. Their keys start at 0 and ascend.
     pub(crate) base: usize,
     pub(crate) batches: usize,
-    /// No key is twice in a batch. Existing keys are drawn among all that exist by then, new ones follow the largest.
+    /// Keys are unique within a batch. Existing keys are drawn from all keys so far, new ones follow the largest.
     pub(crate) rows_per_batch: usize,
 }
 
-/// The files of the base and of all batches, one after the other.
+/// The file of the base, and the file with all batches one after the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
     pub(crate) base: PathBuf,
@@ -50,7 +50,7 @@ pub(crate) struct Sources {
 }
 
 impl Sizes {
-    /// Writes both files into `folder`, unless they are there, and reads them once.
+    /// Writes both files into `folder` unless they exist, and reads them once.
     pub(crate) fn prepare(self, folder: &Path) -> Result<Sources> {
         let Self { base, batches, rows_per_batch } = self;
         let base_path = prepare_base(folder, base)?;
@@ -60,13 +60,13 @@ impl Sizes {
         Ok(Sources { base: base_path, batches: batches_path })
     }
 
-    /// Returns the new keys of one batch.
+    /// Returns the number of new keys in one batch.
     pub(crate) fn new_per_batch(self) -> usize {
         self.rows_per_batch - existing(self.rows_per_batch)
     }
 }
 
-/// Writes the file of a base alone, unless it is there, and reads it once.
+/// Writes only the file of the base unless it exists, and reads it once.
 pub(crate) fn prepare_base(folder: &Path, rows: usize) -> Result<PathBuf> {
     let path = folder.join(format!("accounts-{LAYOUT}-{rows}.parquet"));
     write(&path, Base { samples: Samples::new(SEED), begin: 0, end: rows })?;
@@ -108,7 +108,7 @@ impl Iterator for Base {
 struct Batches {
     samples: Samples,
     left: usize,
-    /// Keys that exist so far.
+    /// The number of keys so far.
     known: usize,
     rows_per_batch: usize,
 }

@@ -1,7 +1,7 @@
 //! The result of a query in a form that can be compared between engines, and the comparison.
 //!
-//! Engines differ in the type of a sum or an average, and in the order of rows that the query leaves open. They may not
-//! differ in anything else.
+//! Engines may differ in the type of a sum or an average, and in the order of rows that the query leaves open, but in
+//! nothing else.
 
 use std::cmp::Ordering;
 
@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
-/// Engines round averages and quotients at different digits: some stop at four after the point.
+/// Engines round averages and quotients to different digits: some to four digits after the point.
 const ABSOLUTE_TOLERANCE: f64 = 1e-4;
 
-/// Large enough for sums of doubles in any order, small enough to see one lost row among a hundred million.
+/// Large enough for sums of doubles in any order, small enough to detect one lost row among a hundred million.
 const RELATIVE_TOLERANCE: f64 = 1e-9;
 
 /// One value of a result, independent of the engine's type for it.
@@ -49,7 +49,7 @@ impl Answer {
         Ok(Self { rows })
     }
 
-    /// Says where `other` differs from this answer, or nothing if they agree.
+    /// Returns how `other` differs from this answer, or `None` if they agree.
     ///
     /// `ordered` means that the query fixes the order of all rows; otherwise both sides are sorted first.
     pub(crate) fn difference(&self, other: &Self, ordered: bool) -> Option<String> {
@@ -87,7 +87,7 @@ fn close(left: f64, right: f64) -> bool {
     difference <= ABSOLUTE_TOLERANCE || difference <= size * RELATIVE_TOLERANCE || (left.is_nan() && right.is_nan())
 }
 
-/// Sorts by the exact cells first and by real numbers last, so that a difference within the tolerance rarely moves a row.
+/// Compares the exact cells first and real numbers last, so that a difference within the tolerance rarely moves a row.
 fn compare_rows(left: &[Cell], right: &[Cell]) -> Ordering {
     let exact = |row: &[Cell]| row.iter().filter(|cell| !cell.is_real()).cloned().collect::<Vec<_>>();
     let by_exact = compare_cells(&exact(left), &exact(right));

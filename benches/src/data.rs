@@ -1,7 +1,8 @@
 //! Generates the TPC-H tables as Parquet files, once per scale factor.
 //!
-//! Files are Snappy-compressed with row groups of 122,880 rows: small enough that a reader with several threads has work
-//! for all of them at every scale factor, and the size in which DuckDB stores rows, so that no engine must regroup them.
+//! Files are Snappy-compressed with row groups of 122,880 rows. They are small enough that a reader with several
+//! threads can use all of them at every scale factor, and the size in which DuckDB stores rows, so that no engine must
+//! regroup.
 
 use std::fs::{self, File};
 use std::io;
@@ -27,10 +28,10 @@ pub(crate) const TABLES: [&str; 8] =
 const ROW_GROUP_ROWS: usize = 122_880;
 const BATCH_ROWS: usize = 8_192;
 
-/// Raised when generated files change, so that files of an older layout are not taken for new ones.
+/// The version of the generated files. It is raised when they change, so that files of an older version are not reused.
 const LAYOUT: u32 = 1;
 
-/// What a folder of generated tables holds; written last, so that an interrupted run leaves no claim.
+/// Lists the generated tables of a folder. It is written last, so that an interrupted run leaves no false claim.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Marker {
     layout: u32,
@@ -48,7 +49,7 @@ pub(crate) fn file(folder: &Path, table: &str) -> PathBuf {
     folder.join(format!("{table}.parquet"))
 }
 
-/// Serves the `generate` command.
+/// Runs the `generate` command.
 pub(crate) fn generate(args: &GenerateArgs) -> Result<()> {
     let Format::Parquet = args.format;
     let folder = args.out.clone().map_or_else(|| folder(args.sf), Ok)?;
@@ -57,7 +58,7 @@ pub(crate) fn generate(args: &GenerateArgs) -> Result<()> {
     prepare(&folder, args.sf, &tables)
 }
 
-/// Writes the tables that `folder` does not hold yet.
+/// Writes the tables that are missing in `folder`.
 pub(crate) fn prepare(folder: &Path, sf: f64, tables: &[&'static str]) -> Result<()> {
     fs::create_dir_all(folder)?;
     let mut marker = read_marker(folder, sf);
@@ -73,7 +74,7 @@ pub(crate) fn prepare(folder: &Path, sf: f64, tables: &[&'static str]) -> Result
     write_marker(folder, &marker)
 }
 
-/// Reads the files of `tables` once, so that no engine is the one that finds them outside the page cache.
+/// Reads the files of `tables` once, so that all engines find them in the page cache.
 pub(crate) fn read_once(folder: &Path, tables: &[&str]) -> Result<()> {
     tables.iter().try_for_each(|table| read_file_once(&file(folder, table)))
 }
@@ -89,7 +90,7 @@ fn known(name: &str) -> Result<&'static str> {
     found.ok_or_else(|| format!("no TPC-H table is called `{name}`; there are {}", TABLES.join(", ")).into())
 }
 
-/// The largest table and all others are written at the same time, which about halves the wait on two cores.
+/// Writes the largest table concurrently with all others, which about halves the wait on two cores.
 fn write_tables(folder: &Path, sf: f64, tables: &[&str]) -> Result<()> {
     let (lineitem, others): (Vec<&str>, Vec<&str>) = tables.iter().partition(|table| **table == "lineitem");
     thread::scope(|scope| {
@@ -104,7 +105,7 @@ fn write_table(folder: &Path, sf: f64, table: &str) -> Result<()> {
     write_file(&file(folder, table), batches(table, sf)?)
 }
 
-/// Writes a Parquet file that is whole as soon as it has its name.
+/// Writes a Parquet file under a temporary name and renames it, so that a file with the final name is complete.
 pub(crate) fn write_file(path: &Path, batches: Box<dyn RecordBatchReader>) -> Result<()> {
     let unfinished = path.with_extension("parquet.unfinished");
     write_parquet(&unfinished, batches)?;

@@ -1,4 +1,4 @@
-//! The engines of one run: how each is started, where its data lies, and whether it still takes part.
+//! The engines of one run: how each is started, where its data is, and whether it still takes part.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ pub(crate) const CAYENNE: &str = "cayenne";
 /// DuckDB with tables that have no key.
 pub(crate) const DUCKDB: &str = "duckdb";
 
-/// DuckDB with tables that have a primary key, and so an index of it: faster at some things and slower at others.
+/// DuckDB with tables that have a primary key and thus its index: faster for some operations and slower for others.
 pub(crate) const DUCKDB_WITH_KEY: &str = "duckdb-key";
 
 /// Both forms of DuckDB. A goal compares with the better one.
@@ -30,11 +30,11 @@ pub(crate) struct Engine {
     pub(crate) dir: PathBuf,
     launch: Launch,
     threads: usize,
-    /// As the engine tells it when it opens.
+    /// The version that the engine reports when it opens.
     version: Option<String>,
-    /// Whether it failed; the engine then sits out the rest of the workload.
+    /// Whether it has failed. It then takes no part in the rest of the workload.
     broken: bool,
-    /// Whether the workload that runs has work for it.
+    /// Whether the current workload includes it.
     wanted: bool,
 }
 
@@ -44,7 +44,7 @@ impl Engine {
         self.open_with(OpenSettings::default())
     }
 
-    /// Starts a process and opens the database in another than the usual way.
+    /// Starts a process and opens the database with these settings.
     pub(crate) fn open_with(&self, settings: OpenSettings) -> Result<(Process, Reply)> {
         Process::open(&self.launch, &self.open_request(settings))
     }
@@ -54,17 +54,17 @@ impl Engine {
         Request::Open { dir: self.dir.clone(), threads: self.threads, settings }
     }
 
-    /// Starts a process whose flushes are written down, and opens the database.
+    /// Starts a process under a tracer that records its flushes, and opens the database.
     pub(crate) fn open_traced(&self, trace: &Trace) -> Result<Process> {
         Ok(Process::open(&trace.around(&self.launch), &self.open_request(OpenSettings::default()))?.0)
     }
 
-    /// Starts a process and asks nothing of it.
+    /// Starts a process without sending it a request.
     pub(crate) fn start(&self) -> Result<Process> {
         Process::start(&self.launch)
     }
 
-    /// Returns the primary key that the engine's tables have: `key`, or none in an engine that is measured without.
+    /// Returns the primary key of the engine's tables: `key`, or `None` for an engine that is measured without one.
     pub(crate) fn key_of(&self, key: &str) -> Option<String> {
         (self.name != DUCKDB).then(|| key.to_owned())
     }
@@ -73,7 +73,7 @@ impl Engine {
         self.version.as_deref()
     }
 
-    /// Remembers what the engine told of itself.
+    /// Stores the version that the engine reported.
     pub(crate) fn set_version(&mut self, version: Option<String>) {
         self.version = version;
     }
@@ -83,22 +83,22 @@ impl Engine {
         folders::reset(&self.dir)
     }
 
-    /// Keeps the database as it is, to be put back by `restore`. No process has it open.
+    /// Keeps a copy of the database for `restore`. No process may have it open.
     pub(crate) fn keep(&self) -> Result<()> {
         folders::replace(&self.kept_dir(), &self.dir)
     }
 
-    /// Puts back the database that was kept.
+    /// Replaces the database by the copy that was kept.
     pub(crate) fn restore(&self) -> Result<()> {
         folders::replace(&self.dir, &self.kept_dir())
     }
 
-    /// Returns the size on disk of what was kept.
+    /// Returns the size on disk of the copy.
     pub(crate) fn kept_bytes(&self) -> Result<u64> {
         folders::size_bytes(&self.kept_dir())
     }
 
-    /// Frees the disk of what was kept, and of the database.
+    /// Removes the copy and the database.
     pub(crate) fn forget_kept(&self) -> Result<()> {
         folders::reset(&self.kept_dir())?;
         self.reset()
@@ -108,7 +108,7 @@ impl Engine {
         self.dir.with_extension("kept")
     }
 
-    /// Takes the engine out of the rest of the workload.
+    /// Excludes the engine from the rest of the workload.
     pub(crate) fn set_broken(&mut self) {
         self.broken = true;
     }
@@ -118,7 +118,7 @@ impl Engine {
     }
 }
 
-/// An engine that was asked for and could not take part.
+/// A requested engine that cannot take part.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Skipped {
     pub(crate) engine: String,
@@ -130,12 +130,12 @@ pub(crate) struct Skipped {
 pub(crate) struct Engines {
     all: Vec<Engine>,
     skipped: Vec<Skipped>,
-    /// Removed with everything in it at the end of the run.
+    /// The folder of the run. It is removed at the end of the run.
     folder: tempfile::TempDir,
 }
 
 impl Engines {
-    /// Prepares Cayenne and `peers`; a peer that is not to be had is skipped with a loud word.
+    /// Prepares Cayenne and `peers`. A peer that is not available is skipped, and this is printed.
     pub(crate) fn prepare(peers: &[Peer], threads: usize) -> Result<Self> {
         let work = folders::cache()?.join("bench-work");
         std::fs::create_dir_all(&work)?;
@@ -154,7 +154,7 @@ impl Engines {
         Ok(engines)
     }
 
-    /// Lets only the engines of these names take part from now on, those that failed in another workload too.
+    /// Selects the engines with these names for the next workload, including those that failed in an earlier one.
     pub(crate) fn choose(&mut self, names: &[&str]) {
         for engine in &mut self.all {
             engine.wanted = names.contains(&engine.name);
@@ -167,14 +167,14 @@ impl Engines {
         self.all.iter().filter(|engine| engine.takes_part())
     }
 
-    /// Returns the engines that still take part, to be loaded.
+    /// Returns the engines that still take part, mutably.
     pub(crate) fn usable_mut(&mut self) -> impl Iterator<Item = &mut Engine> {
         self.all.iter_mut().filter(|engine| engine.takes_part())
     }
 
     /// Returns the engines that still take part, in the order of one round.
     ///
-    /// Whoever comes first in one round comes last in the next, so that no engine always follows the same one.
+    /// The first engine of a round is the last of the next round, so that no engine always follows the same one.
     pub(crate) fn in_turn(&mut self, round: usize) -> Vec<&mut Engine> {
         let mut engines: Vec<_> = self.usable_mut().collect();
         let first = round % engines.len().max(1);
@@ -187,7 +187,7 @@ impl Engines {
         &self.all
     }
 
-    /// Returns the folder of this run, which goes away with it.
+    /// Returns the folder of this run. It is removed with the run.
     pub(crate) fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
@@ -220,7 +220,7 @@ impl Engines {
     }
 }
 
-/// Opens one process per usable engine; an engine that does not open is a problem and is left out.
+/// Opens one process for each usable engine. An engine that does not open is recorded as a problem and left out.
 pub(crate) fn open_all<'a>(engines: &'a Engines, outcome: &mut Outcome) -> Vec<(&'a Engine, Process)> {
     let mut running = Vec::new();
     for engine in engines.usable() {

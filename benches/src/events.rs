@@ -1,4 +1,4 @@
-//! The rows of the append workload: a web log with 22 columns, the same on every machine.
+//! The rows of the append workload: a web log with 22 columns. They are the same on every machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ use cayenne_metastore::conformance::Samples;
 
 use crate::{Result, data};
 
-/// Raised when the rows change, so that a file of other rows is not taken for one of these.
+/// The version of the generated rows. It is raised when they change, so that an old file is not reused.
 const LAYOUT: u32 = 1;
 const SEED: u64 = 22;
 const BATCH_ROWS: usize = 8_000;
 
-/// The first row's moment, in microseconds: 2026-01-01.
+/// The time of the first row, in microseconds: 2026-01-01.
 const START_US: i64 = 1_767_225_600_000_000;
 const DAY_US: i64 = 86_400_000_000;
 
@@ -27,14 +27,14 @@ const COUNTRIES: [&str; 16] =
 const DEVICES: [&str; 4] = ["desktop", "phone", "tablet", "television"];
 const BROWSERS: [&str; 6] = ["Chrome", "Edge", "Firefox", "Opera", "Safari", "Samsung Internet"];
 const STATUSES: [i32; 7] = [200, 204, 301, 304, 404, 429, 500];
-/// The columns in which a value may be missing.
+/// The nullable columns.
 const NULLABLE: [&str; 4] = ["referrer", "amount", "tax", "has_consent"];
 const WORDS: [&str; 16] = [
     "autumn", "bicycle", "copper", "delivery", "evening", "forest", "garden", "harbour", "island", "journey",
     "kitchen", "lantern", "morning", "northern", "orchard", "paper",
 ];
 
-/// Writes a file of the first `rows` events into `folder`, unless it is there, and returns its path.
+/// Writes a file of the first `rows` events into `folder` unless it exists, and returns its path.
 pub(crate) fn prepare(folder: &Path, rows: usize) -> Result<PathBuf> {
     let path = folder.join(format!("events-{LAYOUT}-{rows}.parquet"));
     if !path.exists() {
@@ -120,7 +120,7 @@ impl Draw<'_> {
         i64::try_from(self.samples.below(end)).unwrap_or(0)
     }
 
-    /// Nothing in the other cases.
+    /// Returns a value in `percent` of the cases, otherwise `None`.
     fn maybe<T>(&self, percent: u64, value: impl FnOnce() -> T) -> Option<T> {
         self.samples.percent(percent).then(value)
     }
@@ -149,7 +149,7 @@ impl Draw<'_> {
         Arc::new(self.ids().map(|_| value()).collect::<StringArray>())
     }
 
-    /// Three digits after the point, as a measured duration has.
+    /// Returns real numbers with three digits after the point, like a measured duration.
     fn real(&self, end: f64) -> ArrayRef {
         let share = || f64::from(u32::try_from(self.below(1 << 31)).unwrap_or(0)) / f64::from(1_u32 << 31);
         Arc::new(self.ids().map(|_| (share() * end * 1e3).round() / 1e3).collect::<Float64Array>())

@@ -1,11 +1,11 @@
-//! Where the benchmark keeps its files, and what it asks of folders: their size, their bytes on disk, a cold cache.
+//! The folders of the benchmark: their location, their size, flushes to disk, and removal from the page cache.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::{Result, os};
 
-/// Returns the folder `cayenne` in the user's cache folder, which is on a real disk where `/tmp` may be memory.
+/// Returns the folder `cayenne` in the user's cache folder. It is on a real disk, whereas `/tmp` may be in memory.
 pub(crate) fn cache() -> Result<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
@@ -18,7 +18,7 @@ pub(crate) fn size_bytes(folder: &Path) -> Result<u64> {
     size_of(files(folder)?)
 }
 
-/// Returns that of those with such an ending to their names.
+/// Returns the sum of the sizes of all files under `folder` with this extension.
 pub(crate) fn size_bytes_of(folder: &Path, extension: &str) -> Result<u64> {
     size_of(files(folder)?.into_iter().filter(|file| file.extension().is_some_and(|found| found == extension)))
 }
@@ -36,7 +36,7 @@ pub(crate) fn reset(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes `to` a copy of the folder `from`, on stable storage, so that nothing is left to be written behind a clock.
+/// Makes `to` a copy of the folder `from`, on stable storage, so that no write-back remains for a measured time.
 pub(crate) fn replace(to: &Path, from: &Path) -> Result<()> {
     reset(to)?;
     for file in files(from)? {
@@ -48,7 +48,7 @@ pub(crate) fn replace(to: &Path, from: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Forces the bytes of a new file and its name to disk.
+/// Flushes the bytes of a new file and its name to disk.
 pub(crate) fn sync_new_file(path: &Path) -> Result<()> {
     File::open(path)?.sync_all()?;
     let folder = path.parent().ok_or("a file has a folder")?;
@@ -56,7 +56,7 @@ pub(crate) fn sync_new_file(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Takes all files under `folder` out of the page cache. They are synced first, because dirty pages stay.
+/// Removes all files under `folder` from the page cache. They are synced first, because dirty pages stay.
 pub(crate) fn forget(folder: &Path) -> Result<()> {
     for path in files(folder)? {
         let file = File::open(path)?;

@@ -1,4 +1,4 @@
-//! TPC-H's `lineitem` with a column more, a key for each row; and random keys of it. The same on every machine.
+//! TPC-H `lineitem` with an additional key column, and random keys of it. They are the same on every machine.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,18 +10,18 @@ use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::{Result, data};
 
-/// The key of `lineitem`, its first column; and the only column of a file of keys.
+/// The key of `lineitem`, which is its first column; also the only column of a file of keys.
 pub(crate) const KEY: &str = "id";
 
-/// Raised when the rows change, so that a file of other rows is not taken for one of these.
+/// The version of the generated rows. It is raised when they change, so that an old file is not reused.
 const LAYOUT: u32 = 1;
 
 const LINEITEM: &str = "lineitem";
 
-/// The seed of the keys of a table whose rows are not in their order.
+/// The seed of the keys of a table whose rows are not in key order.
 const ROWS_SEED: u64 = 6;
 
-/// In which order of their keys the rows of a table are.
+/// The order of the rows of a table with regard to their keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     Sorted,
@@ -37,7 +37,7 @@ impl Order {
     }
 }
 
-/// `lineitem` at one scale factor, with the keys from 0 on.
+/// `lineitem` at one scale factor, with keys from 0 on.
 #[derive(Clone, Debug)]
 pub(crate) struct Lineitem {
     folder: PathBuf,
@@ -45,7 +45,7 @@ pub(crate) struct Lineitem {
 }
 
 impl Lineitem {
-    /// Generates the table without its key, unless it is there.
+    /// Generates the table without its key unless it exists.
     pub(crate) fn generate(folder: &Path, sf: f64) -> Result<Self> {
         data::prepare(folder, sf, &[LINEITEM])?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(data::file(folder, LINEITEM))?)?;
@@ -53,17 +53,17 @@ impl Lineitem {
         Ok(Self { folder: folder.to_owned(), rows })
     }
 
-    /// Writes a file of the table, unless it is there, reads it once and returns its path.
+    /// Writes a file of the table with keys unless it exists, reads it once, and returns its path.
     pub(crate) fn with_keys(&self, order: Order) -> Result<PathBuf> {
         self.write(order, self.rows)
     }
 
-    /// The same of the first `rows` rows alone.
+    /// As `with_keys`, in key order, but only of the first `rows` rows.
     pub(crate) fn first(&self, rows: usize) -> Result<PathBuf> {
         self.write(Order::Sorted, rows.min(self.rows))
     }
 
-    /// Writes a file of `count` random keys, each once, and returns its path.
+    /// Writes a file of `count` distinct random keys, and returns its path.
     pub(crate) fn some_keys(&self, count: usize, seed: u64) -> Result<PathBuf> {
         let path = self.folder.join(format!("lineitem-keys-{LAYOUT}-{count}-{seed}.parquet"));
         let schema = Arc::new(Schema::new(vec![key_field()]));
@@ -97,7 +97,7 @@ impl Lineitem {
     }
 }
 
-/// Returns `count` of the keys of `rows` rows, in random order and each once.
+/// Returns `count` distinct random keys of a table with `rows` rows.
 pub(crate) fn random_keys(rows: usize, count: usize, seed: u64) -> Vec<i64> {
     let shuffle = Shuffle::new(rows, seed);
     (0..count.min(rows) as u64).filter_map(|number| i64::try_from(shuffle.place(number)).ok()).collect()
@@ -120,9 +120,10 @@ fn write_once(
     data::read_file_once(path)
 }
 
-/// Puts the numbers below `rows` into another order that looks random, without a list of them.
+/// Permutes the numbers below `rows` pseudorandomly, without storing a list of them.
 ///
-/// A Feistel network permutes the numbers of twice `half_bits` bits; one that falls outside goes through it again.
+/// A Feistel network permutes the numbers of twice `half_bits` bits. A result outside of the range goes through it
+/// again.
 struct Shuffle {
     rows: u64,
     half_bits: u32,
@@ -136,7 +137,7 @@ impl Shuffle {
         Self { rows, half_bits: bits.div_ceil(2).max(1), seed }
     }
 
-    /// `row` is below the number of rows, or there is no end to it.
+    /// Returns the place of `row`, which must be below the number of rows: otherwise the loop may not end.
     fn place(&self, row: u64) -> u64 {
         debug_assert!(row < self.rows, "only the number of a row has a place");
         let mut place = self.permute(row);

@@ -1,4 +1,4 @@
-//! What a reader of a report must know about the machine, the clock and the versions.
+//! The facts about the machine, the clock and the versions that a report states.
 
 use std::fs;
 use std::process::Command;
@@ -6,10 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-/// The dependency versions of this build, as the lock file pins them.
+/// The lock file of this build, with the versions of its dependencies.
 const LOCK: &str = include_str!("../../Cargo.lock");
 
-/// Packages whose version decides a measurement.
+/// The packages whose version affects a measurement.
 const PACKAGES: [&str; 8] =
     ["cayenne-datafusion", "datafusion", "vortex", "arrow-array", "parquet", "rusqlite", "mimalloc", "tpchgen"];
 
@@ -29,7 +29,7 @@ pub(crate) struct Version {
     pub(crate) version: String,
 }
 
-/// Describes this machine as far as it tells.
+/// Describes this machine, as far as the system provides the data.
 pub(crate) fn describe() -> Machine {
     Machine {
         processor: proc_field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".to_owned()),
@@ -49,7 +49,7 @@ pub(crate) fn load_average() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
 }
 
-/// Returns the versions of what this binary is built from, and of the tree if it is one.
+/// Returns the versions of the packages in this binary, and the commit if this is a git tree.
 pub(crate) fn versions() -> Vec<Version> {
     let mut versions: Vec<_> = PACKAGES.iter().filter_map(|name| locked(LOCK, name)).collect();
     versions.push(version("rustc", env!("CAYENNE_BENCH_RUSTC")));
@@ -88,7 +88,7 @@ fn kibibytes(text: &str) -> Option<u64> {
     Some(number * 1024)
 }
 
-/// Returns the time as `YYYYMMDDTHHMMSSZ`, which sorts and is a file name everywhere.
+/// Returns the time as `YYYYMMDDTHHMMSSZ`, which sorts by time and is a valid file name everywhere.
 pub(crate) fn utc_now() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     utc(seconds)
@@ -100,7 +100,7 @@ fn utc(seconds: u64) -> String {
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
 }
 
-/// Walks the years and months from 1970: slow for the far future, and plain.
+/// Converts days since 1970 to month and day by walking the years and months: simple, but slow for the far future.
 fn date(mut days: u64) -> (u64, u64, u64) {
     let mut year = 1970;
     while days >= days_of_year(year) {

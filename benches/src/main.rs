@@ -1,7 +1,7 @@
-//! `cayenne-bench`: measures Cayenne beside other engines and writes a report.
+//! `cayenne-bench`: measures Cayenne against other engines and writes a report.
 //!
-//! The process that measures runs no query itself. Each engine is a child process that speaks JSON lines, so that its
-//! peak memory and its CPU seconds are its own. The Rust engines are this same binary, called with `engine NAME`.
+//! The measuring process runs no query itself. Each engine is a child process that is controlled with JSON lines, so
+//! that its peak memory and its CPU time are its own. The Rust engines are this same binary, called with `engine NAME`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its terminal")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads clocks and files directly")]
@@ -34,11 +34,11 @@ use clap::Parser;
 
 use crate::args::{Args, Command};
 
-/// The Rust engines allocate through it, so that the allocator is never the difference between them; SQLite brings its own.
+/// All Rust engines use this allocator, so that it makes no difference between them. SQLite has its own.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What any step of the benchmark returns; nobody matches on the kind of a failure, it is only told.
+/// The result of any step of the benchmark. Failures are only reported, never matched by kind.
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> ExitCode {

@@ -1,11 +1,11 @@
-//! Measured numbers: samples of one metric, where they belong, and the few statistics a report states.
+//! Measured numbers: the samples of a metric, the place of each sample, and the statistics that a report states.
 
 use serde::Serialize;
 
 use crate::Result;
 use crate::engines::Skipped;
 
-/// What a sample counts, with its unit in the name.
+/// What a sample measures, with its unit in the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Metric {
@@ -20,15 +20,15 @@ pub(crate) enum Metric {
     RowsPerS,
     CommitsPerS,
     QueriesPerS,
-    /// Calls that bring something to stable storage, for one commit.
+    /// Calls per commit that bring data to stable storage.
     Flushes,
-    /// Memory, or bytes on disk, divided by the rows that need them.
+    /// Memory, or bytes on disk, divided by the number of rows that need them.
     BytesPerRow,
     /// The most data files that a table had.
     Files,
-    /// Bytes written divided by those that had to be.
+    /// Bytes written, divided by the bytes that had to be written.
     Amplification,
-    /// Bytes of a table that are read and written anew in a second.
+    /// Bytes of a table that are rewritten per second.
     BytesPerS,
     /// Commits and queries that failed while others ran.
     Failures,
@@ -40,11 +40,11 @@ pub(crate) struct Measurement {
     pub(crate) workload: String,
     /// A part of the workload, such as `load` or `warm`.
     pub(crate) section: String,
-    /// What was measured in it, such as a table or a query; `all` for the section as a whole.
+    /// What was measured in the section, such as a table or a query; `all` for the section as a whole.
     pub(crate) subject: String,
     pub(crate) engine: String,
     pub(crate) metric: Metric,
-    /// In the order in which they were taken; never empty.
+    /// The samples in the order in which they were taken. Never empty.
     pub(crate) samples: Vec<f64>,
 }
 
@@ -63,7 +63,7 @@ impl Measurement {
     }
 }
 
-/// Returns the median of `samples`, zero if there are none.
+/// Returns the median of `samples`, or 0 if there are none.
 pub(crate) fn median(samples: &[f64]) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -75,7 +75,7 @@ pub(crate) fn median(samples: &[f64]) -> f64 {
     f64::midpoint(lower, upper)
 }
 
-/// Returns the smallest sample that `percent` of all are not above, zero if there are none.
+/// Returns the smallest sample that at least `percent` of the samples do not exceed, or 0 if there are none.
 pub(crate) fn percentile(samples: &[f64], percent: usize) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -83,7 +83,7 @@ pub(crate) fn percentile(samples: &[f64], percent: usize) -> f64 {
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
 }
 
-/// Where a sample belongs.
+/// The place of a sample in the results.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
     pub(crate) section: &'a str,
@@ -91,13 +91,13 @@ pub(crate) struct Place<'a> {
     pub(crate) engine: &'a str,
 }
 
-/// What a workload hands back: its samples and everything that went wrong.
+/// The result of a workload: its samples and all failures.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) measurements: Vec<Measurement>,
-    /// Differing answers and failed requests. One of them makes the run fail.
+    /// Differing answers and failed requests. A single problem makes the run fail.
     pub(crate) problems: Vec<String>,
-    /// What could not be measured here, and why. The run counts all the same.
+    /// What could not be measured here, and why. It does not make the run fail.
     pub(crate) skipped: Vec<Skipped>,
 }
 
@@ -124,13 +124,13 @@ impl Outcome {
         });
     }
 
-    /// Adds one size. Sizes are far below 2^53, where `f64` stops to be exact.
+    /// Adds one size. Sizes are far below 2^53, from which on `f64` is no longer exact.
     #[expect(clippy::cast_precision_loss, reason = "no process or folder here is nine petabytes large")]
     pub(crate) fn record_bytes(&mut self, place: Place<'_>, metric: Metric, bytes: u64) {
         self.record(place, metric, bytes as f64);
     }
 
-    /// Keeps the value of a step, or its failure as a problem.
+    /// Returns the value of a step, or records its failure as a problem.
     pub(crate) fn keep<T>(&mut self, what: &str, step: Result<T>) -> Option<T> {
         match step {
             Ok(value) => Some(value),
@@ -141,20 +141,20 @@ impl Outcome {
         }
     }
 
-    /// Tells at once that something is left out, and remembers it for the report.
+    /// Prints that something is skipped, and records it for the report.
     pub(crate) fn skip(&mut self, what: &str, reason: String) {
         println!("SKIPPED {what}: {reason}");
         self.skipped.push(Skipped { engine: what.to_owned(), reason });
     }
 
-    /// Tells a problem at once and remembers it for the end.
+    /// Prints a problem and records it for the report.
     pub(crate) fn problem(&mut self, text: String) {
         eprintln!("PROBLEM {text}");
         self.problems.push(text);
     }
 }
 
-/// Numbers of one kind: a workload's section, and what was counted in it.
+/// Selects one kind of number: the workload, its section, and the metric.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Series<'a> {
     pub(crate) workload: &'a str,
@@ -162,7 +162,7 @@ pub(crate) struct Series<'a> {
     pub(crate) metric: Metric,
 }
 
-/// Questions asked of all measurements of a run.
+/// Queries on all measurements of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Results<'a> {
     pub(crate) measurements: &'a [Measurement],
@@ -187,12 +187,13 @@ impl<'a> Results<'a> {
         self.find(series, subject, engine).map(Measurement::median)
     }
 
-    /// Returns the smallest median of all `subjects` on all `engines`: the best form of something that should be little.
+    /// Returns the smallest median of all `subjects` on all `engines`: the best form, for a metric where less is
+    /// better.
     pub(crate) fn smallest(self, series: Series<'_>, subjects: &[&str], engines: &[&str]) -> Option<f64> {
         self.medians(series, subjects, engines).min_by(f64::total_cmp)
     }
 
-    /// Returns the largest median of all `subjects` on all `engines`: the best form of something that should be much.
+    /// Returns the largest median of all `subjects` on all `engines`: the best form, for a metric where more is better.
     pub(crate) fn largest(self, series: Series<'_>, subjects: &[&str], engines: &[&str]) -> Option<f64> {
         self.medians(series, subjects, engines).max_by(f64::total_cmp)
     }
@@ -202,7 +203,7 @@ impl<'a> Results<'a> {
         pairs.filter_map(move |(subject, engine)| self.median(series, subject, engine))
     }
 
-    /// Returns the sum of the medians of `subjects`, or nothing if one of them is missing: such a sum compares with none.
+    /// Returns the sum of the medians of `subjects`, or `None` if one is missing: a partial sum is not comparable.
     pub(crate) fn total(self, series: Series<'_>, subjects: &[&str], engine: &str) -> Option<f64> {
         subjects.iter().map(|subject| self.median(series, subject, engine)).sum()
     }

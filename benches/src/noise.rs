@@ -1,6 +1,6 @@
 //! The noise floor: how much a fixed piece of work varies on this machine, before and after the run.
 //!
-//! A difference between engines that is smaller than this spread says nothing.
+//! A difference between engines that is smaller than this spread is not significant.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::measure::median;
 const REPETITIONS: usize = 20;
 const AIM: Duration = Duration::from_millis(50);
 
-/// The times of one fixed loop, and what else the machine was doing.
+/// The times of one fixed loop, and the load of the machine.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Noise {
     pub(crate) min_ms: f64,
@@ -29,7 +29,7 @@ impl Noise {
     }
 }
 
-/// Finds how many steps of the loop take about 50 ms here; the same number serves before and after.
+/// Returns the number of loop steps that take about 50 ms here. The same number is used before and after the run.
 pub(crate) fn calibrate() -> u64 {
     let mut steps: u64 = 1 << 20;
     loop {
@@ -37,7 +37,7 @@ pub(crate) fn calibrate() -> u64 {
         if took >= AIM {
             return steps;
         }
-        // The last factor lands near the aim; a first estimate on a cold processor is only doubled.
+        // The last factor gets close to the aim. A first estimate on a cold processor is only doubled.
         steps = if took * 4 < AIM { steps * 2 } else { scaled(steps, took) };
     }
 }
@@ -59,7 +59,7 @@ fn scaled(steps: u64, took: Duration) -> u64 {
     steps.saturating_mul(aim) / micros + 1
 }
 
-/// Every step needs the one before, so that the loop measures the clock of the core and nothing else.
+/// Times the loop. Each step depends on the previous one, so that it measures only the clock rate of the core.
 fn time(steps: u64) -> Duration {
     let start = Instant::now();
     let mut value = black_box(0x9E37_79B9_7F4A_7C15_u64);

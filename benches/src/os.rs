@@ -1,9 +1,9 @@
-//! What the operating system tells about this process, and the one hint given to it. The only unsafe code of the crate.
+//! Data from the operating system about this process, and the hints given to it. The only unsafe code of the crate.
 
 use std::fs::File;
 use std::time::Duration;
 
-/// Returns the CPU time, user and system, that all threads of this process have used.
+/// Returns the CPU time of all threads of this process, user and system.
 #[expect(unsafe_code, reason = "getrusage has no safe form in the libc crate")]
 pub(crate) fn cpu_time() -> Duration {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
@@ -21,7 +21,7 @@ fn duration(time: libc::timeval) -> Duration {
     Duration::from_secs(seconds) + Duration::from_micros(micros)
 }
 
-/// Returns the largest resident size this process has had, or nothing where `/proc` does not say.
+/// Returns the peak resident size of this process in bytes, or `None` where `/proc` does not provide it.
 pub(crate) fn peak_rss_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     peak_in_status(&status)
@@ -33,7 +33,7 @@ fn peak_in_status(status: &str) -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// Asks the kernel to forget the cached pages of `file`. Only clean pages go, so the file must have been synced.
+/// Asks the kernel to drop the cached pages of `file`. It drops only clean pages, so the file must have been synced.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "posix_fadvise has no safe form in the libc crate")]
 pub(crate) fn forget_pages(file: &File) -> std::io::Result<()> {
@@ -44,16 +44,17 @@ pub(crate) fn forget_pages(file: &File) -> std::io::Result<()> {
     if code == 0 { Ok(()) } else { Err(std::io::Error::from_raw_os_error(code)) }
 }
 
-/// Elsewhere there is no such hint; a cold measurement then says so.
+/// Returns an error: other systems have no such hint. A cold measurement then reports it.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn forget_pages(_file: &File) -> std::io::Result<()> {
     Err(std::io::Error::from(std::io::ErrorKind::Unsupported))
 }
 
-/// Gives up huge pages for this process, as the `cayenne` command does: both Rust engines load faster and hold less.
+/// Disables transparent huge pages for this process, as the `cayenne` command does: both Rust engines load faster and
+/// use less memory.
 #[cfg(target_os = "linux")]
 pub(crate) fn use_small_pages() {
-    // A kernel that refuses leaves things as they are.
+    // If the kernel refuses, huge pages stay enabled.
     nix::sys::prctl::set_thp_disable(true).ok();
 }
 

@@ -1,4 +1,4 @@
-//! One running engine: a child process that is asked in JSON lines and answers in kind.
+//! A running engine: a child process with JSON lines as requests and replies.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use crate::Result;
 use crate::protocol::{Reply, Request};
 
-/// Longer than any load or query of a sensible scale factor; an engine that needs more is taken for hung.
+/// Longer than any load or query of a sensible scale factor. An engine that takes longer counts as hung.
 const REPLY_LIMIT: Duration = Duration::from_mins(30);
 
-/// How a child that was asked to close may linger before it is killed.
+/// How long a child may take to exit after it was asked to close.
 const EXIT_LIMIT: Duration = Duration::from_secs(30);
 
 /// How to start an engine.
@@ -33,14 +33,14 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts the engine without asking it for anything yet. Its stderr is ours.
+    /// Starts the engine without sending a request. It inherits our stderr.
     pub(crate) fn start(launch: &Launch) -> Result<Self> {
         let mut command = Command::new(&launch.program);
         command.args(&launch.arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("{}: {error}", launch.program.display()))?;
         let requests = child.stdin.take().ok_or("the engine has no stdin")?;
         let output = child.stdout.take().ok_or("the engine has no stdout")?;
-        // One reply per request, and few requests at once: a handful of lines is all that can wait.
+        // There is one reply per request and few requests at a time, so only a handful of lines can wait.
         let (sender, replies) = mpsc::sync_channel(8);
         thread::spawn(move || {
             for line in BufReader::new(output).lines() {
@@ -52,20 +52,20 @@ impl Process {
         Ok(Self { child, requests, replies })
     }
 
-    /// Starts the engine and has it open its database.
+    /// Starts the engine and opens its database.
     pub(crate) fn open(launch: &Launch, open: &Request) -> Result<(Self, Reply)> {
         let mut process = Self::start(launch)?;
         let reply = process.ask(open)?;
         Ok((process, reply))
     }
 
-    /// Sends one request and waits for its reply; a reply that tells an error is one.
+    /// Sends one request and waits for its reply. A reply with an error is returned as an error.
     pub(crate) fn ask(&mut self, request: &Request) -> Result<Reply> {
         self.send(request)?;
         self.receive()
     }
 
-    /// Sends one request without waiting, so that a fresh process finds it when it is ready.
+    /// Sends one request without waiting, so that a fresh process finds it as soon as it is ready.
     pub(crate) fn send(&mut self, request: &Request) -> Result<()> {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
@@ -74,7 +74,7 @@ impl Process {
         Ok(())
     }
 
-    /// Waits for the reply to the oldest request that has none.
+    /// Waits for the reply to the oldest pending request.
     pub(crate) fn receive(&mut self) -> Result<Reply> {
         let line = match self.replies.recv_timeout(REPLY_LIMIT) {
             Ok(line) => line?,
@@ -91,7 +91,7 @@ impl Process {
         }
     }
 
-    /// Closes the database, waits for the end of the process, and returns the last reply.
+    /// Closes the database, waits until the process has exited, and returns the last reply.
     pub(crate) fn close(mut self) -> Result<Reply> {
         let reply = self.ask(&Request::Close)?;
         let start = Instant::now();
@@ -107,7 +107,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Killing fails only for a process that has ended, and then there is nothing left to do.
+        // Killing fails only if the process has ended already.
         if self.child.kill().is_ok() {
             drop(self.child.wait());
         }

@@ -1,4 +1,4 @@
-//! What the measuring process and an engine say to each other: one JSON object per line, one reply per request.
+//! The protocol between the measuring process and an engine: one JSON object per line, one reply per request.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -8,106 +8,107 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::Answer;
 
-/// What an engine is asked to do.
+/// A request to an engine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub(crate) enum Request {
-    /// Open or create the database in `dir`; always first.
+    /// Open or create the database in `dir`. Always the first request.
     Open {
         dir: PathBuf,
         threads: usize,
         #[serde(flatten)]
         settings: OpenSettings,
     },
-    /// Copy one Parquet file into a new table of that name, durably, with `key` as its primary key.
+    /// Copy one Parquet file into a new table, durably, with `key` as its primary key.
     Load { table: String, source: PathBuf, key: Option<String> },
-    /// Run a query to its last row; send the rows back only if `answer` asks for them.
+    /// Run a query and read all of its rows. Send the rows back only if `answer` is true.
     Query { id: String, sql: String, answer: bool },
-    /// Run one statement that changes rows, durably; the reply says how many.
+    /// Run one statement that changes rows, durably. The reply contains their number.
     Execute { sql: String },
-    /// Hold the rows of one Parquet file in memory, cut into commits, and make empty tables of that schema.
+    /// Hold the rows of one Parquet file in memory, split into commits, and create empty tables of that schema.
     Prepare { source: PathBuf, rows_per_commit: usize, tables: Vec<String>, key: Option<String> },
-    /// Append the first prepared commits to one table, one after the other, each durable before the next begins.
+    /// Append the first prepared commits to one table, one after the other. Each is durable before the next begins.
     Append { table: String, commits: usize },
-    /// Append prepared commits to each table by a writer of its own, all at once.
+    /// Append prepared commits to all tables concurrently, with one writer for each table.
     AppendAtOnce { tables: Vec<String>, commits: usize },
-    /// Put prepared commits in the place of the rows with their keys, one after the other, each durable before the next.
+    /// Upsert prepared commits, one after the other. Each is durable before the next begins.
     Upsert { table: String, key: String, skip: usize, commits: usize },
-    /// Upsert prepared commits from one writer, over and over, while others run a query, until the time is over.
+    /// Upsert prepared commits from one writer, over and over, while readers run a query, until the time is over.
     Mixed { table: String, key: String, seconds: f64, readers: usize, sql: String },
-    /// Read all columns of the rows with these keys, one list after the other.
+    /// Read all columns of the rows with these keys, one list of keys after the other.
     Lookup { table: String, key: String, keys: Vec<Vec<i64>>, by: LookupBy },
-    /// Say how much memory the indexes of primary keys take.
+    /// Return the memory of the indexes of primary keys.
     KeyIndex,
-    /// Make tables whose manifests name data files that nobody wrote.
+    /// Create tables whose manifests name data files that were never written.
     Fabricate { tables: Vec<String>, files: usize },
     /// Open the handle of every table.
     OpenTables,
-    /// Make the physical plan of a query, and do not run it.
+    /// Create the physical plan of a query without running it.
     Plan { sql: String },
-    /// Add the rows of a Parquet file to a table, made first if need be with data files of so many MiB.
+    /// Add the rows of a Parquet file to a table. A missing table is created first, with data files of `target_file_mb`
+    /// MiB.
     Insert { table: String, source: PathBuf, target_file_mb: Option<NonZeroU64> },
-    /// Put a table in shape, all of it.
+    /// Compact a whole table.
     Compact { table: String },
-    /// Wait until nothing of a table is worth doing any more.
+    /// Wait until no pass on a table is worthwhile any more.
     Rest { table: String },
-    /// Move what is inline to data files, and remove what nobody needs.
+    /// Flush inline rows to data files, and collect orphan files.
     Collect { table: String },
-    /// Say what the engine counts of itself.
+    /// Return the counters of the engine.
     Metrics,
-    /// Make a large table and then others worth compacting, and time when the others are.
+    /// Make a large table and then others worth compacting, and time when the others are compacted.
     Fairness { large: String, tables: usize },
     /// Close the database and end the process.
     Close,
 }
 
-/// How a database is opened, where it is not in the usual way.
+/// Settings that differ from the defaults when a database is opened.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct OpenSettings {
-    /// Memory for the indexes of primary keys, where an engine has such a limit; its own default if not given.
+    /// Memory limit for the indexes of primary keys, if the engine has one. `None` is the default of the engine.
     pub(crate) key_index_bytes: Option<u64>,
-    /// Memory that compaction is charged to; without a limit if not given.
+    /// Memory limit for compaction. `None` is no limit.
     pub(crate) compaction_bytes: Option<u64>,
-    /// Whether tables are left as writes leave them.
+    /// Whether background maintenance of tables is off.
     pub(crate) is_left_alone: bool,
 }
 
-/// The way into an engine that a lookup takes.
+/// The interface that a lookup uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum LookupBy {
-    /// SQL, prepared where that is faster.
+    /// SQL, prepared if that is faster.
     Sql,
-    /// The calls of Cayenne that take keys as values.
+    /// The functions of Cayenne that take keys as values.
     Api,
 }
 
-/// What an engine reports about one request. Times cover the work alone, not the making of this reply.
+/// The reply of an engine to one request. Times cover only the work, not the creation of this reply.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Reply {
-    /// Why the request failed; every other field is then meaningless.
+    /// The reason why the request failed. All other fields are then meaningless.
     pub(crate) error: Option<String>,
     pub(crate) wall_ms: f64,
-    /// User and system time of all threads of the engine's process.
+    /// User and system CPU time of all threads of the engine's process.
     pub(crate) cpu_ms: f64,
     /// Rows of a query's result, or rows that a statement changed.
     pub(crate) rows: u64,
-    /// How long each commit or lookup took, in their order.
+    /// The duration of each commit or lookup, in order.
     pub(crate) lap_ms: Vec<f64>,
-    /// How long each query of the readers took, while a writer wrote.
+    /// The duration of each query of the readers, while a writer wrote.
     pub(crate) read_ms: Vec<f64>,
-    /// Failures of commits and queries that ran side by side.
+    /// Failures of concurrent commits and queries.
     pub(crate) failures: Vec<String>,
-    /// Memory of the indexes of primary keys, where the engine tells it.
+    /// Memory of the indexes of primary keys, if the engine reports it.
     pub(crate) key_index_bytes: Option<u64>,
     /// Data files that a plan reads, or the most that a table had after any of its commits.
     pub(crate) files: Option<u64>,
-    /// What the engine counts of itself, by name.
+    /// Counters of the engine, by name.
     pub(crate) numbers: BTreeMap<String, f64>,
     pub(crate) answer: Option<Answer>,
-    /// The largest resident size so far, where the system tells it.
+    /// The peak resident size so far, if the system provides it.
     pub(crate) peak_rss_bytes: Option<u64>,
     /// Version of the engine, in the reply to `open`.
     pub(crate) version: Option<String>,

@@ -1,4 +1,4 @@
-//! Finds a Python that can import DuckDB, and sets one up in the user's cache folder if there is none.
+//! Finds a Python that can import DuckDB, or sets one up in the user's cache folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,16 +6,16 @@ use std::process::{Command, Stdio};
 
 use crate::{Result, folders};
 
-/// The versions that the published numbers compare with; any other is better than none.
+/// The versions that the published numbers compare with. Any other version is better than none.
 const WANTED: &str = include_str!("../engines/requirements.txt");
 const ANY: &str = "duckdb\npyarrow";
 
-/// The engine's side of the protocol; written to a file because Python wants one.
+/// The engine's side of the protocol. It is written to a file, because Python runs files.
 const SCRIPT: &str = include_str!("../engines/duckdb_engine.py");
 
-/// Returns a Python that imports `duckdb`, and `pyarrow` to hand it rows, with the system's own first.
+/// Returns a Python that can import `duckdb`, and `pyarrow` to pass rows to it. The system's own Python is tried first.
 ///
-/// The first call on a machine downloads the wheel and takes a while.
+/// The first call on a machine downloads the wheel, which takes a while.
 pub(crate) fn with_duckdb() -> Result<PathBuf> {
     let system = PathBuf::from("python3");
     if imports_duckdb(&system) {

@@ -1,4 +1,4 @@
-//! One measured run from the options to the report.
+//! One measured run, from the options to the report.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::{Result, data, machine, noise};
 
 const SMOKE_SCALE_FACTOR: f64 = 0.001;
 
-/// Measures, writes the report and prints its summary. Returns whether all engines answered, and alike.
+/// Measures, writes the report and prints its summary. Returns whether all engines answered, and with equal answers.
 pub(crate) fn run(args: &RunArgs) -> Result<bool> {
     let workloads = workload::select(&args.workloads)?;
     let options = options(args)?;
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
     Ok(report.problems.is_empty())
 }
 
-/// What all workloads handed back.
+/// The results of all workloads.
 #[derive(Default)]
 struct Measured {
     measurements: Vec<Measurement>,
@@ -115,11 +115,11 @@ fn scale_factor(args: &RunArgs) -> f64 {
 fn data_folder(args: &RunArgs) -> Result<PathBuf> {
     let folder = args.data.clone().map_or_else(|| data::folder(scale_factor(args)), Ok)?;
     std::fs::create_dir_all(&folder)?;
-    // Engines get absolute paths, because nothing says that they share a working directory for ever.
+    // Engines get absolute paths, because they need not share our working directory.
     Ok(std::path::absolute(folder)?)
 }
 
-/// Returns the engines that have a place in one of the workloads.
+/// Returns the engines that at least one of the workloads uses.
 fn names(workloads: &[Box<dyn Workload>], engines: &Engines) -> Vec<String> {
     let wanted = |name: &str| workloads.iter().any(|workload| workload.engines().contains(&name));
     engines.all().iter().map(|engine| engine.name).filter(|name| wanted(name)).map(str::to_owned).collect()
@@ -132,7 +132,7 @@ fn versions(engines: &Engines) -> Vec<machine::Version> {
     versions
 }
 
-/// Returns the command that makes the same run again on another machine.
+/// Returns the command that repeats the run on another machine.
 fn command(args: &RunArgs, workloads: &[Box<dyn Workload>]) -> String {
     let mut words = vec!["cargo xtask bench".to_owned()];
     words.extend(workloads.iter().map(|workload| workload.name().to_owned()));

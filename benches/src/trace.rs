@@ -1,4 +1,4 @@
-//! Counts what an engine asks the kernel to bring to stable storage, by running it under `strace`.
+//! Counts the flushes of an engine by running it under `strace`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,14 +10,14 @@ use crate::process::Launch;
 
 const CALLS: [&str; 6] = ["fsync", "fdatasync", "msync", "sync_file_range", "syncfs", "sync"];
 
-/// The file that `strace` writes of one engine, one line for each call.
+/// The output file of `strace` for one engine, with one line for each call.
 #[derive(Debug)]
 pub(crate) struct Trace {
     path: PathBuf,
 }
 
 impl Trace {
-    /// Traces to a file in `folder`, or says why this machine cannot.
+    /// Returns a trace to a file in `folder`. Fails with the reason if this machine cannot trace.
     pub(crate) fn in_folder(folder: &Path) -> Result<Self> {
         let mut command = Command::new("strace");
         command.args(["-o", "/dev/null", "-e", "trace=fsync", "true"]).stdout(Stdio::null()).stderr(Stdio::null());
@@ -28,7 +28,7 @@ impl Trace {
         }
     }
 
-    /// Returns how to start `engine` with all of its threads traced.
+    /// Returns the launch of `engine` with all of its threads traced.
     pub(crate) fn around(&self, engine: &Launch) -> Launch {
         let calls = format!("trace={}", CALLS.join(","));
         let mut arguments = vec!["-f".into(), "-y".into(), "-e".into(), calls.into(), "-o".into()];
@@ -39,13 +39,13 @@ impl Trace {
         Launch { program: "strace".into(), arguments }
     }
 
-    /// Returns the calls so far. A call that returned to the engine is in the file already.
+    /// Returns the flushes so far. A call is in the file before it returns to the engine.
     pub(crate) fn flushes(&self) -> Result<Flushes> {
         Ok(Flushes::read(&fs::read_to_string(&self.path)?))
     }
 }
 
-/// How often what kind of file was flushed.
+/// The number of flushes for each kind of file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flushes {
     by_kind: BTreeMap<String, u32>,
@@ -60,7 +60,7 @@ impl Flushes {
         flushes
     }
 
-    /// Returns what was called since `earlier`.
+    /// Returns the flushes since `earlier`.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         let before = |kind: &String| earlier.by_kind.get(kind).copied().unwrap_or(0);
         let grown = self.by_kind.iter().map(|(kind, count)| (kind.clone(), count.saturating_sub(before(kind))));
@@ -79,7 +79,8 @@ impl std::fmt::Display for Flushes {
     }
 }
 
-/// Returns the call in a line such as `812 fsync(3</data/a>) = 0`; the end of an interrupted call counts no second time.
+/// Returns the call in a line such as `812 fsync(3</data/a>) = 0`. The resumed line of an interrupted call does not
+/// count again.
 fn call(line: &str) -> Option<&str> {
     let (_process, call) = line.split_once(' ')?;
     let call = call.trim_start();
@@ -87,7 +88,7 @@ fn call(line: &str) -> Option<&str> {
     CALLS.contains(&name).then_some(call)
 }
 
-/// Returns the name of the call and the end of the file's name, or `folder` for a name without one.
+/// Returns the name of the call and the extension of the file, or `folder` if there is no extension.
 fn kind(call: &str) -> String {
     let name = call.split('(').next().unwrap_or_default();
     let path = call.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or("", |(path, _)| path);

@@ -1,10 +1,10 @@
-//! `--acknowledge`: one line per statement, printed when what it did is durable.
+//! `--acknowledge`: prints one line for each statement once its effect is durable.
 
 use crate::exit::{self, Failure, code_of};
 use crate::report_error;
 use crate::terminal::Terminal;
 
-/// Answers statements and remembers the first failure.
+/// Prints the answers to statements, and remembers the exit code of the first failure.
 #[derive(Debug)]
 pub(crate) struct Acknowledgements {
     exit_code: u8,
@@ -17,7 +17,7 @@ impl Default for Acknowledgements {
 }
 
 impl Acknowledgements {
-    /// Prints `OK n` or `ERR code message`, and nothing for a text without a statement.
+    /// Prints `OK n` or `ERR code message`. Prints nothing for a text without a statement.
     pub(crate) fn answer(
         &mut self,
         done: Result<Option<u64>, Failure>,

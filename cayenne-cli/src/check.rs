@@ -1,4 +1,4 @@
-//! `cayenne check` and `cayenne repair`: whether the files are what the database says, and taking out what is not.
+//! `cayenne check` and `cayenne repair`: compare the files with the metastore, and take damaged files out of tables.
 
 use cayenne_format::Error;
 use cayenne_table::{CheckDepth, CheckReport, Outcome, Repaired};
@@ -14,7 +14,7 @@ const fn depth(deep: bool) -> CheckDepth {
     if deep { CheckDepth::Deep } else { CheckDepth::Quick }
 }
 
-/// Prints one row per problem on stdout and the verdict on stderr.
+/// Prints one row for each problem to stdout and the verdict to stderr.
 pub(crate) async fn run(engine: &Engine, deep: bool, terminal: &mut Terminal) -> Result<u8, Failure> {
     let report = engine.database.check(depth(deep)).await?;
     let checked = summary(&report);
@@ -40,7 +40,7 @@ fn summary(report: &CheckReport) -> String {
     format!("{tables}, {files}, {}, {}", counted(report.rows, "row"), size(report.bytes))
 }
 
-/// Prints one row per problem, with what became of it, or would.
+/// Prints one row for each problem, with what was done about it or would be done.
 pub(crate) async fn repair(engine: &Engine, deep: bool, mend: bool, terminal: &mut Terminal) -> Result<u8, Failure> {
     let repaired = engine.database.repair(depth(deep), mend).await?;
     if repaired.is_empty() {

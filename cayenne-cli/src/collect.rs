@@ -1,4 +1,4 @@
-//! `cayenne collect`: removes what no table names.
+//! `cayenne collect`: removes orphan files.
 
 use crate::engine::Engine;
 use crate::exit::{self, Failure};
@@ -6,7 +6,7 @@ use crate::figures::{counted, size};
 use crate::listing::Listing;
 use crate::terminal::Terminal;
 
-/// Prints one row per thing that was removed, or would be.
+/// Prints one row for each orphan that was removed or would be removed.
 pub(crate) async fn run(engine: &Engine, remove: bool, terminal: &mut Terminal) -> Result<u8, Failure> {
     let collected = engine.database.collect(remove).await?;
     let found: Vec<_> = collected.findings(remove).collect();

@@ -1,4 +1,4 @@
-//! `cayenne compact`: what was done, pass by pass; or what would be, or why.
+//! `cayenne compact`: prints what was compacted, pass by pass; or what would be compacted, or why.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(crate) async fn run(engine: &Engine, args: &CompactArgs, terminal: &mut Term
     Ok(exit::OK)
 }
 
-/// One row for each pass.
+/// Compacts the tables and prints one row for each pass.
 async fn compact(tables: &[Arc<Table>], max_files: Option<usize>, terminal: &mut Terminal) -> Result<(), Failure> {
     let mut passes: Vec<(String, Compacted)> = Vec::new();
     for table in tables {
@@ -45,7 +45,7 @@ async fn compact(tables: &[Arc<Table>], max_files: Option<usize>, terminal: &mut
         .print(terminal)
 }
 
-/// One row for each reason of each table.
+/// Prints one row for each reason of each table.
 async fn why(tables: &[Arc<Table>], terminal: &mut Terminal) -> Result<(), Failure> {
     let mut findings: Vec<(String, CompactionFinding)> = Vec::new();
     for table in tables {
@@ -89,7 +89,7 @@ fn reads(table: &Table, reads: &ReadAmplification) -> String {
     )
 }
 
-/// One row for each table that would be compacted.
+/// Prints one row for each table that would be compacted.
 async fn dry_run(tables: &[Arc<Table>], terminal: &mut Terminal) -> Result<(), Failure> {
     let mut picks: Vec<(String, Pick<_>)> = Vec::new();
     for table in tables {

@@ -1,4 +1,4 @@
-//! `cayenne describe`: what is known of one table, for people or as one JSON object.
+//! `cayenne describe`: shows one table as text or as one JSON object.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::output;
 use crate::terminal::Terminal;
 use crate::views;
 
-/// Prints what is known of a table, or of a view.
+/// Prints the description of a table or a view.
 pub(crate) async fn run(database: &Database, args: &DescribeArgs, terminal: &mut Terminal) -> Result<u8, Failure> {
     if let Some(view) = views::find(database, &args.table).await? {
         views::describe(&view, args.json, terminal)?;
@@ -38,10 +38,10 @@ pub(crate) async fn run(database: &Database, args: &DescribeArgs, terminal: &mut
     Ok(exit::OK)
 }
 
-/// What there is to say of rows; nothing where a deletion file cannot be read.
+/// The row counts of a table; `None` where a deletion file cannot be read.
 struct Known {
     rows: Option<u64>,
-    /// The first data files, and how many rows of each are hidden.
+    /// The first data files, each with its number of hidden rows.
     files: Vec<(Arc<DataFile>, Option<u64>)>,
 }
 
@@ -59,7 +59,7 @@ impl Known {
     }
 }
 
-/// Returns the table of this name.
+/// Returns the table with this name.
 pub(crate) async fn find(database: &Database, name: &str) -> Result<Arc<Table>> {
     let name = TableName::try_from(name)?;
     database.table(&name).await?.ok_or_else(|| {
@@ -75,7 +75,7 @@ fn shapeless(error: arrow_schema::ArrowError) -> Error {
     Error::internal("the description of a table has no shape").because(error)
 }
 
-/// The keys of this object are promised in the README; new ones may be added.
+/// Returns the JSON object of a table. The README promises its keys; new ones may be added.
 fn object(table: &Table, view: &PinnedView, known: &Known) -> Value {
     let record = table.record();
     let fields = table.schema().fields().iter().map(|field| {
@@ -128,7 +128,7 @@ fn file_object(file: &DataFile, hidden: Option<u64>) -> Value {
     })
 }
 
-/// The path within the folder of the table; none if the bytes are in the metastore.
+/// Returns the path within the folder of the table, or `None` for an inline data file.
 fn path_of(file: &DataFile) -> Option<&str> {
     match &file.location {
         Location::Path(path) => Some(path),
@@ -136,7 +136,7 @@ fn path_of(file: &DataFile) -> Option<&str> {
     }
 }
 
-/// Writes a time as Arrow does, so in the same way as in rows.
+/// Formats a time as Arrow does, which is how rows show it.
 fn time_text(time: Timestamp) -> String {
     let array = TimestampMicrosecondArray::from(vec![time.0]).with_timezone("UTC");
     ArrayFormatter::try_new(&array, &FormatOptions::new()).map(|text| text.value(0).to_string()).unwrap_or_default()

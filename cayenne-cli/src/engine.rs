@@ -1,4 +1,4 @@
-//! A database and a SQL session on it, opened for one command and closed after it.
+//! A database and a SQL session on it. They are opened for one command and closed after it.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -15,25 +15,25 @@ use crate::exit::Failure;
 use crate::fault::caught;
 use crate::signals::Signals;
 
-/// How many users of memory an error about the limit names.
+/// How many memory consumers an error about the memory limit names.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 
-/// What a command works with.
+/// The database and the SQL session of a command.
 pub(crate) struct Engine {
     pub(crate) database: Arc<Database>,
     pub(crate) session: SessionContext,
 }
 
-/// What Ctrl-C does.
+/// What SIGINT (Ctrl-C) does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interrupts {
     /// It ends the command.
     Stop,
-    /// It ends the running query; the command listens to it itself.
+    /// It ends the running query. The command handles the signal itself.
     CancelTheQuery,
 }
 
-/// Returns the runtime that everything runs on.
+/// Returns the Tokio runtime of the command.
 pub(crate) fn runtime(globals: &Globals) -> Result<Runtime, Error> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads(globals).get())
@@ -46,9 +46,9 @@ fn threads(globals: &Globals) -> NonZeroUsize {
     globals.threads.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
 }
 
-/// Opens the database, runs `work`, and closes the database whatever came of it.
+/// Opens the database, runs `work`, and closes the database whatever the outcome.
 ///
-/// A signal drops `work`; a commit that is under way still comes to its end before the database is closed.
+/// A signal drops `work`. A commit in progress still completes before the database is closed.
 pub(crate) async fn with_engine(
     globals: &Globals,
     access: Access,
@@ -63,7 +63,7 @@ pub(crate) async fn with_engine(
         Interrupts::Stop => signals.unless_stopped(work).await,
         Interrupts::CancelTheQuery => signals.unless_terminated(work).await,
     };
-    // A signal that ended or passed by the work does not count against closing; the next one does.
+    // A signal that came before the close does not stop the close; the next one does.
     let closed = Signals::listen()?.unless_stopped(engine.database.close()).await.map_err(Failure::Stopped)?;
     let code = done.map_err(Failure::Stopped)???;
     closed?;
@@ -74,14 +74,14 @@ async fn open(globals: &Globals, access: Access) -> Result<Engine, Failure> {
     let (pool, of_compaction) = memory_pools(globals);
     let builder = builder(globals).access(access).memory(Arc::clone(&pool));
     let database = builder.compaction_memory(of_compaction).open().await?;
-    // A file that comes into a folder counts from the next statement on.
+    // Without a cache of file lists, the next statement sees a file that was added to a folder.
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).with_object_list_cache_limit(0).build_arc()?;
     let config = cayenne_datafusion::recommended_config(threads(globals));
     let session = cayenne_datafusion::session(config, runtime, &database)?;
     Ok(Engine { database, session })
 }
 
-/// Begins to open the database that the command line names.
+/// Returns a builder for the database that the command line names.
 pub(crate) fn builder(globals: &Globals) -> DatabaseBuilder {
     let (backend, has_upkeep) = (globals.metastore, globals.has_upkeep);
     let mut settings = DatabaseSettings { backend, has_upkeep, ..DatabaseSettings::default() };
@@ -89,14 +89,14 @@ pub(crate) fn builder(globals: &Globals) -> DatabaseBuilder {
     Database::builder(&globals.db).settings(settings)
 }
 
-/// Returns what queries and writes are charged to, and what compaction is.
+/// Returns the memory pool of queries and writes, and that of compaction.
 fn memory_pools(globals: &Globals) -> (Arc<dyn MemoryPool>, Arc<dyn MemoryPool>) {
     let Some(limit) = globals.memory_limit.map(NonZeroUsize::get) else {
         let unbounded: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
         return (Arc::clone(&unbounded), unbounded);
     };
     if !globals.has_upkeep {
-        // What compacts on demand does nothing else.
+        // A command that compacts on demand does nothing else, so compaction can use the whole limit.
         let pool = memory_pool(limit);
         return (Arc::clone(&pool), pool);
     }
@@ -108,7 +108,7 @@ fn memory_pool(bytes: usize) -> Arc<dyn MemoryPool> {
     Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), NAMED_CONSUMERS))
 }
 
-/// Returns an error if there is no database, for commands that would otherwise make an empty one.
+/// Fails if there is no database, for commands that would otherwise create an empty one.
 pub(crate) fn refuse_missing(globals: &Globals) -> Result<(), Error> {
     if globals.db.join(path::METADATA_FOLDER).is_dir() {
         return Ok(());

@@ -1,13 +1,13 @@
-//! Text from tables, files and errors, made harmless for a terminal.
+//! Escapes text from tables, files and errors, so that it cannot control the terminal.
 
 use std::borrow::Cow;
 
-/// Replaces every control character, and every mark that changes the direction of text, by its escape.
+/// Replaces each control character and each mark that changes the direction of text with its escape.
 pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     replace(text, is_dangerous)
 }
 
-/// As [`escaped`], but keeps line ends: for places where each line has a border or an indent of its own.
+/// As [`escaped`], but keeps line ends. For output in which each line has its own border or indent.
 pub(crate) fn escaped_lines(text: &str) -> Cow<'_, str> {
     replace(text, |character| character != '\n' && is_dangerous(character))
 }

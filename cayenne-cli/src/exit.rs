@@ -1,4 +1,4 @@
-//! How a command ends: the exit codes, and what is printed on the way out.
+//! How a command ends: the exit codes and the error output.
 
 use cayenne_format::Error;
 use datafusion::error::DataFusionError;
@@ -6,11 +6,11 @@ use datafusion::error::DataFusionError;
 use crate::report_error;
 use crate::terminal::complain;
 
-/// Everything was done.
+/// The command succeeded.
 pub(crate) const OK: u8 = 0;
-/// Something failed and was reported.
+/// The command failed and reported an error.
 pub(crate) const FAILED: u8 = 1;
-/// A check found problems. (2 is clap's: the command line is wrong.)
+/// A check found problems. (Code 2 belongs to clap: the command line is wrong.)
 pub(crate) const PROBLEMS: u8 = 3;
 /// Another process writes the table.
 pub(crate) const LOCKED: u8 = 4;
@@ -20,14 +20,14 @@ pub(crate) const LOCKED: u8 = 4;
 pub(crate) enum Failure {
     /// Something went wrong.
     Error(Error),
-    /// Nobody reads stdout any more, as with `| head`: enough was printed.
+    /// The reader of stdout has closed it, as `| head` does: enough was printed.
     OutputClosed,
-    /// A signal asked for it. The number is the exit code that shells expect.
+    /// A signal ended the command. The number is the exit code that shells expect.
     Stopped(u8),
 }
 
 impl Failure {
-    /// Prints what there is to print and returns the exit code.
+    /// Prints the error, if there is one, and returns the exit code.
     pub(crate) fn report(&self) -> u8 {
         match self {
             Self::Error(error) => {

@@ -1,4 +1,4 @@
-//! Rows for people one below the other, a line for each value: for rows that are wider than the terminal.
+//! Rows in expanded form, one line for each value: for rows that are wider than the terminal.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use arrow_schema::ArrowError;
 
 use crate::escape::escaped;
 
-/// Returns the rows of a batch, numbered after `before` others.
+/// Returns the rows of a batch in expanded form. Their numbers begin after `before`.
 pub(crate) fn records(batch: &RecordBatch, before: u64) -> Result<String, ArrowError> {
     let options = FormatOptions::new().with_null("NULL").with_display_error(true);
     let values = batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options));
@@ -19,7 +19,7 @@ pub(crate) fn records(batch: &RecordBatch, before: u64) -> Result<String, ArrowE
     let mut text = String::new();
     for row in 0..batch.num_rows() {
         let number = before.saturating_add(row as u64).saturating_add(1);
-        // Writing to a text does not fail.
+        // Writing to a String cannot fail.
         writeln!(text, "-[ row {number} ]-").ok();
         for (name, values) in names.iter().zip(&values) {
             let value = values.value(row).to_string();

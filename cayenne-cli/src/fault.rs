@@ -1,4 +1,5 @@
-//! Panics: bugs of ours or of a library. They become errors, so that the database is closed and the user gets a sentence.
+//! Panics, which are bugs of ours or of a library, become errors, so that the database is still closed and the user
+//! gets a message.
 
 use std::any::Any;
 use std::future::Future;
@@ -7,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 use cayenne_format::Error;
 use futures::FutureExt;
 
-/// Sends what would be printed about a panic to the log, where it is one line.
+/// Sends the message of a panic to the log, as one line.
 pub(crate) fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -15,12 +16,12 @@ pub(crate) fn log_panics() {
     }));
 }
 
-/// Runs `work`; a panic in it comes out as an error of kind `Internal`.
+/// Runs `work` and turns a panic in it into an error of kind `Internal`.
 pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Error> {
     AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| error_of_panic(panic.as_ref()))
 }
 
-/// Returns the error that stands for a panic.
+/// Returns the error for a panic.
 pub(crate) fn error_of_panic(panic: &(dyn Any + Send)) -> Error {
     Error::internal("the command broke off in the middle of its work")
         .help("this is a bug: please report it, with the log that -v shows")

@@ -1,8 +1,8 @@
-//! Numbers as people read them.
+//! Formats numbers for human readers.
 
 use std::time::Duration;
 
-/// Writes `6,001,215`.
+/// Formats a number as `6,001,215`.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
@@ -15,24 +15,24 @@ pub(crate) fn grouped(number: u64) -> String {
     out
 }
 
-/// Writes `1 row`, `2 rows`.
+/// Formats a number of things as `1 row`, `2 rows`.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", grouped(number))
 }
 
-/// Writes `178.5 MB`, in steps of a thousand.
+/// Formats a number of bytes as `178.5 MB`, in powers of 1,000.
 pub(crate) fn size(bytes: u64) -> String {
     scaled(bytes, 1, &[" B", " kB", " MB", " GB", " TB", " PB", " EB"])
 }
 
-/// Writes `1.46 M rows/s`.
+/// Formats rows per second as `1.46 M rows/s`.
 pub(crate) fn rate(rows: u64, time: Duration) -> String {
     let per_second = u128::from(rows) * 1_000_000 / time.as_micros().max(1);
     scaled(u64::try_from(per_second).unwrap_or(u64::MAX), 2, &["", " k", " M", " G", " T"]) + " rows/s"
 }
 
-/// Writes `12 ms`, `4.1 s` or `3 min 5 s`.
+/// Formats a duration as `12 ms`, `4.1 s` or `3 min 5 s`.
 pub(crate) fn duration(time: Duration) -> String {
     match time.as_millis() {
         0..1_000 => format!("{} ms", time.as_millis()),
@@ -41,7 +41,7 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
-/// Divides by 1,000 until fewer than four digits are left before the point, and names the unit.
+/// Divides by 1,000 until fewer than four digits are left before the decimal point, and appends the unit.
 fn scaled(number: u64, decimals: usize, units: &[&str]) -> String {
     let number = u128::from(number);
     let mut divisor: u128 = 1;

@@ -1,4 +1,4 @@
-//! What a command found, as rows: one for each thing.
+//! The findings of a command as a table, one row for each item.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::exit::Failure;
 use crate::output;
 use crate::terminal::Terminal;
 
-/// The columns of a list, made from the same things one after the other.
+/// Builds the columns of a table of items, one column at a time.
 pub(crate) struct Listing<'a, T> {
     things: &'a [T],
     columns: Vec<(&'static str, ArrayRef, bool)>,
@@ -20,28 +20,28 @@ impl<'a, T> Listing<'a, T> {
         Self { things, columns: Vec::new() }
     }
 
-    /// Adds a column of texts.
+    /// Adds a text column.
     pub(crate) fn text(mut self, name: &'static str, text: impl Fn(&T) -> String) -> Self {
         let values = StringArray::from_iter_values(self.things.iter().map(text));
         self.columns.push((name, Arc::new(values), false));
         self
     }
 
-    /// Adds a column of texts, some of which are not known.
+    /// Adds a text column with nulls for unknown values.
     pub(crate) fn text_if_known(mut self, name: &'static str, text: impl Fn(&T) -> Option<String>) -> Self {
         let values: StringArray = self.things.iter().map(text).collect();
         self.columns.push((name, Arc::new(values), true));
         self
     }
 
-    /// Adds a column of numbers.
+    /// Adds a number column.
     pub(crate) fn number(mut self, name: &'static str, number: impl Fn(&T) -> u64) -> Self {
         let values = UInt64Array::from_iter_values(self.things.iter().map(number));
         self.columns.push((name, Arc::new(values), false));
         self
     }
 
-    /// Adds a column of numbers, some of which are not known.
+    /// Adds a number column with nulls for unknown values.
     pub(crate) fn number_if_known(mut self, name: &'static str, number: impl Fn(&T) -> Option<u64>) -> Self {
         let values: UInt64Array = self.things.iter().map(number).collect();
         self.columns.push((name, Arc::new(values), true));

@@ -1,4 +1,4 @@
-//! `cayenne load`: rows of files become rows of a table, in one commit.
+//! `cayenne load`: loads the rows of files into a table, in one commit.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::sql::written_rows;
 use crate::stopwatch::Stopwatch;
 use crate::terminal::Terminal;
 
-/// Loads the files and prints what was done.
+/// Loads the files and prints a summary.
 pub(crate) async fn run(engine: &Engine, args: &LoadArgs, terminal: &mut Terminal) -> Result<u8, Failure> {
     let time = Stopwatch::start();
     let name = TableName::try_from(args.into.as_str())?;
@@ -95,7 +95,7 @@ fn target(engine: &Engine, args: &LoadArgs, name: &TableName, existing: Option<&
     }
 }
 
-/// Says that rows cannot take the place of others in a table that does not know which are the same.
+/// Fails if the table does not compare keys, so that new rows cannot replace those with the same key.
 fn refuse_without_key(options: &TableOptions, name: &TableName, help: &'static str) -> Result<()> {
     if options.finds_conflicts() {
         return Ok(());
@@ -124,7 +124,7 @@ fn refuse_other_key(table: &Table, columns: &str) -> Result<()> {
         .help("leave --primary-key out to use the table as it is, or choose another name"))
 }
 
-/// Returns the length of the data files that commits after `before` added.
+/// Returns the total length in bytes of the data files that were added after the sequence `before`.
 async fn stored_bytes(engine: &Engine, name: &TableName, before: Sequence) -> Result<u64> {
     let Some(table) = engine.database.table(name).await? else { return Ok(0) };
     let view = table.view().await?;

@@ -1,6 +1,6 @@
-//! The `cayenne` command: loads files into tables, runs SQL on them, and looks after the database.
+//! The `cayenne` command: loads files into tables, runs SQL on them, and maintains the database.
 //!
-//! It parses, prints and counts; everything that a program using the libraries would want lives in the libraries.
+//! It only parses and prints. Everything that a program needs is in the libraries.
 
 mod acknowledge;
 mod allocator;
@@ -73,7 +73,7 @@ fn run(globals: &Globals, command: Command, terminal: &mut Terminal) -> Result<u
         command => {
             let runtime = engine::runtime(globals)?;
             let done = runtime.block_on(with_database(globals, command, terminal));
-            // A thread may still wait for a line of stdin; nothing else runs any more.
+            // A thread may still wait for a line of stdin; nothing else runs.
             runtime.shutdown_background();
             done
         }

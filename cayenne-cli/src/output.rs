@@ -1,4 +1,4 @@
-//! Rows as bytes: a table for people, CSV, JSON, NDJSON or Arrow for programs.
+//! The output of rows: a text table, CSV, JSON, NDJSON or Arrow.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use crate::exit::Failure;
 use crate::expanded::records;
 use crate::terminal::Terminal;
 
-/// Past this many rows a table for people is printed and the next one begun, so that no result has to fit into memory.
+/// After this many rows a text table is printed and the next one begins, so that no result has to fit into memory.
 const SECTION_ROWS: usize = 8_192;
 
-/// Prints the rows of a result as they come, and returns their number. A result without columns prints nothing.
+/// Prints the rows of a result as they arrive, and returns their number. A result without columns prints nothing.
 pub(crate) async fn print(mut rows: SendableRecordBatchStream, terminal: &mut Terminal) -> Result<u64, Failure> {
     let schema = rows.schema();
     let silent = schema.fields().is_empty();
@@ -41,7 +41,7 @@ pub(crate) async fn print(mut rows: SendableRecordBatchStream, terminal: &mut Te
     Ok(count)
 }
 
-/// Prints rows that are all there.
+/// Prints rows that are already complete.
 pub(crate) fn print_batch(batch: RecordBatch, terminal: &mut Terminal) -> Result<(), Failure> {
     let mut encoder = Encoder::of(terminal, batch.schema())?;
     terminal.write(&encoder.encode(batch)?)?;
@@ -49,7 +49,7 @@ pub(crate) fn print_batch(batch: RecordBatch, terminal: &mut Terminal) -> Result
     terminal.flush()
 }
 
-/// Turns batches into bytes, one after the other.
+/// Encodes batches as bytes, one after the other.
 enum Encoder {
     Table { schema: SchemaRef, pending: Vec<RecordBatch>, printed: bool },
     Expanded { rows: u64 },
@@ -68,7 +68,7 @@ impl Encoder {
     }
 
     fn new(format: Format, schema: SchemaRef) -> Result<Self, Failure> {
-        // Every row then has every key, whether or not it has a value.
+        // Explicit nulls give every row every key.
         let json = JsonBuilder::new().with_explicit_nulls(true);
         Ok(match format {
             Format::Table => Self::Table { schema, pending: Vec::new(), printed: false },
@@ -134,7 +134,7 @@ fn cannot_print(error: ArrowError) -> Failure {
 
 fn csv(batch: &RecordBatch, header: bool) -> Result<Vec<u8>, ArrowError> {
     let mut bytes = Vec::new();
-    // The format has no lists and structures of its own: they are written as text.
+    // CSV has no lists or structs: they are written as text.
     let flat = map_columns(batch, |field, column| {
         let nested = field.data_type().is_nested();
         let values = if nested { texts(column, "", str::to_owned)? } else { Arc::clone(column) };
@@ -169,7 +169,7 @@ fn map_columns(
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &rows)
 }
 
-/// Returns the values of a column as Arrow writes them.
+/// Returns the values of a column as text, formatted by Arrow.
 fn texts(column: &ArrayRef, null: &str, map: impl Fn(&str) -> String) -> Result<ArrayRef, ArrowError> {
     if *column.data_type() == DataType::Null {
         return Ok(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(null, column.len()))));

@@ -1,4 +1,4 @@
-//! The progress of a statement that writes, on a terminal and nowhere else.
+//! The progress line of a statement that writes. It is shown only on a terminal.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::figures::{counted, rate, size};
 use crate::stopwatch::Stopwatch;
 use crate::terminal::Terminal;
 
-/// How often the progress is shown.
+/// How often the progress line is updated.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
-/// What is done before that needs no progress.
+/// A statement that ends within this time shows no progress line.
 const PROGRESS_AFTER: Duration = Duration::from_millis(300);
 
-/// A line that tells how far a statement has come.
+/// A line that shows the progress of a statement.
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,
@@ -29,7 +29,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Begins a line about what is written, invisible if nobody watches.
+    /// Creates the progress line of a write to `target`. It is hidden if stderr is not watched.
     pub(crate) fn begin(target: &str, terminal: &Terminal) -> Self {
         let bar = ProgressBar::new_spinner();
         bar.set_draw_target(if terminal.is_watched() {
@@ -43,11 +43,11 @@ impl Progress {
         Self { bar, target: target.to_owned(), time: Stopwatch::start() }
     }
 
-    /// Runs a plan to its end, shows what it has counted, and removes the line.
+    /// Runs a plan to its end, shows its row count, and removes the line.
     ///
     /// # Errors
     ///
-    /// What the plan returns.
+    /// The error of the plan.
     pub(crate) async fn watch(
         self,
         plan: &Arc<dyn ExecutionPlan>,
@@ -83,12 +83,12 @@ impl Progress {
     }
 }
 
-/// Returns how many rows have come to the place where they are written.
+/// Returns how many rows have reached the operator that writes them.
 fn rows_of(plan: &Arc<dyn ExecutionPlan>) -> u64 {
     if let Some(rows) = counter(plan, "rows_read") {
         return rows;
     }
-    // A sink of DataFusion does not count, what it reads from does.
+    // A sink of DataFusion does not count rows, but its input does.
     let input = plan.children().into_iter().next();
     input.map_or(0, |input| match input.metrics().and_then(|metrics| metrics.output_rows()) {
         Some(rows) => rows as u64,

@@ -1,4 +1,4 @@
-//! `cayenne recover`: brings back what the metastore has lost.
+//! `cayenne recover`: restores what the metastore has lost.
 
 use cayenne_format::Error;
 use cayenne_table::{RecoveredDatabase, RecoveredFrom, RecoveredTable};
@@ -12,7 +12,7 @@ use crate::listing::Listing;
 use crate::signals::Signals;
 use crate::terminal::Terminal;
 
-/// Prints one row per table, with the point it was brought back to, or would be.
+/// Prints one row for each table, with the sequence that it was restored to or would be.
 pub(crate) async fn run(globals: &Globals, dry_run: bool, terminal: &mut Terminal) -> Result<u8, Failure> {
     let work = engine::builder(globals).recover_from_manifests(dry_run);
     let recovered = Signals::listen()?.unless_stopped(work).await.map_err(Failure::Stopped)??;

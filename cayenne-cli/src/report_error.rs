@@ -1,4 +1,4 @@
-//! An error as people and scripts see it: what, why, how to mend it, with names and a stable code.
+//! Formats errors for people and scripts: the message, the facts, the causes, the help and a stable code.
 
 use std::error::Error as StdError;
 use std::fmt::Write;
@@ -8,10 +8,11 @@ use datafusion::error::DataFusionError;
 
 use crate::escape::{escaped, escaped_lines};
 
-/// Begins what DataFusion adds to some errors. Whom to tell is not for it to say.
+/// The beginning of the bug notice that DataFusion appends to some errors. It is left out, because DataFusion cannot
+/// know where to report the bug.
 const BUG_NOTICE: &str = "\nThis issue was likely caused by a bug in DataFusion's code.";
 
-/// Returns the block that is printed on stderr.
+/// Returns the error as the block that is printed to stderr.
 pub(crate) fn block(error: &Error) -> String {
     let mut out = format!("error[{}]: {}\n", error.stable_code(), escaped(error.message()));
     for (name, value) in error.facts() {
@@ -27,7 +28,7 @@ pub(crate) fn block(error: &Error) -> String {
     out
 }
 
-/// Returns `code message`, in one line whatever the error holds.
+/// Returns the error as `code message` in one line, whatever it contains.
 pub(crate) fn one_line(error: &Error) -> String {
     let mut text = format!("{} {error}", error.stable_code());
     for cause in causes(error) {
@@ -37,7 +38,7 @@ pub(crate) fn one_line(error: &Error) -> String {
     escaped(&text).into_owned()
 }
 
-/// Returns what each cause adds: many errors repeat the text of their cause in their own, or only announce it.
+/// Returns the text that each cause adds. Many errors repeat the text of their cause, or only announce it.
 fn causes(error: &Error) -> Vec<String> {
     let mut texts: Vec<String> = Vec::new();
     let mut next = error.source();

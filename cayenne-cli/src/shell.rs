@@ -1,4 +1,4 @@
-//! The interactive shell: a line editor, statements over several lines, and a few commands.
+//! The interactive shell: a line editor, multi-line statements, and a few commands.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -18,14 +18,15 @@ use crate::stopwatch::Stopwatch;
 use crate::terminal::{Terminal, complain};
 use crate::{describe, report_error, tables};
 
-/// How many lines the history keeps.
+/// The number of lines that the history keeps.
 const HISTORY_LINES: usize = 10_000;
-/// How many data files `\d TABLE` lists.
+/// The number of data files that `\d TABLE` lists.
 const FILES_LISTED: usize = 5;
 
 const HELP: &str = "\\d          list the tables and views\n\\d NAME     describe a table or a view\n\\timing     show or hide times\n\\x          a line for each value, or for each row again\n\\q          leave; Ctrl-D does too\nEverything else is SQL and ends with a semicolon. Ctrl-C cancels a query.\n";
 
-/// Says whether somebody sits at the keyboard and has not said what to run.
+/// Returns whether to start the shell: stdin is a terminal, and the command line has neither statements nor
+/// `--acknowledge`.
 pub(crate) fn is_wanted(args: &SqlArgs) -> bool {
     args.inputs.0.is_empty() && !args.acknowledge && std::io::stdin().is_terminal()
 }
@@ -66,7 +67,7 @@ struct Shell<'a> {
 }
 
 impl Shell<'_> {
-    /// Runs a command that begins with a backslash. Returns whether to leave.
+    /// Runs a command that begins with a backslash. Returns whether to leave the shell.
     async fn run_command(&mut self, line: &str) -> Result<bool, Failure> {
         let mut words = line.split_whitespace();
         let command = words.next().unwrap_or_default();
@@ -107,7 +108,7 @@ impl Shell<'_> {
                 Err(error) => Err(error.into()),
             };
             if done.is_err() {
-                // What follows on the line was typed in the belief that this would work.
+                // Later statements on the line assumed that this one would succeed.
                 reader.clear();
             }
             Self::survive(done)?;
@@ -132,7 +133,7 @@ impl Shell<'_> {
         Ok(())
     }
 
-    /// Shows an error and goes on; only the end of the output ends the shell.
+    /// Reports an error and continues. Only a closed output ends the shell.
     fn survive(done: Result<(), Failure>) -> Result<(), Failure> {
         match done {
             Err(Failure::Error(error)) => {
@@ -144,7 +145,7 @@ impl Shell<'_> {
     }
 }
 
-/// A line editor that waits on a thread of its own, so that signals are heard meanwhile.
+/// A line editor that waits on its own thread, so that signals are handled meanwhile.
 struct Editor {
     editor: Option<DefaultEditor>,
     history: Option<PathBuf>,
@@ -157,7 +158,7 @@ impl Editor {
         let mut editor = DefaultEditor::with_config(config).map_err(failed)?;
         let history = history_file();
         if let Some(path) = &history {
-            // The first time there is none.
+            // At the first start there is no history file.
             editor.load_history(path).ok();
         }
         Ok(Self { editor: Some(editor), history })
@@ -184,7 +185,7 @@ impl Editor {
         }
     }
 
-    /// Keeps the history; a shell without one is no reason to fail.
+    /// Saves the history. A failure is ignored, since the shell works without one.
     fn close(&mut self) {
         if let (Some(editor), Some(path)) = (&mut self.editor, &self.history) {
             if let Some(folder) = path.parent() {
@@ -196,7 +197,7 @@ impl Editor {
     }
 }
 
-/// Returns where the history is kept, as the XDG base directories say.
+/// Returns the path of the history file, following the XDG base directories.
 fn history_file() -> Option<PathBuf> {
     let folder = |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
     let data = folder("XDG_DATA_HOME").or_else(|| Some(folder("HOME")?.join(".local/share")))?;

@@ -1,13 +1,13 @@
-//! SIGINT and SIGTERM: the first asks for an orderly end, the second for an end at once.
+//! SIGINT and SIGTERM: the first one ends the command in an orderly way, the second one at once.
 
 use std::future::Future;
 
 use cayenne_format::{Error, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What shells expect of a process that ended because of SIGINT.
+/// The exit code that shells expect after SIGINT.
 const INTERRUPTED: u8 = 130;
-/// What shells expect of a process that ended because of SIGTERM.
+/// The exit code that shells expect after SIGTERM.
 const TERMINATED: u8 = 143;
 
 /// Listens to the signals that ask the process to end.
@@ -18,7 +18,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Begins to listen. From here on the signals no longer end the process by themselves.
+    /// Starts listening. From then on the signals no longer end the process by themselves.
     pub(crate) fn listen() -> Result<Self> {
         let listen = |kind| signal(kind).map_err(|error| Error::io("cannot listen to signals", error));
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
@@ -29,7 +29,7 @@ impl Signals {
         self.interrupt.recv().await;
     }
 
-    /// Runs `work` until it is done or a signal comes; then it is dropped and the exit code returned.
+    /// Runs `work` until it is done or a signal arrives. On a signal it drops `work` and returns the exit code.
     pub(crate) async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Result<T, u8> {
         tokio::select! {
             done = work => Ok(done),

@@ -1,4 +1,5 @@
-//! `cayenne export` and `cayenne import`: one table, or the definition of a view, as a folder of its own.
+//! `cayenne export` and `cayenne import`: write a table or the definition of a view to a folder of its own, and read
+//! it.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
-//! Names the option of the command that helps with a text file.
+//! Adds the names of command-line options to the help of errors about text files.
 
 use cayenne_format::Error;
 
-/// Puts the options of the command into the help of an error about a text file.
+/// Names the command-line option in the help of an error about a text file.
 pub(crate) fn with_options(error: Error) -> Error {
     let has = |name: &str| error.facts().any(|(fact, _)| fact == name);
     let help = if error.stable_code() == "unknown-source" {

@@ -28,15 +28,15 @@ use crate::source_help::with_options;
 use crate::source_schema::{FileColumns, merged, named_by_place, reading_schema, refuse_missing_columns};
 use crate::sources::Sources;
 
-/// The rows of a load, and what people are told of the files.
+/// The rows of a load, and notes about its files for the user.
 pub(crate) struct Read {
     pub(crate) rows: DataFrame,
     pub(crate) notes: Vec<String>,
 }
 
-/// Returns the rows of the files as rows of `table`, or of a table that would suit them.
+/// Returns the rows of the files in the schema `table`, or in a schema inferred for a new table.
 ///
-/// Nothing is read yet but what tells the columns.
+/// At this point only the data needed to determine the columns has been read.
 pub(crate) async fn read_sources(
     session: &SessionContext,
     sources: &Sources,
@@ -66,7 +66,7 @@ pub(crate) async fn read_sources(
     Ok(Read { rows: session.read_table(Arc::new(rows)).map_err(error_of)?, notes })
 }
 
-/// Says how text files are written: once for all that are written in the same way.
+/// Returns notes on the dialects of text files, one note for each dialect.
 fn notes(sources: &Sources, files: &[Looked<'_>]) -> Vec<String> {
     let mut groups: Vec<(Dialect, &Path, usize)> = Vec::new();
     for file in files {
@@ -83,13 +83,13 @@ fn notes(sources: &Sources, files: &[Looked<'_>]) -> Vec<String> {
     groups.into_iter().map(note).collect()
 }
 
-/// Rows on their way to a table may hold nulls anywhere: the table refuses those it does not take, and names the column.
+/// Makes all columns nullable. The table itself refuses nulls that it does not accept, and names the column.
 fn nullable(schema: &Schema) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
     Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
 }
 
-/// Reads files of one kind, each in as many pieces as there are threads.
+/// Reads files of one kind, each in as many parts as there are threads.
 struct Reader {
     context: SessionContext,
     kind: FileKind,
@@ -97,7 +97,7 @@ struct Reader {
     partitions: usize,
 }
 
-/// A file and what was found in it.
+/// A file, and what was detected in it.
 struct Looked<'a> {
     columns: FileColumns<'a>,
     text: Option<TextFile>,
@@ -108,13 +108,13 @@ impl Reader {
     fn new(session: &SessionContext, kind: FileKind, text: &TextOptions) -> Self {
         let config = session.copied_config();
         let partitions = config.target_partitions();
-        // The pieces of a file are dealt to the streams of the load below; there is no need to mix their rows before.
+        // The parts of a file are distributed to streams later, so their rows need no repartitioning here.
         let config = config.with_round_robin_repartition(false);
         let context = SessionContext::new_with_config_rt(config, session.runtime_env());
         Self { context, kind, text: text.clone(), partitions }
     }
 
-    /// An NDJSON file of no bytes has no rows; of the other kinds, such a file is broken.
+    /// Returns the files with rows. An empty NDJSON file has no rows; an empty file of another kind is broken.
     fn with_rows<'a>(&self, files: &'a [SourceFile]) -> Result<Vec<&'a SourceFile>> {
         let (empty, full): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.bytes == 0);
         match empty.first() {
@@ -151,7 +151,7 @@ impl Reader {
         Ok(Arc::clone(rows.map_err(|error| unreadable(path, error))?.schema().inner()))
     }
 
-    /// Returns the rows of a file that is no text.
+    /// Returns the rows of a file that is not a text file.
     async fn rows(
         &self,
         path: &Path,
@@ -167,7 +167,7 @@ impl Reader {
                 self.context.read_parquet(name, options).await
             }
             FileKind::Csv | FileKind::Tsv | FileKind::Ndjson => {
-                // A key that appears late would be dropped without a word, so all rows are looked at.
+                // All rows are sampled: a key that first appears in a late row would be dropped silently.
                 let sample_rows = self.text.sample_rows.map_or(usize::MAX, NonZeroUsize::get);
                 let options = JsonReadOptions {
                     file_extension: "",
@@ -185,7 +185,7 @@ impl Reader {
         }
     }
 
-    /// Returns the pieces of a file, whose rows are rows of `table`.
+    /// Returns the parts of a file. Their rows have the schema `table`.
     async fn parts(&self, file: &Looked<'_>, table: &SchemaRef) -> Result<Vec<Part>> {
         let path = file.columns.path;
         let schema = reading_schema(self.kind, &file.columns, table)?;
@@ -216,7 +216,7 @@ impl Reader {
     }
 }
 
-/// The column of a file, in the type of the table; null where the file does not have it.
+/// Returns the column of a file in the type of the table, or nulls if the file does not have it.
 fn column(file: &Schema, wanted: &Field) -> Result<Expr, DataFusionError> {
     let found = match file.field_with_name(wanted.name()) {
         Ok(found) if found.data_type() == wanted.data_type() => ident(wanted.name()),
@@ -234,11 +234,11 @@ fn unreadable(path: &Path, error: DataFusionError) -> Error {
     if known.stable_code() == "bad-source" {
         return with_options(known);
     }
-    // The cause is what the library says; which of its layers said it does not help anybody.
+    // The cause is the message of the library; the layers around it do not help the user.
     bad_source(path, cause_of(&known))
 }
 
-/// A library did not expect what it found in the file, and panicked.
+/// Returns the error for a file on which a library panicked.
 fn broken_off(path: &Path, error: &Error) -> Error {
     bad_source(path, cause_of(error))
 }
@@ -255,7 +255,7 @@ fn bad_source(path: &Path, why: String) -> Error {
         .help("fix the file, or leave it out; nothing was changed")
 }
 
-/// One piece of one file.
+/// One part of one file.
 #[derive(Clone)]
 struct Part {
     path: Arc<Path>,
@@ -278,7 +278,7 @@ impl Part {
     }
 }
 
-/// Deals pieces to at most `count` streams, so that as many are read at a time.
+/// Distributes parts to at most `count` streams, so that up to `count` parts are read at a time.
 fn dealt(parts: Vec<Part>, count: usize, schema: &SchemaRef) -> Vec<Arc<dyn PartitionStream>> {
     let count = count.min(parts.len()).max(1);
     let mut streams: Vec<Vec<Part>> = vec![Vec::new(); count];
@@ -291,7 +291,7 @@ fn dealt(parts: Vec<Part>, count: usize, schema: &SchemaRef) -> Vec<Arc<dyn Part
     streams.into_iter().map(stream).collect()
 }
 
-/// Pieces that are read one after the other.
+/// Parts that are read one after the other.
 struct Parts {
     schema: SchemaRef,
     parts: Vec<Part>,
@@ -312,7 +312,7 @@ impl PartitionStream for Parts {
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let schema = Arc::clone(&self.schema);
         let opened = futures::stream::iter(self.parts.clone()).map(move |part| part.open(&context));
-        // The plan of one file may promise less or more about nulls and metadata than all files together.
+        // The plan of one file may have other nullability and metadata than all files together.
         let uniform = Arc::clone(&schema);
         let rows = opened.try_flatten().map(move |batch| {
             let columns = batch?.columns().to_vec();

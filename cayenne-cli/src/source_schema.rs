@@ -1,6 +1,6 @@
-//! The columns of a load: what the files say, made into what the table has or will have.
+//! The columns of a load: reconciles the columns of the files with those of the table, or infers those of a new table.
 //!
-//! Pure: it looks at schemas and reads no file.
+//! Pure functions on schemas; no file is read.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ pub(crate) struct FileColumns<'a> {
     pub(crate) schema: SchemaRef,
 }
 
-/// Returns the columns of a table made from these files.
+/// Returns the columns of a table created from these files.
 ///
-/// Parquet and Arrow files declare their types and must agree on them; the types of CSV and NDJSON files were guessed
-/// from their rows, so they are widened until all files fit. Only NDJSON files may lack a column.
+/// Parquet and Arrow files declare their types and must agree on them. The types of CSV and NDJSON files are inferred
+/// from their rows, so they are widened until they fit all files. Only NDJSON files may lack a column.
 pub(crate) fn merged(kind: FileKind, files: &[FileColumns<'_>]) -> Result<SchemaRef> {
     let Some((first, others)) = files.split_first() else {
         return Err(Error::invalid("the columns of a new table cannot be inferred from empty files")
@@ -78,13 +78,13 @@ fn widened(kind: FileKind, a: &DataType, b: &DataType) -> Option<DataType> {
         (FileKind::Parquet | FileKind::Arrow, ..) => None,
         (_, Null, other) | (_, other, Null) => Some(other.clone()),
         (_, Int64, Float64) | (_, Float64, Int64) => Some(Float64),
-        // Any field of a CSV file can be read as text; a JSON value that is not a text cannot.
+        // Every field of a CSV file can be read as text; a JSON value that is not a string cannot.
         (FileKind::Csv | FileKind::Tsv, ..) => Some(Utf8),
         (FileKind::Ndjson, ..) => None,
     }
 }
 
-/// Guessed types that say little become text, and texts take the form that queries work on fastest.
+/// Replaces inferred types that carry little information by text, and text types by the one that is fastest to query.
 fn settled(field: Field) -> Field {
     let data_type = settled_type(field.data_type());
     field.with_data_type(data_type)
@@ -100,9 +100,9 @@ fn settled_type(data_type: &DataType) -> DataType {
     }
 }
 
-/// Returns the columns by which one file is read so that its rows come out as close to `table` as the reader can.
+/// Returns the columns to read a file with, so that its rows are as close to `table` as the reader permits.
 ///
-/// The columns of a CSV file are those of its header, in the order of its header.
+/// The columns of a CSV file are those of its header, in header order.
 ///
 /// # Errors
 ///
@@ -123,13 +123,13 @@ pub(crate) fn reading_schema(kind: FileKind, file: &FileColumns<'_>, table: &Sch
             FileKind::Csv | FileKind::Tsv => DataType::Utf8View,
             _ => settled_type(field.data_type()),
         };
-        // Whether a null may be stored is for the table to say, and it names the column.
+        // The table decides whether a column may hold nulls, and names the column in its error.
         fields.push(if declared { Arc::clone(field) } else { Arc::new(Field::new(field.name(), data_type, true)) });
     }
     Ok(Arc::new(Schema::new(fields)))
 }
 
-/// Gives the columns of a file without a header the names of the columns of its table, in their order.
+/// Names the columns of a file without a header after the columns of its table, in their order.
 pub(crate) fn named_by_place(path: &Path, file: &Schema, table: &Schema) -> Result<SchemaRef> {
     if file.fields().len() != table.fields().len() {
         return Err(Error::invalid("the file has no header, and its number of columns differs from the table")
@@ -144,7 +144,7 @@ pub(crate) fn named_by_place(path: &Path, file: &Schema, table: &Schema) -> Resu
     Ok(Arc::new(Schema::new(fields)))
 }
 
-/// Says whether the reader of a kind makes values of this type out of text by itself.
+/// Returns whether the reader of this kind can parse text to this type by itself.
 fn is_parsed(kind: FileKind, data_type: &DataType) -> bool {
     use DataType::{
         Binary, BinaryView, Boolean, Date32, Date64, Decimal32, Decimal64, Decimal128, Decimal256, Dictionary,
@@ -175,7 +175,7 @@ fn is_parsed(kind: FileKind, data_type: &DataType) -> bool {
     }
 }
 
-/// Returns an error if the table needs a column that the file does not have.
+/// Fails if the file lacks a column that the table requires.
 pub(crate) fn refuse_missing_columns(file: &FileColumns<'_>, table: &Schema) -> Result<()> {
     let missing = |field: &&FieldRef| !field.is_nullable() && file.schema.field_with_name(field.name()).is_err();
     match table.fields().iter().find(missing) {

@@ -1,4 +1,4 @@
-//! What a load reads: files, patterns, and standard input, which is kept in a temporary file while it is read.
+//! The sources of a load: files, patterns, and standard input, which is spooled to a temporary file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use datafusion::execution::SpillFile;
 use datafusion::prelude::SessionContext;
 use tokio::io::AsyncReadExt;
 
-/// How standard input is called in messages.
+/// The name of standard input in messages.
 const STDIN: &str = "standard input";
-/// How much of it is read at a time.
+/// The number of bytes to read from it at a time.
 const PIECE_BYTES: usize = 256 * 1024;
-/// How many of its first bytes tell what it is.
+/// The number of its first bytes that are used to detect its kind.
 const HEAD_BYTES: usize = 1024;
 
-/// Files of one kind, in the order in which they were named, those of a pattern by name.
+/// Files of one kind, in the order in which they were named; the files of a pattern are ordered by name.
 pub(crate) struct Sources {
     pub(crate) kind: FileKind,
     pub(crate) files: Vec<SourceFile>,
-    /// Standard input, which goes when this does.
+    /// Spooled standard input. Its file is removed when this is dropped.
     spooled: Option<Spooled>,
 }
 
@@ -30,7 +30,7 @@ struct Spooled {
 }
 
 impl Sources {
-    /// Finds the files that `patterns` name, and what they are unless that is given.
+    /// Finds the files that match `patterns`, and detects their kind unless it is given.
     pub(crate) async fn find(session: &SessionContext, patterns: &[PathBuf], kind: Option<FileKind>) -> Result<Self> {
         let (files, spooled) = match patterns {
             [only] if only.as_os_str() == "-" => {
@@ -48,7 +48,7 @@ impl Sources {
         Ok(Self { kind, files, spooled })
     }
 
-    /// Returns what a source is called.
+    /// Returns the name of a source in messages.
     pub(crate) fn name(&self, path: &Path) -> String {
         match &self.spooled {
             Some(spooled) if spooled.path == path => STDIN.to_owned(),
@@ -56,7 +56,7 @@ impl Sources {
         }
     }
 
-    /// Calls standard input by its name in an error that names its temporary file.
+    /// Replaces the path of the temporary file in an error by the name of standard input.
     pub(crate) fn named(&self, error: Error) -> Error {
         let Some(spooled) = &self.spooled else { return error };
         let path = spooled.path.display().to_string();
@@ -74,7 +74,7 @@ impl Sources {
     }
 }
 
-/// Reads standard input to its end: a load looks at its files twice, and some kinds are read from their end.
+/// Spools standard input to a file: a load reads its files twice, and some kinds are read from their end.
 async fn spool(session: &SessionContext, kind: Option<FileKind>) -> Result<(SourceFile, Spooled)> {
     let file = session.runtime_env().disk_manager.create_tmp_file(STDIN).map_err(error_of)?;
     let path = file.path().map(Path::to_owned);
@@ -98,7 +98,7 @@ async fn spool(session: &SessionContext, kind: Option<FileKind>) -> Result<(Sour
     }
     writer.finish().map_err(error_of)?;
     let compression = compression_of_bytes(&head);
-    // What is compressed is taken for text unless it is said to be something else.
+    // Compressed input is taken for text unless its kind is given.
     let kind =
         kind.unwrap_or_else(|| if compression.is_compressed() { FileKind::Csv } else { FileKind::of_bytes(&head) });
     Ok((SourceFile { path: path.clone(), bytes, kind, compression }, Spooled { path, _file: file }))

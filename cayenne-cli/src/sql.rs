@@ -1,4 +1,4 @@
-//! `cayenne sql`: statements from the command line, from files and from a pipe, one after the other.
+//! `cayenne sql`: runs statements from the command line, from files and from a pipe, one after the other.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,10 +27,10 @@ use crate::progress::Progress;
 use crate::statement_reader::StatementReader;
 use crate::terminal::Terminal;
 
-/// How much of a pipe is read at a time.
+/// The number of bytes to read from a pipe at a time.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Runs everything that `-c` and `-f` give, or what comes through stdin.
+/// Runs the statements of `-c` and `-f`, or those of stdin.
 pub(crate) async fn run(engine: &Engine, args: &SqlArgs, terminal: &mut Terminal) -> Result<u8, Failure> {
     let mut script =
         Script { session: &engine.session, terminal, answers: args.acknowledge.then(Acknowledgements::default) };
@@ -68,7 +68,7 @@ impl Script<'_> {
         self.run_whole_statements(&mut reader).await
     }
 
-    /// Runs each statement when its end arrives: whoever writes into the pipe may wait for the answer.
+    /// Runs each statement as soon as its end arrives: the writer of the pipe may wait for the answer.
     async fn run_stdin(&mut self) -> Result<(), Failure> {
         let mut reader = StatementReader::default();
         let mut stdin = tokio::io::stdin();
@@ -99,10 +99,10 @@ impl Script<'_> {
     }
 }
 
-/// Runs the statements of a text and prints what they return. Returns the number of rows that the last one returned or
+/// Runs the statements of a text and prints their results. Returns the number of rows that the last one returned or
 /// wrote, or `None` if there was no statement.
 ///
-/// If `acknowledged`, numbers of rows written are not printed, because a line of their own will tell them.
+/// If `acknowledged`, the numbers of written rows are not printed: the acknowledgement contains them.
 pub(crate) async fn run_text(
     session: &SessionContext,
     text: &str,
@@ -128,7 +128,7 @@ pub(crate) async fn run_text(
     Ok(rows)
 }
 
-/// Returns where a statement writes the rows to that it reads.
+/// Returns the target to which a statement writes the rows that it reads, or `None`.
 fn target_of(statement: &Statement) -> Option<String> {
     match statement {
         Statement::CopyTo(copy) => Some(copy.target.clone()),
@@ -140,7 +140,7 @@ fn target_of(statement: &Statement) -> Option<String> {
     }
 }
 
-/// Runs a statement that writes, and shows how far it has come.
+/// Runs a statement that writes, and shows its progress.
 async fn watched(
     statement: DataFrame,
     target: &str,
@@ -156,13 +156,13 @@ fn is_query(statement: &Statement) -> bool {
     matches!(statement, Statement::Statement(statement) if matches!(statement.as_ref(), ast::Statement::Query(_)))
 }
 
-/// Says whether a result is the number of rows that a statement wrote.
+/// Returns whether a result is the number of rows that a statement wrote.
 fn is_count(result: &SendableRecordBatchStream) -> bool {
     let schema = result.schema();
     matches!(schema.fields().as_ref(), [field] if field.name() == "count" && *field.data_type() == DataType::UInt64)
 }
 
-/// Returns the sum of the numbers of rows that a statement says it wrote.
+/// Returns the total number of rows that a statement reports as written.
 pub(crate) fn written_rows(result: &[RecordBatch]) -> u64 {
     let counts = result.iter().filter_map(|batch| batch.columns().first()?.as_primitive_opt::<UInt64Type>());
     counts.flat_map(|counts| counts.values().iter()).sum()

@@ -1,59 +1,59 @@
-//! Finds where SQL statements end in text that arrives piece by piece.
+//! Splits text that arrives in pieces into SQL statements.
 //!
-//! It knows quotes, comments and nothing else of SQL, and reads them as the parser behind it does. That is its own work
-//! for the dialect that sessions begin with. For others it asks the tokenizer at each semicolon, which costs more where a
-//! long statement has many of them in its quotes.
+//! It knows only the quotes and comments of SQL, and reads them as the parser does. For the default dialect of sessions
+//! it scans by itself. For other dialects it runs the tokenizer at each semicolon, which is slower for a long statement
+//! with many semicolons inside quotes.
 
 use cayenne_format::{Error, Result};
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-/// The longest statement, in bytes: more would only fill the memory before the parser refuses it.
+/// The longest statement in bytes. A longer one would only fill memory before the parser refuses it.
 const STATEMENT_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// Takes pieces of text and gives back whole statements.
+/// Takes pieces of text and returns complete statements.
 #[derive(Debug, Default)]
 pub(crate) struct StatementReader {
     bytes: Vec<u8>,
-    /// Where the current statement begins.
+    /// The offset at which the current statement begins.
     start: usize,
-    /// Up to where the current statement was looked at.
+    /// The offset up to which the current statement has been scanned.
     seen: usize,
     inside: Inside,
-    /// Nothing follows: what is not closed by now never will be.
+    /// Whether the input has ended, so that an open quote or comment will never be closed.
     ended: bool,
 }
 
-/// What the next byte belongs to.
+/// The context of the next byte.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum Inside {
     #[default]
     Statement,
-    /// `'…'`, `"…"` or `` `…` ``; a doubled quote is closed and opened again.
+    /// `'…'`, `"…"` or `` `…` ``; a doubled quote counts as closed and opened again.
     Quotes(u8),
-    /// `E'…'`, in which a backslash takes the meaning from the byte that follows.
+    /// `E'…'`, in which a backslash escapes the byte that follows.
     Escapes,
     /// `q'[…]'`, up to the closing bracket and quote.
     Delimited(u8),
     /// `$tag$…$tag$`; holds the delimiter.
     Dollars(Vec<u8>),
     LineComment,
-    /// Comments nest.
+    /// Nested comments, with their depth.
     BlockComment(u32),
 }
 
-/// What was recognised at the place looked at.
+/// The result of scanning at one position.
 enum Step {
-    /// So many bytes belong together; after them comes the inside of this.
+    /// This many bytes belong together; after them the context is this one.
     Over(usize, Inside),
     /// A semicolon ends the statement.
     End,
-    /// The next bytes decide.
+    /// More bytes are needed to decide.
     More,
 }
 
 impl StatementReader {
-    /// Takes the next piece.
+    /// Adds the next piece.
     pub(crate) fn push(&mut self, piece: &[u8]) {
         self.bytes.drain(..self.start);
         self.seen -= self.start;
@@ -61,26 +61,26 @@ impl StatementReader {
         self.bytes.extend_from_slice(piece);
     }
 
-    /// Says that no piece follows: what is there now is the last statement.
+    /// Marks the end of the input: the remaining text is the last statement.
     pub(crate) fn end(&mut self) {
         self.ended = true;
     }
 
-    /// Says whether a statement was begun and not ended.
+    /// Returns whether a statement has begun and not ended.
     pub(crate) fn is_pending(&self) -> bool {
         self.inside != Inside::Statement || !is_blank(self.bytes.get(self.start..).unwrap_or_default())
     }
 
-    /// Forgets what was begun.
+    /// Discards the text that has been pushed.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// Returns the next whole statement in a dialect, or `None` until more is pushed.
+    /// Returns the next complete statement in a dialect, or `None` until more text is pushed.
     ///
     /// # Errors
     ///
-    /// `Invalid` if the statement is not UTF-8; `ResourceLimit` if it is too long. The statements after it are found.
+    /// `Invalid` if the statement is not UTF-8; `ResourceLimit` if it is too long. The next call continues after it.
     pub(crate) fn next(&mut self, dialect: &dyn Dialect) -> Option<Result<String>> {
         if dialect.is::<GenericDialect>() { self.next_generic() } else { self.next_by_tokens(dialect) }
     }
@@ -142,9 +142,9 @@ impl StatementReader {
     }
 }
 
-/// Says whether the semicolon at the end of a text ends a statement, or is part of a quote or a comment.
+/// Returns whether the semicolon at the end of a text ends a statement. Otherwise it is inside a quote or a comment.
 fn ends(dialect: &dyn Dialect, text: &[u8]) -> bool {
-    // What is no text, or no token, is an error that the statement is to have.
+    // Text that is not UTF-8 or has no valid token ends here, so that the statement gets the error.
     let Ok(text) = std::str::from_utf8(text) else { return true };
     match Tokenizer::new(dialect, text).tokenize() {
         Ok(tokens) => tokens.last() == Some(&Token::SemiColon),
@@ -174,12 +174,12 @@ fn step(inside: &Inside, rest: &[u8]) -> Step {
     }
 }
 
-/// Everything belongs to what it is inside of.
+/// Scans to the end of `rest` without leaving the context.
 fn all(rest: &[u8], inside: &Inside) -> Step {
     if rest.is_empty() { Step::More } else { Step::Over(rest.len(), inside.clone()) }
 }
 
-/// Looks for `delimiter`; the last bytes may be the beginning of it and are looked at again.
+/// Scans to `delimiter`. The last bytes may be its beginning and are scanned again.
 fn until(rest: &[u8], delimiter: &[u8], inside: &Inside) -> Step {
     match rest.windows(delimiter.len()).position(|window| window == delimiter) {
         Some(at) => Step::Over(at + delimiter.len(), Inside::Statement),
@@ -206,7 +206,7 @@ fn in_statement(rest: &[u8]) -> Step {
     }
 }
 
-/// A `$` outside a word: a quote if another `$` follows its tag, else a placeholder.
+/// Scans at a `$` outside of a word: it opens a quote if another `$` follows its tag, otherwise it is a placeholder.
 fn at_dollar(tail: &[u8]) -> Step {
     let is_tag = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || !byte.is_ascii();
     let tag = tail.iter().take_while(|byte| is_tag(byte)).count();
@@ -221,7 +221,8 @@ fn at_dollar(tail: &[u8]) -> Step {
     }
 }
 
-/// A number ends where its digits do: what follows without a space is a word of its own, except the mark of hexadecimals.
+/// Scans a number, which ends with its digits: what follows without a space is a word of its own, except the `x` of a
+/// hexadecimal number.
 fn at_number(rest: &[u8]) -> Step {
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     match (rest.get(digits), rest.first()) {
@@ -231,7 +232,7 @@ fn at_number(rest: &[u8]) -> Step {
     }
 }
 
-/// A word right before a quote may say what kind of quote it is.
+/// Scans a word. Right before a quote it may determine the kind of the quote.
 fn at_word(rest: &[u8]) -> Step {
     let length = rest.iter().take_while(|byte| is_word(**byte)).count();
     let word = rest.get(..length).unwrap_or_default();
@@ -381,7 +382,7 @@ mod tests {
         }
     }
 
-    /// Counts the statements as the parser's own tokenizer sees them; none if it refuses the text.
+    /// Counts the statements with the tokenizer of the parser. Returns `None` if it refuses the text.
     fn semicolons(text: &str) -> Option<usize> {
         let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize().ok()?;
         Some(tokens.iter().filter(|token| **token == Token::SemiColon).count())

@@ -1,13 +1,13 @@
-//! The one place of this crate that looks at a clock.
+//! The only place of this crate that reads a clock.
 
 use std::time::{Duration, Instant};
 
-/// Measures how long something takes.
+/// Measures a duration.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// Starts to measure.
+    /// Starts the measurement.
     #[expect(clippy::disallowed_methods, reason = "how long a command took is shown to people and decides nothing")]
     pub(crate) fn start() -> Self {
         Self(Instant::now())

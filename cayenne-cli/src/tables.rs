@@ -1,4 +1,4 @@
-//! `cayenne tables`: what is in the database.
+//! `cayenne tables`: lists the tables and views of the database.
 
 use cayenne_format::{Result, TableName};
 use cayenne_table::{Database, PinnedView};
@@ -7,7 +7,7 @@ use crate::exit::{self, Failure};
 use crate::listing::Listing;
 use crate::terminal::Terminal;
 
-/// Prints one row per table and view, ordered by name.
+/// Prints one row for each table and view, ordered by name.
 pub(crate) async fn run(database: &Database, terminal: &mut Terminal) -> Result<u8, Failure> {
     let mut listed = tables(database).await?;
     let views = database.views().await?.into_iter();
@@ -28,16 +28,16 @@ pub(crate) async fn run(database: &Database, terminal: &mut Terminal) -> Result<
 struct Listed {
     name: TableName,
     is_view: bool,
-    /// What the table is now; a view of SQL has no files.
+    /// The latest view of the table; `None` for a view of SQL, which has no files.
     view: Option<PinnedView>,
-    /// The number of visible rows; none if a deletion file cannot be read, and of a view of SQL.
+    /// The number of visible rows; `None` if a deletion file cannot be read, and for a view of SQL.
     rows: Option<u64>,
 }
 
 async fn tables(database: &Database) -> Result<Vec<Listed>> {
     let mut tables = Vec::new();
     for record in database.tables().await? {
-        // A table that was dropped since is no longer listed.
+        // The table may have been dropped since it was listed.
         let Some(table) = database.table(&record.name).await? else { continue };
         let view = table.view().await?;
         let rows = table.visible_rows(&view).await.ok();

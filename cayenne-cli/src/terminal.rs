@@ -1,4 +1,4 @@
-//! The streams of the process: rows go to stdout, everything else to stderr.
+//! The output streams of the process: rows go to stdout, everything else to stderr.
 
 use std::io::{BufWriter, IsTerminal, Write};
 
@@ -9,12 +9,12 @@ use crate::args::Format;
 use crate::escape::escaped;
 use crate::exit::Failure;
 
-/// What the command prints to.
+/// The output of the command.
 #[derive(Debug)]
 pub(crate) struct Terminal {
-    /// How rows are printed.
+    /// The format in which rows are printed.
     pub(crate) format: Format,
-    /// Whether a table for people has a line for each value.
+    /// Whether a text table has one line for each value.
     pub(crate) is_expanded: bool,
     quiet: bool,
     out: BufWriter<std::io::Stdout>,
@@ -31,25 +31,25 @@ impl Terminal {
         self.out.write_all(bytes).map_err(output_failed)
     }
 
-    /// Hands everything written so far to whoever reads stdout.
+    /// Flushes everything written so far to stdout.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         self.out.flush().map_err(output_failed)
     }
 
-    /// Tells people something on stderr, unless they asked for quiet.
+    /// Prints a note to stderr, unless the command is quiet.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
             complain(&format!("{}\n", escaped(text)));
         }
     }
 
-    /// Says whether somebody watches stderr.
+    /// Returns whether stderr is a terminal and the command is not quiet.
     pub(crate) fn is_watched(&self) -> bool {
         !self.quiet && std::io::stderr().is_terminal()
     }
 }
 
-/// Writes to stderr. If that fails, nobody is left to tell.
+/// Writes to stderr. A failure is ignored, since it cannot be reported.
 pub(crate) fn complain(text: &str) {
     std::io::stderr().lock().write_all(text.as_bytes()).ok();
 }
@@ -61,7 +61,7 @@ fn output_failed(error: std::io::Error) -> Failure {
     }
 }
 
-/// Sends what the libraries log to stderr; the variable `CAYENNE_LOG` overrules `level`.
+/// Sends the log of the libraries to stderr. The variable `CAYENNE_LOG` overrides `level`.
 pub(crate) fn log_to_stderr(level: &str) {
     let filter = EnvFilter::try_from_env("CAYENNE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()

@@ -1,4 +1,4 @@
-//! `cayenne flush` and `cayenne expire`: one row for each table.
+//! `cayenne flush` and `cayenne expire`, which print one row for each table.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::exit::{self, Failure};
 use crate::listing::Listing;
 use crate::terminal::Terminal;
 
-/// Moves inline rows to data files.
+/// Flushes inline rows to data files.
 pub(crate) async fn flush(engine: &Engine, names: &[String], terminal: &mut Terminal) -> Result<u8, Failure> {
     let mut rows = Vec::new();
     for table in tables(&engine.database, names).await? {
@@ -22,7 +22,7 @@ pub(crate) async fn flush(engine: &Engine, names: &[String], terminal: &mut Term
     print(&rows, ["rows", "inline_files", "files", "sequence"], terminal)
 }
 
-/// Gives up earlier snapshots.
+/// Expires earlier snapshots.
 pub(crate) async fn expire(engine: &Engine, args: &ExpireArgs, terminal: &mut Terminal) -> Result<u8, Failure> {
     let mut rows = Vec::new();
     for table in tables(&engine.database, &args.tables).await? {
@@ -34,7 +34,7 @@ pub(crate) async fn expire(engine: &Engine, args: &ExpireArgs, terminal: &mut Te
     print(&rows, ["snapshots", "kept_from", "known_from"], terminal)
 }
 
-/// What is asked for takes the place of all that the options of the table say.
+/// Returns the retention to use. An argument replaces all retention options of the table.
 fn retention(args: &ExpireArgs, table: &Table) -> RetentionOptions {
     match (args.keep, args.keep_for) {
         (None, None) => table.options().retention,

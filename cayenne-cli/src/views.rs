@@ -1,4 +1,4 @@
-//! Views of SQL, where a command is about a table by its name and finds a view.
+//! Views of SQL, for commands that take the name of a table and find a view.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::exit::Failure;
 use crate::output;
 use crate::terminal::Terminal;
 
-/// Prints what is known of a view: its statement, and its columns as they were when it was made.
+/// Prints the description of a view: its statement, and its columns as they were when it was created.
 pub(crate) fn describe(view: &SqlView, as_json: bool, terminal: &mut Terminal) -> Result<(), Failure> {
     if as_json || matches!(terminal.format, Format::Json | Format::Ndjson) {
         let columns = view.columns.fields().iter().map(|field| {
@@ -55,14 +55,15 @@ fn columns(view: &SqlView) -> Result<RecordBatch, arrow_schema::ArrowError> {
     RecordBatch::try_from_iter(columns)
 }
 
-/// Returns the view of a name that is no table's.
+/// Returns the view with this name, if no table has it.
 pub(crate) async fn find(database: &Database, name: &str) -> Result<Option<SqlView>, Error> {
-    // A name that no table can have is that of no view either: whoever looks for a table says so.
+    // A name that is invalid for a table is invalid for a view too. The lookup of the table reports the error.
     let Ok(name) = TableName::try_from(name) else { return Ok(None) };
     if database.table(&name).await?.is_some() { Ok(None) } else { database.view(&name).await }
 }
 
-/// Notes each view that cannot be read any more. That is no damage: what it reads was dropped or changed.
+/// Prints a note for each view that can no longer be planned. That is not damage: something that it reads was dropped
+/// or changed.
 pub(crate) async fn note_broken(engine: &Engine, terminal: &Terminal) -> Result<(), Failure> {
     for view in engine.database.views().await? {
         let quoted = view.name.as_str().replace('"', "\"\"");

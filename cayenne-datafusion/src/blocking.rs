@@ -1,14 +1,14 @@
-//! Waiting for asynchronous work inside DataFusion's synchronous hooks.
+//! Blocking on asynchronous work inside DataFusion's synchronous hooks.
 
 use std::future::Future;
 use std::thread;
 
 use cayenne_format::{Error, Result};
 
-/// Runs `work` to its end on a thread of its own and waits for it.
+/// Runs `work` to completion on a thread of its own and blocks until it is done.
 ///
-/// The catalog and function traits of DataFusion are synchronous where ours are not. A thread with its own small
-/// runtime makes waiting safe whatever runtime, or none, the caller runs on.
+/// Some catalog and function traits of DataFusion are synchronous while the database is asynchronous. The thread has
+/// its own single-threaded runtime, so blocking is safe whether or not the caller runs inside a runtime.
 pub(crate) fn wait<T: Send>(work: impl Future<Output = Result<T>> + Send) -> Result<T> {
     let run = || {
         tokio::runtime::Builder::new_current_thread()

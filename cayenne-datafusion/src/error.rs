@@ -1,16 +1,16 @@
-//! Errors at the border with DataFusion: ours go in whole and come out whole.
+//! Conversion between Cayenne errors and DataFusion errors, without loss in either direction.
 
 use std::error::Error as StdError;
 
 use cayenne_format::Error;
 use datafusion::error::DataFusionError;
 
-/// Puts a Cayenne error into a DataFusion error.
+/// Wraps a Cayenne error in a DataFusion error.
 pub(crate) fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
-/// Takes the Cayenne error out of a DataFusion error, or describes the DataFusion error as one.
+/// Returns the Cayenne error inside a DataFusion error, or describes the DataFusion error as a Cayenne error.
 #[must_use]
 pub fn error_of(error: DataFusionError) -> Error {
     if let Some(found) = find(&error) {

@@ -1,4 +1,4 @@
-//! Which view the scans of a statement take.
+//! The view that a scan reads, and how the scans of one statement share it.
 
 use std::sync::{Arc, Weak};
 
@@ -8,24 +8,24 @@ use tokio::sync::Mutex;
 
 use crate::error::external;
 
-/// Which view a scan takes.
+/// Which view a scan reads.
 #[derive(Clone, Debug)]
 pub(crate) enum Reads {
-    /// The latest one.
+    /// The latest view at the time of the scan.
     Latest,
-    /// The latest one, the same for all scans of one statement.
+    /// The latest view, the same one for all scans of a statement.
     OnePerStatement(Arc<StatementView>),
-    /// Always this one.
+    /// A fixed view.
     Fixed(Arc<PinnedView>),
 }
 
-/// The view of one table that all scans of a statement share, from the first of them until the last is gone.
+/// The view of one table that all scans of a statement share. It is held weakly: it lives as long as a scan holds it.
 #[derive(Debug, Default)]
 pub(crate) struct StatementView(Mutex<Weak<PinnedView>>);
 
 impl StatementView {
     pub(crate) async fn view(&self, table: &Table) -> Result<Arc<PinnedView>> {
-        // Scans are planned at the same time: the lock is held until the first of them has its view.
+        // Scans may be planned concurrently: the first one holds the lock until it has taken the view.
         let mut shared = self.0.lock().await;
         if let Some(view) = shared.upgrade() {
             return Ok(view);

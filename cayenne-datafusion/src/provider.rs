@@ -1,4 +1,4 @@
-//! A Cayenne table as DataFusion sees it.
+//! The [`TableProvider`] of a Cayenne table.
 
 use datafusion::datasource::DefaultTableSource;
 use datafusion::logical_expr::TableSource;
@@ -33,13 +33,13 @@ pub struct CayenneTable {
 }
 
 impl CayenneTable {
-    /// Returns a provider that reads the latest rows with every scan.
+    /// Returns a provider whose scans each read the latest view.
     #[must_use]
     pub fn new(table: Arc<Table>) -> Self {
         Self::with(table, Reads::Latest)
     }
 
-    /// Returns a provider for one statement: all scans of it read the same view.
+    /// Returns a provider for one statement: all its scans read the same view.
     pub(crate) fn for_statement(table: Arc<Table>, view: Arc<StatementView>, defaults: &Arc<DefaultReader>) -> Self {
         Self { defaults: Defaults::read_by(defaults), ..Self::sharing(table, view) }
     }
@@ -49,7 +49,7 @@ impl CayenneTable {
         Self::with(table, Reads::OnePerStatement(view))
     }
 
-    /// Returns a provider that reads one snapshot, and cannot be written.
+    /// Returns a provider that reads one snapshot and rejects writes.
     #[must_use]
     pub fn at(table: Arc<Table>, view: PinnedView) -> Self {
         Self::with(table, Reads::Fixed(Arc::new(view)))
@@ -79,7 +79,7 @@ impl CayenneTable {
         matches!(self.reads, Reads::Fixed(_))
     }
 
-    /// Refuses to write an earlier snapshot.
+    /// Returns an error if the provider is fixed to one snapshot, which cannot be written.
     pub(crate) fn writable(&self) -> Result<()> {
         if !self.is_fixed() {
             return Ok(());
@@ -129,7 +129,7 @@ impl TableProvider for CayenneTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        // They prune files here; which of them Vortex applies exactly is settled when the physical plan is optimised.
+        // All filters prune files here. The physical optimizer decides later which of them Vortex evaluates exactly.
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
 
@@ -175,8 +175,8 @@ impl TableProvider for CayenneTable {
 }
 
 impl CayenneTable {
-    /// What DataFusion hands to the hooks is not the whole condition: a subquery, a limit, a condition that is never true
-    /// are missing from it, and so more rows would be changed than were asked for.
+    /// Returns the error for a DML hook of DataFusion. The hooks do not receive the whole condition: subqueries, limits
+    /// and conditions that are never true are missing, so running them would change too many rows.
     fn not_rewritten(&self, statement: &'static str) -> DataFusionError {
         external(
             Error::unsupported("the session cannot plan the whole condition of the statement; nothing was changed")

@@ -1,9 +1,10 @@
-//! The suite that every backend must pass: one case for each sentence of the contract of [`Metastore`], and long random
-//! histories, compared step by step with [`TableCommit::apply`](cayenne_format::TableCommit::apply).
+//! The conformance suite that every backend must pass: one case for each sentence of the contract of [`Metastore`], and
+//! long random histories that are compared after each step with
+//! [`TableCommit::apply`](cayenne_format::TableCommit::apply).
 //!
-//! A backend proves itself with one line in its tests; where that takes long, its histories can be run one by one, beside
-//! each other. A case that fails panics, saying what was expected; a random
-//! history also says its seed and step, and the same seed gives the same history.
+//! A backend runs the whole suite with one line in its tests. A slow backend can run the random histories one by one,
+//! in parallel. A failing case panics and names what it expected. A failing random history also names its seed and
+//! step; the same seed reproduces the same history.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 pub use self::sample::Samples;
 use crate::Metastore;
 
-/// How many random histories are run, and how long each is.
+/// The number of random histories that are run, and the length of each in steps.
 const HISTORIES: u64 = 4;
 const HISTORY_STEPS: u32 = 1_000;
 
@@ -43,7 +44,7 @@ macro_rules! run_each {
     };
 }
 
-/// Runs the whole suite. `make` returns a metastore without tables each time.
+/// Runs the whole suite. `make` returns a new metastore without tables at each call.
 pub async fn run(make: impl AsyncFn() -> Arc<dyn Metastore>) {
     run_cases(&make).await;
     for seed in 1..=HISTORIES {
@@ -51,13 +52,13 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Metastore>) {
     }
 }
 
-/// Runs a random history with a close and a reopening now and then. `open` opens the same metastore each time; it has no
-/// tables at first.
+/// Runs a random history that closes and reopens the metastore now and then. `open` opens the same metastore at each
+/// call; it has no tables at first.
 pub async fn run_reopening(open: impl AsyncFn() -> Arc<dyn Metastore>) {
     run_history_reopening(HISTORIES + 1, HISTORY_STEPS, open).await;
 }
 
-/// Runs one case for each sentence of the contract. `make` returns a metastore without tables each time.
+/// Runs one case for each sentence of the contract. `make` returns a new metastore without tables at each call.
 pub async fn run_cases(make: impl AsyncFn() -> Arc<dyn Metastore>) {
     run_each!(make:
         new_table_is_empty_and_listed,
@@ -104,7 +105,7 @@ pub async fn run_history(seed: u64, steps: u32, make: impl AsyncFn() -> Arc<dyn 
     history::run(seed, steps, &mut history::Stays(metastore)).await;
 }
 
-/// Runs one random history as [`run_reopening`] does.
+/// Runs one random history that closes and reopens the metastore, as [`run_reopening`] does.
 pub async fn run_history_reopening(seed: u64, steps: u32, open: impl AsyncFn() -> Arc<dyn Metastore>) {
     let metastore = open().await;
     history::run(seed, steps, &mut history::Reopens { metastore, open }).await;

@@ -1,4 +1,4 @@
-//! The reference backend: maps, and [`TableCommit::apply`]. Snapshots share what they have in common.
+//! The in-memory reference backend: maps, and [`TableCommit::apply`]. Snapshots share the entries they have in common.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -18,7 +18,7 @@ use crate::{
     TableRecord, Writer,
 };
 
-/// A metastore that forgets everything when it is dropped.
+/// A metastore that lives in memory and loses everything when it is dropped.
 ///
 /// # Examples
 ///
@@ -34,7 +34,7 @@ pub struct MemoryMetastore {
     steps: Arc<dyn Steps>,
     /// `None` once closed.
     tables: Mutex<Option<Tables>>,
-    /// Locked only while `tables` is.
+    /// Locked only while `tables` is locked.
     views: Mutex<BTreeMap<TableName, SqlView>>,
 }
 
@@ -43,16 +43,16 @@ type Tables = BTreeMap<TableId, TableHistory>;
 #[derive(Clone, Debug)]
 struct TableHistory {
     record: TableRecord,
-    /// The empty table, and what each commit made of it, as far as it is not forgotten.
+    /// The empty table and the snapshot of each commit, except those that are forgotten.
     snapshots: BTreeMap<Sequence, Snapshot>,
     log: Vec<CommitRecord>,
-    /// A file that was removed and added again has the checksums of the last time.
+    /// The checksums by file. A file that was removed and added again has the checksums of its last addition.
     blocks: HashMap<FileId, BlockChecksums>,
     sources: BTreeMap<String, Taken>,
     staged: BTreeMap<CommitId, TableCommit>,
 }
 
-/// What was taken in of a stream, and by which commit.
+/// The last position that was taken in from a stream, and the sequence of the commit that did it.
 #[derive(Clone, Copy, Debug)]
 struct Taken {
     position: u64,
@@ -66,7 +66,7 @@ impl Default for MemoryMetastore {
 }
 
 impl MemoryMetastore {
-    /// Returns a metastore without tables that tells `steps` what it is about to do.
+    /// Returns a metastore without tables. It calls `steps` before each step of a change.
     #[must_use]
     pub fn new(steps: Arc<dyn Steps>) -> Self {
         Self { steps, tables: Mutex::new(Some(Tables::new())), views: Mutex::default() }
@@ -76,7 +76,7 @@ impl MemoryMetastore {
         work(self.tables.lock().as_ref().ok_or_else(closed)?)
     }
 
-    /// Runs `work`, which returns an error only before its first change.
+    /// Runs `work`. `work` must not return an error after its first change.
     fn write<T>(&self, work: impl FnOnce(&mut Tables) -> Result<T>) -> Result<T> {
         let mut tables = self.tables.lock();
         let tables = tables.as_mut().ok_or_else(closed)?;
@@ -119,7 +119,7 @@ impl MemoryMetastore {
     }
 
     fn commit_all(&self, tables: &mut Tables, commits: &[TableCommit]) -> Result<Vec<Sequence>> {
-        // Copies are changed, and take the place of the originals once nothing can be refused any more.
+        // The commits are applied to copies. The copies replace the originals once no commit can be refused any more.
         let mut changed = Tables::new();
         let mut sequences = Vec::with_capacity(commits.len());
         for commit in commits {
@@ -160,7 +160,7 @@ impl TableHistory {
     fn new(new: &NewTable) -> Self {
         let NewTable { id, name, location, schema, options, made_at, begins: _, replaces: _ } = new.clone();
         let sequence = Sequence::ZERO;
-        // A table that takes its own place goes on: what was fenced stays fenced.
+        // A table that replaces itself keeps its epoch, so that fenced writers stay fenced.
         let own = new.replaces.filter(|(replaced, _)| *replaced == new.id);
         let epoch = own.map_or(WriterEpoch::NONE, |(_, epoch)| epoch);
         let history = History::default();

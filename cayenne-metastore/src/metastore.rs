@@ -1,4 +1,4 @@
-//! The interface of every metastore, and the records it speaks in.
+//! The interface of every metastore, and the records in its signatures.
 
 use std::fmt;
 
@@ -11,12 +11,12 @@ use cayenne_format::{
 
 use crate::SqlViews;
 
-/// A table to be made.
+/// A table to be created.
 #[derive(Clone, Debug)]
 pub struct NewTable {
-    /// Its id, drawn by the caller, who has perhaps written data files for it already.
+    /// Its id, drawn by the caller, who may have written data files for it already.
     pub id: TableId,
-    /// Its name, not in use.
+    /// Its name. It must not be in use.
     pub name: TableName,
     /// Its data location: a folder relative to the data folder of the database.
     pub location: String,
@@ -24,40 +24,40 @@ pub struct NewTable {
     pub schema: SchemaRef,
     /// Its options.
     pub options: TableOptions,
-    /// When it was made, for people.
+    /// When it was created; informational only.
     pub made_at: Timestamp,
-    /// What it begins with; that becomes visible together with the table or not at all.
+    /// Its initial content, which becomes visible together with the table or not at all.
     pub begins: Beginning,
-    /// The table whose place it takes, name and all, and the epoch of that table's latest writer. That one is forgotten
-    /// in the same moment. A table that takes its own place keeps that epoch.
+    /// The table that it replaces, including its name, and the epoch of that table's latest writer. The replaced table
+    /// is removed atomically with the creation. A table that replaces itself keeps that epoch.
     pub replaces: Option<(TableId, WriterEpoch)>,
 }
 
-/// What a table begins with.
+/// The initial content of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Beginning {
-    /// Nothing.
+    /// No rows.
     Empty,
     /// Its first rows.
     FirstRows(Box<TableCommit>),
-    /// What a table was at a sequence, somewhere else or before the metastore was lost. It goes on from there: its log
-    /// begins with that sequence, and no snapshot before it can be opened.
+    /// The state of a table at a sequence, from another metastore or from before the metastore was lost. The table
+    /// continues from there: its log begins with that sequence, and no earlier snapshot can be opened.
     Restored(Box<Restored>),
 }
 
-/// A table as it was at a sequence.
+/// The state of a table at a sequence, to be restored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Restored {
-    /// The id that the log gives to the bringing back.
+    /// The commit id that the log records for the restore.
     pub commit: CommitId,
-    /// When that was, for people.
+    /// When the table was restored; informational only.
     pub made_at: Timestamp,
-    /// What the table is.
+    /// The state to restore.
     pub state: TableState,
 }
 
 impl Restored {
-    /// Returns what the log says of it, if it says anything: a table before its first commit has no log.
+    /// Returns the log entry of the restore, or `None` for a table before its first commit, which has no log.
     pub(crate) fn record(&self) -> Option<CommitRecord> {
         let TableState { sequence, files, deletions, .. } = &self.state;
         let sum = |counts: &mut dyn Iterator<Item = u64>| counts.fold(0_u64, u64::saturating_add);
@@ -74,14 +74,14 @@ impl Restored {
     }
 }
 
-/// Who writes a table, for the message that another writer gets.
+/// The process that writes a table. The error for a fenced writer names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Writer {
-    /// The name of the machine.
+    /// The host name of the machine.
     pub host: String,
-    /// The number of the process.
+    /// The process id.
     pub process: u32,
-    /// Since when, for people.
+    /// When it became the writer; informational only.
     pub since: Timestamp,
 }
 
@@ -91,7 +91,7 @@ impl fmt::Display for Writer {
     }
 }
 
-/// What is known of a table besides its files.
+/// Everything that the metastore knows about a table except its files.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableRecord {
     /// Its id.
@@ -104,29 +104,29 @@ pub struct TableRecord {
     pub schema: SchemaRef,
     /// Its options.
     pub options: TableOptions,
-    /// When it was made, for people.
+    /// When it was created; informational only.
     pub made_at: Timestamp,
     /// The sequence of its latest commit.
     pub sequence: Sequence,
     /// The epoch of its latest writer.
     pub epoch: WriterEpoch,
-    /// Its latest writer, alive or not.
+    /// Its latest writer, whether or not that process still runs.
     pub writer: Option<Writer>,
-    /// How much of its history there is.
+    /// How far back its history reaches.
     pub history: History,
 }
 
-/// How much history of a table there is. Both are 0 where nothing was given up.
+/// How far back the history of a table reaches. Both are 0 if no snapshot has expired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct History {
     /// The earliest snapshot that can be opened.
     pub kept_from: Sequence,
-    /// The earliest snapshot whose data files are still known, because somebody may read it.
+    /// The earliest snapshot whose data files are still known, because a reader may have pinned it.
     pub known_from: Sequence,
 }
 
 impl History {
-    /// Returns what is left after `expiry`, in a table whose latest sequence is this.
+    /// Returns the history after `expiry`, for a table whose latest sequence is `latest`.
     pub(crate) fn after(self, expiry: &Expiry, latest: Sequence) -> Result<Self> {
         if expiry.keep_from > latest {
             return Err(Error::invalid("the latest snapshot cannot be given up").with("keep_from", expiry.keep_from));
@@ -143,7 +143,7 @@ impl History {
     }
 }
 
-/// What a table is looked for by.
+/// The key by which a table is looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TableKey {
     /// Its id.
@@ -152,16 +152,16 @@ pub enum TableKey {
     Name(TableName),
 }
 
-/// A commit that waits to be applied or discarded.
+/// A commit that is staged: it waits to be applied or discarded.
 #[derive(Clone, Debug)]
 pub struct StagedCommit {
     /// Its id.
     pub id: CommitId,
-    /// The commit, or why it cannot be read any more.
+    /// The commit, or the error if it cannot be read any more.
     pub commit: Result<TableCommit>,
 }
 
-/// What a metastore knows of commits besides the snapshots that they made. Every method is atomic.
+/// The commit log, the staged commits and the source positions of tables. Every method is atomic.
 #[async_trait]
 pub trait CommitLog: fmt::Debug + Send + Sync {
     /// Returns the commits of all snapshots that can be opened, earliest first.
@@ -171,74 +171,76 @@ pub trait CommitLog: fmt::Debug + Send + Sync {
     /// `NotFound` if there is no such table.
     async fn load_log(&self, table: TableId) -> Result<Vec<CommitRecord>>;
 
-    /// Returns what was taken in of each stream, ordered by the names of the streams.
+    /// Returns the last position taken in from each stream, ordered by stream name.
     ///
     /// # Errors
     ///
     /// `NotFound` if there is no such table.
     async fn load_sources(&self, table: TableId) -> Result<Vec<SourcePosition>>;
 
-    /// Gives up history without a commit. Sequence and log stay as they are.
+    /// Expires snapshots without a commit. Sequence and log stay as they are.
     ///
     /// # Errors
     ///
-    /// `Invalid` if it goes too far; else as [`stage`](Self::stage).
+    /// `Invalid` if `expiry` goes too far; otherwise as [`stage`](Self::stage).
     async fn expire(&self, table: TableId, epoch: WriterEpoch, expiry: &Expiry) -> Result<()>;
 
-    /// Notes a commit without applying it. It is durable when this returns, and part of no snapshot.
+    /// Stages a commit without applying it. It is durable when this returns, but part of no snapshot.
     ///
-    /// It is no longer staged once it is applied. One that was applied before is not noted; one that was staged before
-    /// stays as it is.
+    /// Applying the commit removes it from the staged ones. A commit that was applied before is not staged; one that is
+    /// staged already stays as it is.
     ///
     /// # Errors
     ///
     /// `NotFound` if there is no such table; `Conflict` (code `fenced`) if its epoch is not that of the latest writer.
     async fn stage(&self, commit: &TableCommit) -> Result<()>;
 
-    /// Returns the staged commits of a table, in the order of their ids. One that cannot be read does not hide the others.
+    /// Returns the staged commits of a table, ordered by id. An unreadable one does not hide the others.
     ///
     /// # Errors
     ///
     /// `NotFound` if there is no such table.
     async fn load_staged(&self, table: TableId) -> Result<Vec<StagedCommit>>;
 
-    /// Forgets a staged commit; one that is not there is fine.
+    /// Discards a staged commit. Does nothing if it is not staged.
     ///
     /// # Errors
     ///
     /// As [`stage`](Self::stage).
     async fn discard_staged(&self, table: TableId, epoch: WriterEpoch, commit: CommitId) -> Result<()>;
 
-    /// Says whether a snapshot that is not forgotten names this deletion or tombstone file.
+    /// Returns whether a snapshot that is not forgotten names this deletion or tombstone file.
     ///
     /// # Errors
     ///
     /// `NotFound` if there is no such table.
     async fn knows_deletion(&self, table: TableId, file: FileId) -> Result<bool>;
 
-    /// Brings everything that was changed until now to stable storage, where that is not done with each change. Files that
-    /// a change has made nobody's must not go before it: after a power cut they would be missing.
+    /// Brings all changes so far to stable storage, for backends and settings that do not do so with each change. The
+    /// caller must call this before it removes files that a change has made unreferenced: otherwise a power cut could
+    /// undo the change, and the files would be missing.
     ///
     /// # Errors
     ///
-    /// What the disk says.
+    /// The error of the disk.
     async fn make_durable(&self) -> Result<()>;
 }
 
-/// Remembers tables and their snapshots. Every method is atomic.
+/// Stores tables and their snapshots. Every method is atomic.
 ///
-/// A future that is dropped before it is done leaves its work either done or not begun.
+/// If a future is dropped before it is done, its work is either done completely or not begun.
 #[async_trait]
 pub trait Metastore: CommitLog + SqlViews {
-    /// Makes a table, with what it begins with.
+    /// Creates a table with its initial content.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if the name or the id is taken, the name perhaps by a view (code `view-exists`); what [`commit`](Self::commit) returns for the first rows; `Corrupt`
-    /// for a state that no commits lead to; what [`drop_table`](Self::drop_table) returns for the table that it replaces.
+    /// `AlreadyExists` if the id or the name is taken (code `view-exists` if a view has the name); the errors of
+    /// [`commit`](Self::commit) for the first rows; `Corrupt` for a state that no commits lead to; the errors of
+    /// [`drop_table`](Self::drop_table) for the table that it replaces.
     async fn create_table(&self, table: &NewTable) -> Result<TableRecord>;
 
-    /// Forgets a table and everything that belongs to it. The caller removes the files.
+    /// Removes a table and everything that belongs to it from the metastore. The caller removes its files.
     ///
     /// # Errors
     ///
@@ -251,11 +253,11 @@ pub trait Metastore: CommitLog + SqlViews {
     /// Returns one table, or `None` if there is none.
     async fn find_table(&self, key: &TableKey) -> Result<Option<TableRecord>>;
 
-    /// Returns the latest snapshot, or the one at a sequence; at [`Sequence::ZERO`] that is the empty table.
+    /// Returns the latest snapshot, or the one at sequence `at`; the snapshot at [`Sequence::ZERO`] is the empty table.
     ///
     /// # Errors
     ///
-    /// `NotFound` if there is no such table, no commit with that sequence, or if it is no longer kept.
+    /// `NotFound` if there is no such table, no commit with that sequence, or if the snapshot is no longer kept.
     async fn load_snapshot(&self, table: TableId, at: Option<Sequence>) -> Result<Snapshot>;
 
     /// Returns the block checksums of a data file of any kept snapshot.
@@ -265,7 +267,8 @@ pub trait Metastore: CommitLog + SqlViews {
     /// `NotFound` if there is no such file.
     async fn load_blocks(&self, table: TableId, file: FileId) -> Result<BlockChecksums>;
 
-    /// Makes the caller the writer of a table: raises the epoch by one, so that earlier writers can no longer commit.
+    /// Makes the caller the writer of a table. This raises the epoch by one, so that earlier writers can no longer
+    /// commit.
     ///
     /// # Errors
     ///
@@ -274,26 +277,28 @@ pub trait Metastore: CommitLog + SqlViews {
 
     /// Applies the commits together, or changes nothing. Returns the sequence of each.
     ///
-    /// Durable when it returns. A commit id that was applied before gives its first sequence again and changes nothing;
-    /// a source position that is not later than the last one of its stream gives the sequence of that one.
+    /// The commits are durable when this returns. A commit id that was applied before returns its first sequence and
+    /// changes nothing. A source position that is not later than the last one of its stream returns the sequence of
+    /// that one.
     ///
     /// # Errors
     ///
     /// `Conflict` (code `fenced`) if an epoch is not that of the latest writer; `Conflict` if a requirement does not
     /// hold; `Invalid` if a change contradicts the snapshot; `NotFound` if there is no such table; `Unavailable` (code
-    /// `commit-unknown`) if the answer was lost, so that only [`load_log`](CommitLog::load_log) can tell.
+    /// `commit-unknown`) if the outcome was lost, so that only [`load_log`](CommitLog::load_log) can tell it.
     async fn commit(&self, commits: &[TableCommit]) -> Result<Vec<Sequence>>;
 
-    /// Finishes what is under way, tidies up and closes. Nothing works afterwards; closing twice is harmless.
+    /// Finishes the work in progress, tidies up and closes. Every later call fails, except that closing twice is
+    /// harmless.
     async fn close(&self) -> Result<()>;
 }
 
-/// The error for a table that is not there.
+/// The error for a table that does not exist.
 pub(crate) fn no_table(table: TableId) -> Error {
     Error::not_found("no such table").with("table", table)
 }
 
-/// The error for a snapshot that is not there.
+/// The error for a snapshot that is not kept.
 pub(crate) fn no_commit(table: TableId, sequence: Sequence, oldest: Sequence, latest: Sequence) -> Error {
     Error::not_found("no snapshot with this sequence is kept")
         .with("table", table)
@@ -302,12 +307,12 @@ pub(crate) fn no_commit(table: TableId, sequence: Sequence, oldest: Sequence, la
         .with("latest", latest)
 }
 
-/// The error for a data file that no kept snapshot has.
+/// The error for a data file that is in no kept snapshot.
 pub(crate) fn no_file(table: TableId, file: FileId) -> Error {
     Error::not_found("no such data file").with("table", table).with("file", file)
 }
 
-/// The error for a writer that is not, or no longer, the latest.
+/// The error for a writer that is not the latest, or no longer.
 pub(crate) fn fenced(table: TableId, epoch: WriterEpoch, latest: WriterEpoch, writer: Option<&Writer>) -> Error {
     let error = Error::conflict("another writer has taken over the table")
         .code("fenced")
@@ -328,7 +333,7 @@ pub(crate) fn epoch_after(epoch: WriterEpoch) -> Result<WriterEpoch> {
     Ok(WriterEpoch::new(next))
 }
 
-/// Says that the first rows of a table are its own.
+/// Fails unless the first rows of a table belong to it.
 pub(crate) fn require_own(new: &NewTable, first: &TableCommit) -> Result<()> {
     if first.table == new.id {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Where the file of the metastore is, and what its folder says about it before a database is asked.
+//! The location of the metastore file, and what the file system tells about it before a database opens it.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -6,51 +6,51 @@ use std::time::SystemTime;
 
 use cayenne_format::{Error, Result};
 
-/// No SQLite database is shorter than its smallest page.
+/// A SQLite database is at least as long as its smallest page.
 const PAGE_BYTES_MIN: u64 = 512;
 
-/// The place of a metastore file: absolute, so that no name has a special meaning to a database.
+/// The location of a metastore file. The path is absolute, so that no name has a special meaning to a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     path: PathBuf,
 }
 
-/// What tells one state of a metastore file from another, as long as its WAL is missing or empty.
+/// Distinguishes two states of a metastore file, as long as its WAL is missing or empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     bytes: Option<u64>,
     modified: Option<SystemTime>,
-    /// `None` if there is no WAL, as when nobody has the file open.
+    /// `None` if there is no WAL, as when no process has the file open.
     pub(crate) wal_bytes: Option<u64>,
 }
 
-/// Which file is at a place: it changes when another file is put there, and not with the content.
+/// Identifies the file at a place. It changes when another file is put there, but not when the content changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Occupant(Option<(u64, u64)>);
 
 impl Occupant {
-    /// Says whether there was a file.
+    /// Returns whether there is a file.
     pub(crate) fn is_some(self) -> bool {
         self.0.is_some()
     }
 }
 
 impl Place {
-    /// Returns which file is here.
+    /// Returns the identity of the file here.
     pub(crate) fn occupant(&self) -> Occupant {
         #[cfg(unix)]
         let found = {
             use std::os::unix::fs::MetadataExt as _;
             self.path.metadata().ok().map(|found| (found.dev(), found.ino()))
         };
-        // Elsewhere a file that is open cannot be replaced.
+        // On other systems an open file cannot be replaced.
         #[cfg(not(unix))]
         let found = None;
         Occupant(found)
     }
 
-    /// Says that the file that was opened is still here. What is written to one that was moved away, or removed, nobody
-    /// would ever find.
+    /// Fails unless the opened file is still here. If it was moved away or removed, its path no longer leads to what is
+    /// written to it.
     pub(crate) fn require(&self, opened: Occupant) -> Result<()> {
         if self.occupant() == opened {
             return Ok(());
@@ -61,7 +61,7 @@ impl Place {
             .help("open the database again"))
     }
 
-    /// Finds the file at `path`, which may not exist yet.
+    /// Returns the place of the file at `path`, which may not exist yet.
     pub(crate) fn find(path: &Path) -> Result<Self> {
         let named = |message: &'static str| Error::invalid(message).with("metastore", path.display());
         let absolute = path.canonicalize().or_else(|_| std::path::absolute(path));
@@ -80,21 +80,21 @@ impl Place {
         &self.path
     }
 
-    /// Says whether there is nothing here yet.
+    /// Returns whether there is no metastore here yet.
     ///
-    /// A file without bytes is nothing: SQLite leaves one behind when it ends before its first write. But if the WAL has
-    /// content, there was a database, and SQLite would throw the WAL away.
+    /// An empty file counts as new: SQLite leaves one behind when it ends before its first write. An empty file with a
+    /// non-empty WAL is an error: there was a database, and SQLite would discard the WAL.
     pub(crate) fn is_new(&self) -> Result<bool> {
         match length(&self.path).unwrap_or_default() {
             0 => {}
-            // SQLite takes some of these for empty and would write over them.
+            // SQLite takes some files of this length for empty and would overwrite them.
             1..PAGE_BYTES_MIN => {
                 return Err(Error::corrupt("the metastore file is too short").with("metastore", self.path.display()));
             }
             _ => return Ok(false),
         }
         if self.wal_bytes().unwrap_or_default() > 0 {
-            // Between the two looks another process may have made the file.
+            // Another process may have created the file between the two checks.
             if length(&self.path).unwrap_or_default() > 0 {
                 return Ok(false);
             }
@@ -105,7 +105,7 @@ impl Place {
         Ok(true)
     }
 
-    /// Says that there is something to read.
+    /// Fails unless there is a metastore to read.
     pub(crate) fn require_file(&self) -> Result<()> {
         if self.is_new()? {
             return Err(Error::not_found("there is no metastore here").with("metastore", self.path.display()));
@@ -113,11 +113,12 @@ impl Place {
         Ok(())
     }
 
-    /// Makes the names of the file and of its WAL survive a power cut, which Turso leaves to its caller.
+    /// Flushes the folder, so that the names of the file and its WAL survive a power cut. Turso leaves this to its
+    /// caller.
     #[cfg(feature = "turso")]
     #[expect(clippy::disallowed_methods, reason = "the storage, which wraps files, is no crate that this one may use")]
     pub(crate) fn flush_names(&self) -> Result<()> {
-        // Elsewhere a folder cannot be opened, and needs no flush.
+        // On other systems a folder cannot be opened, and needs no flush.
         if cfg!(unix)
             && let Some(folder) = self.path.parent()
         {
@@ -127,8 +128,8 @@ impl Place {
         Ok(())
     }
 
-    /// Flushes the WAL to the disk. What is no longer in it was flushed before it left. No lock of SQLite is on this file,
-    /// so that closing it takes none away.
+    /// Flushes the WAL to the disk. Frames that have left the WAL were flushed before they left. SQLite holds no lock
+    /// on the WAL file, so closing it here releases none.
     #[expect(clippy::disallowed_methods, reason = "the storage, which wraps files, is no crate that this one may use")]
     pub(crate) fn flush_wal(&self) -> Result<()> {
         match std::fs::File::open(self.wal()).and_then(|wal| wal.sync_all()) {
@@ -145,19 +146,19 @@ impl Place {
         wal.into()
     }
 
-    /// Returns the length of the WAL, or `None` if there is none. A file without a WAL is in use by nobody.
+    /// Returns the length of the WAL in bytes, or `None` if there is none. No process uses a file without a WAL.
     pub(crate) fn wal_bytes(&self) -> Option<u64> {
         length(&self.wal())
     }
 
-    /// Returns what tells this state of the file from another.
+    /// Returns the current state of the file, to compare with a later one.
     pub(crate) fn stamp(&self) -> Stamp {
         let found = self.path.metadata().ok();
         let modified = found.as_ref().and_then(|found| found.modified().ok());
         Stamp { bytes: found.map(|found| found.len()), modified, wal_bytes: self.wal_bytes() }
     }
 
-    /// Returns the URI that opens the file as one that nobody changes: no lock is taken and no file made.
+    /// Returns the URI that opens the file as immutable: SQLite takes no lock and creates no file.
     pub(crate) fn immutable_uri(&self) -> String {
         let mut uri = String::from("file:");
         if !self.path.as_os_str().as_encoded_bytes().starts_with(b"/") {

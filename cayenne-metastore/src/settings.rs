@@ -1,4 +1,4 @@
-//! How a process uses the file of the metastore. Nothing here is stored in it.
+//! Settings for how a process uses the metastore file. None of them is stored in the file.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ pub enum Synchronous {
     /// When it is on stable storage: it survives a power cut. The default.
     #[default]
     Full,
-    /// When the operating system has it: it survives the end of the process, but a power cut may take the latest commits.
-    /// They are lost in order and whole; the file is never damaged by it.
+    /// When it has reached the operating system: it survives the end of the process, but a power cut may lose the
+    /// latest commits. They are lost whole and in order, and the file is never damaged.
     Normal,
 }
 
@@ -24,12 +24,12 @@ impl Synchronous {
     }
 }
 
-/// How a process uses the file of the metastore.
+/// Settings for how a process uses the metastore file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqliteSettings {
     /// When a commit counts as done. Default [`Synchronous::Full`].
     pub synchronous: Synchronous,
-    /// How long to wait for another process that holds the file. Default 30 seconds, at least 100 milliseconds.
+    /// How long to wait for another process that holds the file. At least 100 milliseconds; default 30 seconds.
     pub busy_timeout: Duration,
 }
 
@@ -40,11 +40,11 @@ impl Default for SqliteSettings {
 }
 
 impl SqliteSettings {
-    /// Says what is wrong with these settings, if anything is.
+    /// Checks that the settings are in range.
     ///
     /// # Errors
     ///
-    /// `Invalid`, naming the setting.
+    /// `Invalid`, naming the setting that is out of range.
     pub fn validate(&self) -> Result<()> {
         let longest = Duration::from_millis(i32::MAX.unsigned_abs().into());
         if self.busy_timeout < Duration::from_millis(100) || self.busy_timeout > longest {

@@ -1,4 +1,4 @@
-//! Views of SQL, and the part of the metastore that keeps them.
+//! Views of SQL, and the part of the metastore that stores them.
 
 use std::fmt;
 
@@ -6,37 +6,37 @@ use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use cayenne_format::{Error, Result, TableName, Timestamp};
 
-/// A view of SQL: a query under a name. It has no rows of its own.
+/// A view of SQL: a named query without rows of its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SqlView {
-    /// Its name. Tables and views share one set of names.
+    /// Its name. Tables and views share one namespace.
     pub name: TableName,
-    /// What follows the name in `CREATE VIEW`: a list of columns if there is one, `AS`, and the query.
+    /// The text after the name in `CREATE VIEW`: a column list if there is one, `AS`, and the query.
     pub definition: String,
-    /// What a name without a catalog means in the query; `None` for the catalog that the view is in, whatever it is called.
+    /// The catalog of names without one in the query; `None` is the catalog of the view itself, whatever it is called.
     pub default_catalog: Option<String>,
-    /// What a name without a schema means in the query.
+    /// The schema of names without one in the query.
     pub default_schema: String,
-    /// The dialect of SQL that the query is written in, by its name in `datafusion.sql_parser.dialect`.
+    /// The SQL dialect of the query, as named in `datafusion.sql_parser.dialect`.
     pub dialect: String,
-    /// The columns that the query had when the view was made.
+    /// The columns that the query had when the view was created.
     pub columns: SchemaRef,
-    /// When it was made, for people.
+    /// When it was created; informational only.
     pub made_at: Timestamp,
 }
 
-/// Remembers views of SQL. Every method is atomic.
+/// Stores views of SQL. Every method is atomic.
 #[async_trait]
 pub trait SqlViews: fmt::Debug + Send + Sync {
-    /// Makes a view; if `replace`, in place of the view that has its name.
+    /// Creates a view. If `replace`, it replaces a view with the same name.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` (code `table-exists`) if a table has the name, and (code `view-exists`) if a view has it that is
-    /// not to be replaced.
+    /// `AlreadyExists` with code `table-exists` if a table has the name, or with code `view-exists` if a view has it
+    /// and `replace` is false.
     async fn create_view(&self, view: &SqlView, replace: bool) -> Result<()>;
 
-    /// Forgets a view. Returns whether there was one.
+    /// Removes a view. Returns whether it existed.
     async fn drop_view(&self, name: &TableName) -> Result<bool>;
 
     /// Returns one view, or `None` if there is none.
@@ -46,7 +46,7 @@ pub trait SqlViews: fmt::Debug + Send + Sync {
     async fn list_views(&self) -> Result<Vec<SqlView>>;
 }
 
-/// The error for a table or a view whose name is that of a view.
+/// The error for a table or a view whose name is taken by a view.
 pub(crate) fn name_of_view(name: &TableName) -> Error {
     Error::already_exists("a view has this name already")
         .code("view-exists")
@@ -54,7 +54,7 @@ pub(crate) fn name_of_view(name: &TableName) -> Error {
         .help("drop the view first, or choose another name")
 }
 
-/// The error for a view whose name is that of a table.
+/// The error for a view whose name is taken by a table.
 pub(crate) fn name_of_table(name: &TableName) -> Error {
     Error::already_exists("a table has this name already")
         .code("table-exists")

@@ -1,4 +1,4 @@
-//! A metastore and a file system that count what they are asked.
+//! A metastore and a file system that count the calls they receive.
 
 use std::io;
 use std::path::Path;
@@ -15,7 +15,7 @@ use cayenne_metastore::{
 };
 use cayenne_storage::{Entry, FileLock, Fs, LocalFs, ReadFile, WriteFile};
 
-/// Counts the calls of a metastore.
+/// A metastore that counts its calls and passes them on.
 #[derive(Debug)]
 pub struct CountingMetastore {
     inner: Arc<dyn Metastore>,
@@ -23,7 +23,7 @@ pub struct CountingMetastore {
 }
 
 impl CountingMetastore {
-    /// Counts the calls of `inner`.
+    /// Returns a metastore that counts the calls to `inner`.
     #[must_use]
     pub fn new(inner: Arc<dyn Metastore>) -> Self {
         Self { inner, calls: AtomicUsize::new(0) }
@@ -134,7 +134,7 @@ impl Metastore for CountingMetastore {
     }
 }
 
-/// Counts what the local disk is asked.
+/// The local file system, with counted calls.
 #[derive(Debug, Default)]
 pub struct CountingFs {
     creates: AtomicUsize,
@@ -145,7 +145,7 @@ pub struct CountingFs {
 }
 
 impl CountingFs {
-    /// Returns how many files were made.
+    /// Returns how many files were created.
     #[must_use]
     pub fn creates(&self) -> usize {
         self.creates.load(Ordering::SeqCst)

@@ -17,13 +17,13 @@ pub fn numbers_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, false), Field::new("text", DataType::Utf8, true)]))
 }
 
-/// Returns options under which small writes become files as large ones do.
+/// Returns table options under which small writes become data files, too: nothing is stored inline.
 #[must_use]
 pub fn files_only() -> TableOptions {
     TableOptions { inline: InlineOptions::OFF, ..TableOptions::default() }
 }
 
-/// Returns the numbers of a range, each with a text.
+/// Returns a batch with the numbers of a range, each with a text.
 ///
 /// # Panics
 ///
@@ -37,13 +37,13 @@ pub fn numbers(range: Range<i64>) -> RecordBatch {
     RecordBatch::try_new(numbers_schema(), vec![Arc::new(ids), Arc::new(text)]).expect("the columns fit the schema")
 }
 
-/// Returns batches as a stream of rows.
+/// Returns the batches as a stream of rows.
 #[must_use]
 pub fn stream_of(batches: Vec<RecordBatch>) -> RowStream {
     futures::stream::iter(batches.into_iter().map(Ok)).boxed()
 }
 
-/// Returns how many rows batches of [`numbers`] have, and the sum of their ids.
+/// Returns the number of rows in batches of [`numbers`], and the sum of their ids.
 #[must_use]
 pub fn sum_of(batches: &[RecordBatch]) -> (usize, i64) {
     let ids = batches.iter().map(|batch| batch.column(0).as_primitive::<Int64Type>());

@@ -1,4 +1,4 @@
-//! Steps that are counted, that fail, or that are never passed.
+//! Steps that count, fail, or stop the writer.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,13 +35,13 @@ impl FailingStep {
         *self.0.lock() = Some(step);
     }
 
-    /// Says whether the armed step was reached.
+    /// Returns whether the armed step was reached.
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.0.lock().is_none()
     }
 
-    /// Lets every step pass again, and returns whether the armed one was reached.
+    /// Disarms the step, and returns whether it was reached.
     pub fn disarm(&self) -> bool {
         self.0.lock().take().is_none()
     }
@@ -53,13 +53,13 @@ impl Steps for FailingStep {
         if *armed != Some(step) {
             return Ok(());
         }
-        // Once only: cleaning up after the failure takes steps of its own.
+        // It fails only once: the cleanup after the failure takes steps of its own.
         *armed = None;
         Err(Error::unavailable("step made to fail by a test").with("step", step))
     }
 }
 
-/// Lets some steps pass and none after them, as if the process had ended there.
+/// Lets a number of steps pass and fails all later ones, as if the process had ended there.
 #[derive(Debug)]
 pub struct LastSteps(AtomicUsize);
 
@@ -70,12 +70,12 @@ impl LastSteps {
         Self(AtomicUsize::new(count))
     }
 
-    /// Lets `count` more steps pass, however many it was to be.
+    /// Lets `count` more steps pass, regardless of the previous number.
     pub fn end_after(&self, count: usize) {
         self.0.store(count, Ordering::SeqCst);
     }
 
-    /// Says whether no step passes any more.
+    /// Returns whether no more steps pass.
     #[must_use]
     pub fn have_ended(&self) -> bool {
         self.0.load(Ordering::SeqCst) == 0
@@ -89,7 +89,7 @@ impl Steps for LastSteps {
     }
 }
 
-/// Stops whoever reaches one step until it is let go.
+/// Blocks every thread that reaches one step, until the step is opened.
 #[derive(Debug)]
 pub struct StoppingStep {
     step: Step,
@@ -104,19 +104,19 @@ struct Stop {
 }
 
 impl StoppingStep {
-    /// Stops whoever reaches `step`.
+    /// Blocks every thread that reaches `step`.
     #[must_use]
     pub fn at(step: Step) -> Self {
         Self { step, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Waits until somebody is stopped. Blocks.
+    /// Blocks until a thread is stopped at the step.
     pub fn wait_until_reached(&self) {
         let mut state = self.state.lock();
         self.changed.wait_while(&mut state, |state| !state.reached);
     }
 
-    /// Lets everybody pass.
+    /// Opens the step: lets the stopped threads and all later ones pass.
     pub fn open(&self) {
         self.state.lock().open = true;
         self.changed.notify_all();

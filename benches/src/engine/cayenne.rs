@@ -1,4 +1,4 @@
-//! Cayenne through its SQL interface, as a program would use it; appends go to its tables directly.
+//! Cayenne through its SQL interface, as a program uses it. Appends use its table API directly.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::{Clock, Engine, Limits, cayenne_rows, fabricate, session};
 use crate::Result;
 use crate::protocol::{Reply, Request};
 
-/// An open database and a session whose default catalog it is.
+/// An open database, and a session with it as the default catalog.
 pub(super) struct Cayenne {
     pub(super) database: Arc<Database>,
     pub(super) ctx: SessionContext,
@@ -102,7 +102,7 @@ impl Cayenne {
         Ok(clock.reply(Reply { lap_ms: laps.lap_ms, files: Some(files), ..Reply::default() }))
     }
 
-    /// Every writer makes one commit first, so that all are writers of their tables when the clock starts.
+    /// Each writer makes one commit first, so that all have become the writers of their tables when the clock starts.
     async fn append_at_once(&self, tables: &[String], commits: usize) -> Result<Reply> {
         let prepared = self.prepared.commits(commits + 1)?;
         let ready = Arc::new(Barrier::new(tables.len() + 1));
@@ -111,7 +111,7 @@ impl Cayenne {
             let (table, prepared, ready) = (self.table(table).await?, Arc::clone(&prepared), Arc::clone(&ready));
             writers.push(tokio::spawn(async move {
                 let mut batches = prepared.iter().take(commits + 1);
-                // A writer that fails meets the others at the barrier all the same, or they would wait for ever.
+                // A writer that failed must reach the barrier too, or the others would wait forever.
                 let first = match batches.next() {
                     Some(batch) => append(&table, batch).await,
                     None => Ok(()),
@@ -125,7 +125,7 @@ impl Cayenne {
                 Result::Ok(())
             }));
         }
-        // Nobody goes on before the clock has started.
+        // No writer continues before the clock has started.
         ready.wait().await;
         let clock = Clock::start();
         ready.wait().await;
@@ -162,7 +162,7 @@ pub(super) async fn append(table: &Arc<Table>, batch: &RecordBatch) -> Result<()
     Ok(())
 }
 
-/// Returns how many files a plan reads: its scan says `files=<read>/<all>`.
+/// Returns how many files a plan reads, from `files=<read>/<all>` of its scan.
 fn files_of(plan: &str) -> Option<u64> {
     let (_, rest) = plan.split_once("files=")?;
     let (kept, _) = rest.split_once('/')?;

@@ -1,4 +1,4 @@
-//! Cayenne's tables with primary keys: rows that take the place of others, statements that delete, and lookups.
+//! Cayenne's tables with primary keys: upserts, deletes and lookups.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,23 +20,23 @@ use crate::Result;
 use crate::answer::{Answer, Cell};
 use crate::protocol::{LookupBy, Reply, Request};
 
-/// After so many failures side by side, more say nothing new.
+/// The most failures of concurrent tasks that are collected; more would add no information.
 const FAILURES_MAX: usize = 100;
 
-/// Returns the settings of a database: its own defaults, but for the limit that was asked for.
+/// Returns the settings of a database: the defaults, except for the limits in `limits`.
 pub(super) fn settings(limits: Limits) -> DatabaseSettings {
     let defaults = DatabaseSettings::default();
     let key_index_cache_bytes = limits.settings.key_index_bytes.unwrap_or(defaults.key_index_cache_bytes);
     DatabaseSettings { key_index_cache_bytes, has_upkeep: !limits.settings.is_left_alone, ..defaults }
 }
 
-/// Returns the options of a table whose rows take the place of those with their key.
+/// Returns the options of a table with this primary key.
 pub(super) fn options(key: Option<&str>) -> TableOptions {
     TableOptions { primary_key: key.into_iter().map(str::to_owned).collect(), ..TableOptions::default() }
 }
 
 impl Cayenne {
-    /// Serves the requests about keys.
+    /// Serves the requests about keyed tables.
     pub(super) async fn serve_rows(&self, request: Request) -> Result<Reply> {
         match request {
             Request::Execute { sql } => self.execute(&sql).await,
@@ -63,12 +63,12 @@ impl Cayenne {
         Ok(())
     }
 
-    /// Runs a statement to its last row.
+    /// Runs a statement and returns all of its rows.
     pub(super) async fn run(&self, sql: &str) -> Result<Vec<RecordBatch>> {
         Ok(cayenne_datafusion::sql(&self.ctx, sql).await?.collect().await?)
     }
 
-    /// A statement that changes rows answers with their number.
+    /// Runs a statement that changes rows, and returns their number.
     async fn execute(&self, sql: &str) -> Result<Reply> {
         let clock = Clock::start();
         let batches = self.run(sql).await?;
@@ -109,7 +109,7 @@ impl Cayenne {
         }))
     }
 
-    /// Looks rows up without SQL: a view for each, as a program that serves requests takes it.
+    /// Looks rows up without SQL. Each lookup takes a view of its own, as a program that serves requests does.
     async fn lookup_by_api(&self, table: &str, keys: &[Vec<i64>]) -> Result<Reply> {
         let table = self.database.table(&TableName::try_from(table)?).await?.ok_or("there is no such table")?;
         let columns: Vec<usize> = (0..table.schema().fields().len()).collect();
@@ -124,7 +124,7 @@ impl Cayenne {
         Ok(clock.reply(Reply { rows, lap_ms: laps.lap_ms, ..Reply::default() }))
     }
 
-    /// One key by a prepared query, several as an `IN` list of literals.
+    /// Looks up one key with a prepared query, and several with an `IN` list of literals.
     async fn lookup(&self, table: &str, key: &str, keys: &[Vec<i64>]) -> Result<Reply> {
         let select = format!("SELECT * FROM {table} WHERE {key}");
         let one = cayenne_datafusion::prepare(&self.ctx, &format!("{select} = $1")).await?;
@@ -145,7 +145,7 @@ impl Cayenne {
     }
 }
 
-/// What one task has done, over and over, until its time was over.
+/// What one task has done until its time was over.
 #[derive(Default)]
 struct Done {
     lap_ms: Vec<f64>,
@@ -157,7 +157,7 @@ impl Done {
         Instant::now() >= end || self.failures.len() >= FAILURES_MAX
     }
 
-    /// A failure is told and does not end the task.
+    /// Adds the outcome of one repetition. A failure is recorded and does not end the task.
     fn add(&mut self, begun: Instant, outcome: Result<()>) {
         match outcome {
             Ok(()) => self.lap_ms.push(begun.elapsed().as_secs_f64() * 1e3),

@@ -1,4 +1,4 @@
-//! Cayenne's tables that look after themselves: compaction on demand and beside others, and what is counted of it.
+//! Cayenne's compaction: on demand and in the background, and its counters.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -14,11 +14,11 @@ use super::{Clock, refuse, session};
 use crate::Result;
 use crate::protocol::{Reply, Request};
 
-/// A table rests when nothing was worth doing for so long.
+/// How long a table must have no worthwhile pass until it counts as at rest.
 const QUIET: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_millis(20);
 
-/// So many commits make a table worth compacting.
+/// The number of commits that make a table worth compacting.
 pub(crate) const COMMITS_WORTH_A_PASS: usize = 8;
 
 impl Cayenne {
@@ -54,7 +54,7 @@ impl Cayenne {
         }
     }
 
-    /// Adds the rows of a Parquet file to a table, which is made first if there is none.
+    /// Adds the rows of a Parquet file to a table, and creates the table first if it does not exist.
     async fn insert(&self, table: &str, source: &Path, target_file_mb: Option<NonZeroU64>) -> Result<Reply> {
         let from = session::add_source(&self.ctx, table, source).await?;
         let name = TableName::try_from(table)?;
@@ -69,7 +69,7 @@ impl Cayenne {
         Ok(clock.reply(Reply::default()))
     }
 
-    /// Metrics of all tables together, by their names and the kind that they are of.
+    /// Returns the metrics, summed over all tables, by name and kind.
     async fn numbers(&self) -> BTreeMap<String, f64> {
         let mut numbers = BTreeMap::new();
         for metric in self.database.metrics().await {
@@ -80,8 +80,8 @@ impl Cayenne {
         numbers
     }
 
-    /// Makes a large table worth a pass, and then others one after the other. Says how long after its last commit each of
-    /// these was compacted, and how often that was while the large one still was.
+    /// Makes a large table worth a pass, and then the others one after the other. Returns how long after its last
+    /// commit each of the others was compacted, and how many of them were compacted before the large one.
     async fn fairness(&self, large: &str, tables: usize) -> Result<Reply> {
         let rows = self.prepared.commits(COMMITS_WORTH_A_PASS)?;
         let schema = rows.first().ok_or("no rows are prepared")?.schema();
@@ -91,7 +91,7 @@ impl Cayenne {
             let options = TableOptions { inline: cayenne_format::InlineOptions::OFF, ..TableOptions::default() };
             others.push(self.database.create_table(&name, &schema, options).await?);
         }
-        // The first write of a process begins to look after a table.
+        // The first write of a process starts the background maintenance of a table.
         self.run(&format!("INSERT INTO {large} SELECT * FROM {large} LIMIT 1")).await?;
         let large = self.table(large).await?;
         let clock = Clock::start();
@@ -122,7 +122,7 @@ fn is_compacted(table: &Table) -> bool {
     table.passes().iter().any(|pass| pass.outcome == PassOutcome::Committed)
 }
 
-/// Waits until nothing of a table is worth doing any more.
+/// Waits until no pass on the table is worthwhile any more.
 async fn rest(table: &Table) -> Result<()> {
     let mut quiet_since = Instant::now();
     while quiet_since.elapsed() < QUIET {
@@ -134,7 +134,7 @@ async fn rest(table: &Table) -> Result<()> {
     Ok(())
 }
 
-/// Returns how many data files a scan of a table opens now.
+/// Returns how many data files a scan of the table opens now.
 pub(super) async fn stored_files(table: &Arc<Table>) -> Result<u64> {
     Ok(table.view().await?.read_amplification().files)
 }

@@ -1,4 +1,5 @@
-//! Tables whose manifests name data files that were never written, for what needs many files and reads none.
+//! Creates tables whose manifests name data files that were never written, for measurements that need many files and
+//! read none.
 
 use std::sync::Arc;
 
@@ -12,18 +13,19 @@ use cayenne_table::{Database, Table};
 
 use crate::Result;
 
-/// Rows of a file. Its ids are those of no other file, in the order of the files.
+/// The number of rows of a file. The ids ascend from file to file and do not overlap.
 pub(crate) const FILE_ROWS: usize = 1_000;
 
-/// A file shorter than a block, so that one checksum covers it.
+/// The length of a file in bytes. It is shorter than a block, so that one checksum covers it.
 const FILE_BYTES: u64 = 40_000;
 
-/// Large enough that commits are few, small enough that a commit is one that a compaction could make.
+/// Large enough for few commits, small enough that a compaction could make such a commit.
 const FILES_PER_COMMIT: usize = 1_000;
 
-/// Makes the tables, each with `files` files.
+/// Creates the tables, each with `files` files.
 ///
-/// The commits go to the metastore directly, by a second connection: the database keeps its own to itself.
+/// The commits go to the metastore directly through a second connection, because the connection of the database is
+/// private.
 pub(super) async fn fabricate(database: &Database, tables: &[String], files: usize) -> Result<()> {
     let environment = Environment::default();
     let path = database.root().join(path::METADATA_FOLDER).join(path::METASTORE_FILE);
@@ -86,7 +88,7 @@ fn file(environment: &Environment, number: usize) -> Result<Change> {
     Ok(Change::AddFile(Box::new(NewDataFile { file, blocks: digest.blocks })))
 }
 
-/// What a file whose first id is `first` would say of its columns.
+/// Returns the column stats of a file whose first id is `first`.
 fn stats(first: i64) -> Result<FileStats> {
     let last = first + i64::try_from(FILE_ROWS)? - 1;
     let name = |id: i64| Value::Text(format!("customer-{id:012}"));

@@ -1,7 +1,7 @@
-//! The engine's side of the protocol: one process that serves one engine until it is asked to close.
+//! The engine's side of the protocol: a process that serves one engine until it is asked to close.
 //!
-//! All Rust engines run through this loop, on the same runtime. Those of DataFusion share the session settings too, so
-//! that what differs between their numbers is the table format and what the engine makes of it.
+//! All Rust engines run in this loop, on the same runtime. The DataFusion engines share the session settings too, so
+//! that their numbers differ only by the table format and the use that the engine makes of it.
 
 mod cayenne;
 mod cayenne_rows;
@@ -32,14 +32,14 @@ use crate::engine::sqlite::Sqlite;
 use crate::protocol::{OpenSettings, Reply, Request};
 use crate::{Result, os};
 
-/// What an engine may use.
+/// The resources that an engine may use.
 #[derive(Clone, Copy)]
 struct Limits {
     threads: usize,
     settings: OpenSettings,
 }
 
-/// What this process can measure. Futures are `Send`, so that they run on the counted worker threads.
+/// An engine that this process can measure. Futures are `Send`, so that they run on the counted worker threads.
 trait Engine: Send + Sync + 'static {
     /// The version for the report.
     fn version() -> String;
@@ -53,17 +53,17 @@ trait Engine: Send + Sync + 'static {
     /// returns.
     fn load(&self, table: &str, source: &Path, key: Option<&str>) -> impl Future<Output = Result<()>> + Send;
 
-    /// Runs a query to its last row.
+    /// Runs a query and returns all of its rows.
     fn query(&self, sql: &str) -> impl Future<Output = Result<Vec<RecordBatch>>> + Send;
 
-    /// Serves the requests that not every engine can, and keeps the time of what they are about.
+    /// Serves the requests that not every engine supports, and measures only the requested work.
     fn serve(self: Arc<Self>, request: Request) -> impl Future<Output = Result<Reply>> + Send;
 
     /// Closes the database.
     fn close(self) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// Serves the engine of that name over stdin and stdout until `close` or the end of input.
+/// Serves the engine with that name over stdin and stdout until `close` or the end of input.
 pub(crate) fn serve(name: EngineName) -> Result<()> {
     os::use_small_pages();
     match name {
@@ -143,12 +143,12 @@ fn close<E: Engine>(runtime: &Runtime, engine: E) -> Result<()> {
     tell(&reply)
 }
 
-/// Runs `work` on the worker threads. This thread only waits, so that an engine has the threads it was given and no more.
+/// Runs `work` on the worker threads. This thread only waits, so that an engine has exactly the threads it was given.
 fn run<T: Send + 'static>(runtime: &Runtime, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     runtime.block_on(runtime.spawn(work)).map_err(|error| format!("the engine panicked: {error}"))?
 }
 
-/// The answer to a request that is not for this engine.
+/// The error for a request that this engine does not serve.
 fn refuse(request: &Request) -> Result<Reply> {
     let request = serde_json::to_value(request)?;
     let operation = request.get("op").and_then(serde_json::Value::as_str).unwrap_or_default();
@@ -167,7 +167,7 @@ fn tell(reply: &Reply) -> Result<()> {
     Ok(())
 }
 
-/// Wall and CPU time since a request began.
+/// Measures wall and CPU time since the start of a request.
 struct Clock {
     wall: Instant,
     cpu: Duration,
@@ -178,7 +178,7 @@ impl Clock {
         Self { wall: Instant::now(), cpu: os::cpu_time() }
     }
 
-    /// Stops and fills in the times and the peak memory.
+    /// Stops the clock, and adds the times and the peak memory to `reply`.
     fn reply(self, reply: Reply) -> Reply {
         let wall_ms = self.wall.elapsed().as_secs_f64() * 1e3;
         let cpu_ms = os::cpu_time().saturating_sub(self.cpu).as_secs_f64() * 1e3;

@@ -11,7 +11,7 @@ use super::{Engine, Limits, refuse, session};
 use crate::protocol::{Reply, Request};
 use crate::{Result, folders};
 
-/// A session with one external table per Parquet file of the folder.
+/// A session with one external table for each Parquet file of the folder.
 pub(super) struct Parquet {
     dir: PathBuf,
     ctx: SessionContext,
@@ -31,7 +31,7 @@ impl Engine for Parquet {
         Ok(engine)
     }
 
-    /// Stock DataFusion returns before the bytes are on disk; the syncs make this load as durable as the others.
+    /// Stock DataFusion returns before the bytes are on disk. The syncs make this load as durable as the others.
     async fn load(&self, table: &str, source: &Path, key: Option<&str>) -> Result<()> {
         if key.is_some() {
             return Err("a Parquet file has no primary key".into());

@@ -1,4 +1,4 @@
-//! Rows held in memory before the clock starts, cut into commits.
+//! Rows that are held in memory before the clock starts, split into commits.
 
 use std::fs::File;
 use std::path::Path;
@@ -11,12 +11,12 @@ use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::Result;
 
-/// The rows of the commits to come. Filled once.
+/// The rows of later commits. Filled once.
 #[derive(Default)]
 pub(super) struct Prepared(OnceLock<Arc<[RecordBatch]>>);
 
 impl Prepared {
-    /// Reads a Parquet file, and returns the schema of its rows.
+    /// Reads a Parquet file and returns its schema.
     pub(super) fn fill(&self, source: &Path, rows_per_commit: usize) -> Result<SchemaRef> {
         let commits = read(source, rows_per_commit)?;
         let schema = commits.first().map(RecordBatch::schema).ok_or("the source has no rows")?;
@@ -24,7 +24,7 @@ impl Prepared {
         Ok(schema)
     }
 
-    /// Returns the rows of all commits, at least `wanted`.
+    /// Returns the rows of all commits. Fails if there are fewer than `wanted` commits.
     pub(super) fn commits(&self, wanted: usize) -> Result<Arc<[RecordBatch]>> {
         let commits = self.0.get().ok_or("no rows are prepared")?;
         if commits.len() < wanted {
@@ -34,13 +34,13 @@ impl Prepared {
     }
 }
 
-/// Reads a Parquet file in batches of `rows`. Each has memory of its own, as rows that have just arrived would.
+/// Reads a Parquet file in batches of `rows`. Each batch owns its memory, as newly arrived rows would.
 pub(super) fn read(source: &Path, rows: usize) -> Result<Vec<RecordBatch>> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(source)?)?.with_batch_size(rows).build()?;
     Ok(reader.collect::<std::result::Result<_, _>>()?)
 }
 
-/// Times commit after commit, or lookup after lookup.
+/// Times each commit or each lookup.
 pub(super) struct LapClock {
     begun: Instant,
     pub(super) lap_ms: Vec<f64>,
@@ -51,7 +51,7 @@ impl LapClock {
         Self { begun: Instant::now(), lap_ms: Vec::with_capacity(laps) }
     }
 
-    /// Ends one and begins the next.
+    /// Ends one lap and begins the next.
     pub(super) fn lap(&mut self) {
         let now = Instant::now();
         self.lap_ms.push(now.duration_since(self.begun).as_secs_f64() * 1e3);

@@ -10,11 +10,11 @@ use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 
 use crate::Result;
 
-/// The catalog of Parquet files to load from, beside the engine's own catalog.
+/// The catalog of the Parquet files to load from, separate from the engine's own catalog.
 const SOURCE_CATALOG: &str = "source";
 const SOURCE_SCHEMA: &str = "public";
 
-/// Returns the settings of both engines: those that Cayenne recommends, which are faster for both.
+/// Returns the session settings of both engines: those that Cayenne recommends, which are faster for both.
 pub(super) fn config(threads: usize) -> SessionConfig {
     cayenne_datafusion::recommended_config(NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN))
 }
@@ -24,9 +24,9 @@ pub(super) fn runtime() -> Result<Arc<RuntimeEnv>> {
     Ok(RuntimeEnvBuilder::new().build_arc()?)
 }
 
-/// Makes a Parquet file readable as a table, and returns its full name.
+/// Registers a Parquet file as a table, and returns its full name.
 ///
-/// It lives in a catalog of its own, so that it never meets the table of the same name that is loaded from it.
+/// It has a catalog of its own, so that its name cannot clash with the table that is loaded from it.
 pub(super) async fn add_source(ctx: &SessionContext, table: &str, source: &Path) -> Result<String> {
     let path = source.to_str().ok_or("a path of a source table is not UTF-8")?;
     let rows = ctx.read_parquet(path, ParquetReadOptions::default()).await?;

@@ -1,4 +1,4 @@
-//! SQLite inside this process: WAL, `synchronous = FULL`, prepared statements, one transaction per commit.
+//! SQLite in this process: WAL, `synchronous = FULL`, prepared statements, one transaction per commit.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use super::{Clock, Engine, Limits, refuse};
 use crate::Result;
 use crate::protocol::{LookupBy, Reply, Request};
 
-/// Rows that a load reads at once; they all go into one transaction.
+/// The rows that a load reads at a time. They all go into one transaction.
 const LOAD_BATCH_ROWS: usize = 8_192;
 
-/// One connection, which does one thing at a time.
+/// One connection, which does one operation at a time.
 pub(super) struct Sqlite {
     connection: Mutex<Connection>,
     prepared: Prepared,
@@ -38,8 +38,9 @@ impl Engine for Sqlite {
         Ok(Self { connection: Mutex::new(connection), prepared: Prepared::default() })
     }
 
-    /// The log is moved into the database at the end, as DuckDB does after a load. Rows in the order of their key become a
-    /// tree by it; others stay in their order and get an index at the end, because their tree would take hours to grow.
+    /// The WAL is written back at the end, as DuckDB does after a load. If the rows are in key order, the key is the
+    /// primary key of the table. Otherwise the key gets an index at the end: a tree in key order would take hours to
+    /// grow.
     async fn load(&self, table: &str, source: &Path, key: Option<&str>) -> Result<()> {
         let batches = read(source, LOAD_BATCH_ROWS)?;
         let schema = batches.first().map(RecordBatch::schema).ok_or("the source has no rows")?;
@@ -106,7 +107,7 @@ impl Sqlite {
         Ok(clock.reply(Reply { lap_ms: laps.lap_ms, ..Reply::default() }))
     }
 
-    /// One key by a statement that is prepared once, several as an `IN` list of literals.
+    /// Looks up one key with a prepared statement, and several with an `IN` list of literals.
     async fn lookup(&self, table: &str, key: &str, keys: &[Vec<i64>]) -> Result<Reply> {
         let connection = self.connection.lock().await;
         let select = format!("SELECT * FROM {table} WHERE {key}");
@@ -166,7 +167,7 @@ fn insert_rows(insert: &mut Statement<'_>, batch: &RecordBatch) -> Result<()> {
     Ok(())
 }
 
-/// A column whose type was looked at once, and not for every row.
+/// A column whose type is resolved once instead of for every row.
 enum Column<'a> {
     Int64(&'a Int64Array),
     Int32(&'a arrow_array::Int32Array),
@@ -199,7 +200,7 @@ impl<'a> Column<'a> {
         })
     }
 
-    /// Binds one value. Money goes as a real number: SQLite has no decimals.
+    /// Binds one value. Money is bound as a real number: SQLite has no decimals.
     #[expect(clippy::cast_precision_loss, reason = "money of twelve digits is exact in a double")]
     fn bind(&self, to: &mut Statement<'_>, parameter: usize, row: usize) -> rusqlite::Result<()> {
         let is_null = match self {
@@ -230,7 +231,7 @@ impl<'a> Column<'a> {
     }
 }
 
-/// Reads every value of every row, and returns how many rows there are.
+/// Reads every value of every row, and returns the number of rows.
 fn read_rows(select: &mut Statement<'_>, parameters: impl rusqlite::Params) -> Result<u64> {
     let (columns, mut count) = (select.column_count(), 0);
     let mut rows = select.query(parameters)?;
@@ -243,7 +244,8 @@ fn read_rows(select: &mut Statement<'_>, parameters: impl rusqlite::Params) -> R
     Ok(count)
 }
 
-/// Runs a query to its last row. Results here are a few rows, so turning them into columns costs nothing to speak of.
+/// Runs a query and returns all of its rows. Results have few rows here, so the conversion to columns costs almost
+/// nothing.
 fn run_query(connection: &Connection, sql: &str) -> Result<RecordBatch> {
     let mut statement = connection.prepare(sql)?;
     let names: Vec<_> = statement.column_names().map(str::to_owned).collect();
@@ -258,7 +260,7 @@ fn run_query(connection: &Connection, sql: &str) -> Result<RecordBatch> {
     Ok(RecordBatch::try_from_iter_with_nullable(names.iter().zip(arrays).map(|(name, array)| (name, array, true)))?)
 }
 
-/// The type of a result column is that of its values.
+/// Returns a result column. Its type is that of its values.
 fn array(values: &[Value]) -> ArrayRef {
     let text = values.iter().any(|value| matches!(value, Value::Text(_)));
     let real = values.iter().any(|value| matches!(value, Value::Real(_)));

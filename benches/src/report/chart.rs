@@ -1,4 +1,5 @@
-//! Bars as inline SVG: one group per row, one bar per engine, a thin line from the smallest to the largest sample.
+//! Bar charts as inline SVG: one group per row, one bar per engine, and a thin line from the smallest to the largest
+//! sample.
 
 use crate::measure::Metric;
 use crate::report::table::{Row, Section, Unit, Value, show};
@@ -10,7 +11,8 @@ const BAR_HEIGHT: f64 = 12.0;
 const BAR_STEP: f64 = 15.0;
 const GROUP_GAP: f64 = 11.0;
 
-/// Draws a section. Colours come from the page's style, by the classes `e0`, `e1`, … in the order of the engines.
+/// Draws a section. Colours come from the style of the page, through the classes `e0`, `e1`, … in the order of the
+/// engines.
 pub(super) fn draw(section: &Section, engines: &[String]) -> String {
     let shared = section.rows.iter().map(largest).fold(0.0, f64::max);
     let mut body = String::new();
@@ -39,7 +41,7 @@ fn group(row: &Row, engines: &[String], top: f64, scale: f64) -> String {
     group
 }
 
-/// One bar: which engine's, where, and the value whose length is the whole width.
+/// One bar: its engine, its position, and the value that corresponds to the full width.
 struct Bar {
     index: usize,
     y: f64,

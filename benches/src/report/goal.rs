@@ -1,4 +1,4 @@
-//! Goals: what the project aims at, and whether this run got there. A missed goal is a fact, never a failure.
+//! Goals: the limits that the project aims at, and whether this run met them. A missed goal never fails the run.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use crate::engines::CAYENNE;
 
-/// A limit that a measured value should not pass, or should reach.
+/// A limit that a measured value should stay below or should reach.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Goal {
     pub(crate) name: String,
     limit: f64,
     bound: Bound,
     measure: Measure,
-    /// Nothing if one side of it was not measured.
+    /// `None` if one side of the comparison was not measured.
     value: Option<f64>,
     met: Option<bool>,
 }
@@ -27,7 +27,7 @@ enum Measure {
     Count,
 }
 
-/// On which side of the limit a value should be.
+/// The side of the limit on which a value should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Bound {
@@ -36,34 +36,34 @@ enum Bound {
 }
 
 impl Goal {
-    /// Aims at Cayenne's value being at most `limit` times that of `peer`.
+    /// Cayenne's value should be at most `limit` times that of `peer`.
     pub(crate) fn ratio(name: &str, value_of: impl Fn(&str) -> Option<f64>, peer: &str, limit: f64) -> Self {
         Self::ratio_of(name, value_of(CAYENNE), value_of(peer), limit)
     }
 
-    /// Aims at `ours` being at most `limit` times `theirs`.
+    /// `ours` should be at most `limit` times `theirs`.
     pub(crate) fn ratio_of(name: &str, ours: Option<f64>, theirs: Option<f64>, limit: f64) -> Self {
         Self::new(name, limit, Measure::Ratio, quotient(ours, theirs))
     }
 
-    /// Aims at `ours` being at least `limit` times `theirs`.
+    /// `ours` should be at least `limit` times `theirs`.
     pub(crate) fn ratio_at_least(name: &str, ours: Option<f64>, theirs: Option<f64>, limit: f64) -> Self {
         let value = quotient(ours, theirs);
         let met = value.map(|value| value >= limit);
         Self { bound: Bound::AtLeast, met, ..Self::new(name, limit, Measure::Ratio, value) }
     }
 
-    /// Aims at a time of at most `limit` milliseconds.
+    /// A time should be at most `limit` milliseconds.
     pub(crate) fn ms(name: &str, value: Option<f64>, limit: f64) -> Self {
         Self::new(name, limit, Measure::Ms, value)
     }
 
-    /// Aims at doing something at most `limit` times.
+    /// A count should be at most `limit`.
     pub(crate) fn count(name: &str, value: Option<f64>, limit: f64) -> Self {
         Self::new(name, limit, Measure::Count, value)
     }
 
-    /// Aims at a size of at most `limit` bytes.
+    /// A size should be at most `limit` bytes.
     #[expect(clippy::cast_precision_loss, reason = "limits are round numbers far below 2^53")]
     pub(crate) fn bytes(name: &str, value: Option<f64>, limit: u64) -> Self {
         Self::new(name, limit as f64, Measure::Bytes, value)
@@ -74,7 +74,7 @@ impl Goal {
         Self { name: name.to_owned(), limit, bound: Bound::AtMost, measure, value, met }
     }
 
-    /// Returns the word a reader looks for.
+    /// Returns whether the goal was met, as a word.
     pub(crate) fn verdict(&self) -> &'static str {
         match self.met {
             Some(true) => "ok",
@@ -92,7 +92,7 @@ impl Goal {
         format!("{sign} {}", self.text(self.limit))
     }
 
-    /// Returns the value as text, or a dash.
+    /// Returns the value as text, or a dash if it was not measured.
     pub(crate) fn value_text(&self) -> String {
         self.value.map_or_else(|| "–".to_owned(), |value| self.text(value))
     }

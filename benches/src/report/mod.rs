@@ -1,4 +1,4 @@
-//! The report of a run: `report.json` for programs, `report.html` for people, a summary on stdout.
+//! The report of a run: `report.json` for programs, `report.html` for human readers, and a summary on stdout.
 
 mod chart;
 pub(crate) mod goal;
@@ -18,10 +18,10 @@ use crate::measure::{Measurement, Results};
 use crate::noise::Noise;
 use crate::workload::{Options, Workload};
 
-/// Raised when a reader of `report.json` must change.
+/// The version of `report.json`. It is raised when its readers must change.
 pub(crate) const FORMAT: u32 = 1;
 
-/// Everything that is known about one run.
+/// All data about one run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) format: u32,
@@ -40,7 +40,7 @@ pub(crate) struct Report {
     pub(crate) problems: Vec<String>,
 }
 
-/// What was run and how it did against the goals.
+/// A workload of the run, and its results against the goals.
 #[derive(Debug, Serialize)]
 pub(crate) struct WorkloadReport {
     pub(crate) name: String,
@@ -49,7 +49,7 @@ pub(crate) struct WorkloadReport {
 }
 
 impl WorkloadReport {
-    /// Judges the results of one workload; those of a tiny run are not what the goals are about.
+    /// Judges the results of one workload. A smoke run is not judged, because the goals do not apply to it.
     pub(crate) fn of(workload: &dyn Workload, results: Results<'_>, options: &Options) -> Self {
         Self {
             name: workload.name().to_owned(),
@@ -59,7 +59,7 @@ impl WorkloadReport {
     }
 }
 
-/// A measurement with the numbers a reader looks for first.
+/// A measurement with its most important statistics.
 #[derive(Debug, Serialize)]
 pub(crate) struct Statement {
     #[serde(flatten)]

@@ -1,4 +1,4 @@
-//! `report.html`: one file without external resources, readable in light and dark.
+//! `report.html`: one file without external resources, with a light and a dark style.
 
 use minijinja::{Environment, Value, context};
 

@@ -1,8 +1,9 @@
-//! What a workload shows: sections of rows, each with one value per engine. Both forms of the report draw from it.
+//! The results that a workload shows: sections of rows with one value per engine. The page and the summary both use
+//! them.
 
 use crate::measure::{Measurement, Metric, Results, Series};
 
-/// Everything one workload shows.
+/// The results that one workload shows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     pub(crate) sections: Vec<Section>,
@@ -14,16 +15,16 @@ pub(crate) struct Section {
     pub(crate) title: String,
     pub(crate) unit: Unit,
     pub(crate) rows: Vec<Row>,
-    /// Whether the summary on stdout shows it too.
+    /// Whether the summary on stdout shows it as well.
     pub(crate) in_text: bool,
 }
 
-/// What the bars of a section share.
+/// What the bars of a section have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
-    /// One scale for all rows: their lengths compare.
+    /// One scale for all rows: the lengths of bars are comparable between rows.
     Shared,
-    /// Each row has its own scale: only the engines within it compare.
+    /// Each row has its own scale: only the engines within a row are comparable.
     PerRow,
 }
 
@@ -32,7 +33,7 @@ pub(crate) enum Unit {
 pub(crate) struct Row {
     pub(crate) label: String,
     pub(crate) metric: Metric,
-    /// In the order of the report's engines; nothing where an engine has no number.
+    /// The values in the order of the report's engines; `None` where an engine has no number.
     pub(crate) values: Vec<Option<Value>>,
 }
 
@@ -45,31 +46,31 @@ pub(crate) struct Value {
 }
 
 impl Section {
-    /// Makes one row per subject.
+    /// Creates one row for each subject.
     pub(crate) fn of_subjects(title: &str, results: Results<'_>, series: Series<'_>, subjects: &[&str]) -> Self {
         let row = |subject: &&str| Row::of_subject(subject, results, series, subject);
         Self::of_rows(title, Unit::Shared, subjects.iter().map(row).collect())
     }
 
-    /// Takes rows as they are.
+    /// Creates a section of these rows.
     pub(crate) fn of_rows(title: &str, unit: Unit, rows: Vec<Row>) -> Self {
         Self { title: title.to_owned(), unit, rows, in_text: false }
     }
 
-    /// Shows the section on stdout too.
+    /// Shows the section on stdout as well.
     pub(crate) fn in_text(self) -> Self {
         Self { in_text: true, ..self }
     }
 }
 
 impl Row {
-    /// Takes the numbers of one subject.
+    /// Creates the row of one subject.
     pub(crate) fn of_subject(label: &str, results: Results<'_>, series: Series<'_>, subject: &str) -> Self {
         let value = |engine: &String| results.find(series, subject, engine).map(Value::of);
         Self { label: label.to_owned(), metric: series.metric, values: results.engines.iter().map(value).collect() }
     }
 
-    /// Takes the sum over `subjects`: of the medians, and for the spread of the best and of the worst samples.
+    /// Creates the row of a sum over `subjects`. The spread is the sum of the best and the sum of the worst samples.
     pub(crate) fn of_total(label: &str, results: Results<'_>, series: Series<'_>, subjects: &[&str]) -> Self {
         let value = |engine: &String| {
             let one = |subject: &&str| results.find(series, subject, engine).map(Value::of);
@@ -79,7 +80,7 @@ impl Row {
         Self { label: label.to_owned(), metric: series.metric, values: results.engines.iter().map(value).collect() }
     }
 
-    /// Returns the first engine's median divided by that of engine `index`.
+    /// Returns the median of the first engine divided by that of engine `index`.
     pub(crate) fn ratio(&self, index: usize) -> Option<f64> {
         let ours = self.values.first().copied().flatten()?;
         let theirs = self.values.get(index).copied().flatten()?;
@@ -98,7 +99,7 @@ impl Value {
     }
 }
 
-/// Writes a number with its unit, in three digits or so.
+/// Formats a number with its unit and about three digits.
 pub(crate) fn show(metric: Metric, value: f64) -> String {
     match metric {
         Metric::WallMs | Metric::CpuMs | Metric::SpawnToAnswerMs => show_ms(value),

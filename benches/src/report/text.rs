@@ -1,4 +1,4 @@
-//! The summary on stdout: what one wants to see before opening the page.
+//! The summary on stdout: the most important results.
 
 use crate::noise::Noise;
 use crate::report::Report;
@@ -7,7 +7,7 @@ use crate::report::table::{Row, Section, Table, show};
 const LABEL_WIDTH: usize = 34;
 const VALUE_WIDTH: usize = 14;
 
-/// Tells how steady the machine is.
+/// Prints how steady the machine is.
 pub(crate) fn print_noise(when: &str, noise: &Noise) {
     let load = noise.load_average.map_or_else(|| "unknown".to_owned(), |load| format!("{load:.2}"));
     println!(
@@ -19,7 +19,7 @@ pub(crate) fn print_noise(when: &str, noise: &Noise) {
     );
 }
 
-/// Prints the chosen sections, the goals, the engines left out and everything that went wrong.
+/// Prints the selected sections, the goals, the skipped engines and all problems.
 pub(crate) fn print(report: &Report, tables: &[Table]) {
     for (workload, table) in report.workloads.iter().zip(tables) {
         let options = &report.options;
@@ -50,7 +50,7 @@ fn text(section: &Section, engines: &[String]) -> String {
     lines.join("\n")
 }
 
-/// Returns the places of the engines that have a number in the section; the first is always among them.
+/// Returns the indexes of the engines that have a number in the section, always including the first engine.
 fn shown(section: &Section, engines: &[String]) -> Vec<usize> {
     let has_number = |index: usize| section.rows.iter().any(|row| row.values.get(index).copied().flatten().is_some());
     (0..engines.len()).filter(|index| *index == 0 || has_number(*index)).collect()
@@ -80,7 +80,7 @@ fn columns(label: &str, cells: impl Iterator<Item = String>) -> String {
     line
 }
 
-/// Writes a ratio in two digits, or a dash.
+/// Formats a ratio with two decimals, or returns a dash.
 pub(crate) fn ratio(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"))
 }

@@ -1,4 +1,4 @@
-//! Databases that are loaded once and put back for every repetition, so that each begins with the same files.
+//! Databases that are loaded once and restored for each repetition, so that each begins with the same files.
 
 use std::path::Path;
 
@@ -10,23 +10,23 @@ use crate::protocol::Request;
 use crate::report::table::{Row, Section, Unit};
 use crate::workload::load::{ALL, LOAD};
 
-/// The engines whose tables have keys, and DuckDB without one too.
+/// The engines whose tables have keys, and also DuckDB without keys.
 pub(super) const KEYED_ENGINES: &[&str] = &[CAYENNE, DUCKDB, DUCKDB_WITH_KEY, "sqlite"];
 
-/// Those of them that can write and read at the same time.
+/// The keyed engines that can write and read concurrently.
 pub(super) const CONCURRENT_ENGINES: &[&str] = &[CAYENNE, DUCKDB, DUCKDB_WITH_KEY];
 
 /// One table of a base.
 pub(super) struct BaseTable<'a> {
     pub(super) name: &'a str,
     pub(super) source: &'a Path,
-    /// The column of its primary key, on the engines that are measured with one.
+    /// The primary key, for the engines that are measured with one.
     pub(super) key: Option<&'a str>,
 }
 
-/// Loads `tables` into every engine and keeps the closed databases.
+/// Loads `tables` into every engine and keeps a copy of the closed databases.
 ///
-/// An engine that fails to load takes no further part in the workload.
+/// An engine that fails to load is excluded from the rest of the workload.
 pub(super) fn load(engines: &mut Engines, tables: &[BaseTable<'_>], outcome: &mut Outcome) {
     for engine in engines.usable_mut() {
         println!("loading {}", engine.name);
@@ -54,7 +54,7 @@ fn load_once(engine: &mut Engine, tables: &[BaseTable<'_>], outcome: &mut Outcom
     engine.keep()
 }
 
-/// Frees the disk; a folder that stays goes away with the run.
+/// Removes the copies and the databases. A folder that cannot be removed is removed with the run.
 pub(super) fn forget(engines: &Engines, outcome: &mut Outcome) {
     for engine in engines.usable() {
         outcome.keep(&format!("{} clean-up", engine.name), engine.forget_kept());

@@ -1,11 +1,11 @@
-//! Answers of several engines to one question must agree.
+//! Compares the answers of several engines to one query, which must agree.
 
 use std::fmt::Display;
 
 use crate::answer::Answer;
 use crate::measure::Outcome;
 
-/// Compares every pair, so that the one engine that differs from all others shows.
+/// Compares every pair, so that an engine that differs from all others stands out.
 ///
 /// `ordered` means that the query fixes the order of all rows.
 pub(super) fn compare(query: &str, ordered: bool, answers: &[(impl Display, Answer)], outcome: &mut Outcome) {

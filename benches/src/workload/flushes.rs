@@ -1,4 +1,4 @@
-//! What a commit asks of the disk: counted commit by commit under a tracer, with no clock.
+//! The flushes of a commit: counted commit by commit under a tracer, without timing.
 
 use crate::Result;
 use crate::measure::{Metric, Outcome, Place, Results, Series, median};
@@ -11,7 +11,7 @@ use crate::workload::load::ALL;
 pub(super) const FLUSHES: &str = "flushes";
 const MEAN: &str = "mean";
 
-/// The flushes of each commit, and of all by kind.
+/// The number of flushes of each commit, and of all commits by kind.
 pub(super) struct Counted {
     each: Vec<f64>,
     mean: f64,
@@ -19,7 +19,8 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    /// Asks for one commit after the other. The first to a table does more than those that follow, so it came before.
+    /// Runs one commit after the other. The first commit to a table flushes more than later ones, so it must come
+    /// before.
     pub(super) fn count(
         process: &mut Process,
         trace: &Trace,
@@ -51,7 +52,7 @@ impl Counted {
     }
 }
 
-/// Starts nothing where there is no tracer, and says so.
+/// Returns the tracer, or records that there is none.
 pub(super) fn tracer(folder: &std::path::Path, outcome: &mut Outcome) -> Option<Trace> {
     match Trace::in_folder(folder) {
         Ok(trace) => Some(trace),
@@ -69,7 +70,7 @@ pub(super) fn section(results: Results<'_>, workload: &str) -> Section {
     Section::of_rows("Flushes to stable storage", Unit::Shared, rows).in_text()
 }
 
-/// Returns the flushes of a commit in the middle.
+/// Returns the median number of flushes of a commit.
 pub(super) fn of_a_commit(results: Results<'_>, workload: &str, engine: &str) -> Option<f64> {
     results.median(Series { workload, section: FLUSHES, metric: Metric::Flushes }, ALL, engine)
 }

@@ -1,4 +1,4 @@
-//! Loading tables: every round starts from an empty folder and a fresh process, and ends with a closed database.
+//! Loads of tables: every round starts with an empty folder and a fresh process, and ends with a closed database.
 
 use crate::Result;
 use crate::engines::{Engine, Engines};
@@ -9,15 +9,15 @@ use crate::{data, folders};
 
 pub(super) const LOAD: &str = "load";
 
-/// The subject of a number that belongs to a section as a whole.
+/// The subject of a number that covers a whole section.
 pub(super) const ALL: &str = "all";
 
-/// The subject of the memory that an engine takes before it has loaded anything.
+/// The subject of the memory that an engine uses before it has loaded anything.
 pub(super) const BEFORE: &str = "before";
 
 /// Loads `tables` into all engines `rounds` times, engine by engine, and keeps the data of the last round.
 ///
-/// An engine that fails to load takes no further part in the workload.
+/// An engine that fails to load is excluded from the rest of the workload.
 pub(super) fn measure(
     engines: &mut Engines,
     tables: &[&'static str],
@@ -39,7 +39,7 @@ pub(super) fn measure(
     Ok(())
 }
 
-/// Loads `tables`, and nothing else, into all engines without keeping the numbers.
+/// Loads only `tables` into all engines, without recording the numbers.
 pub(super) fn unmeasured(
     engines: &mut Engines,
     tables: &[&'static str],
@@ -75,14 +75,14 @@ fn load_once(engine: &mut Engine, tables: &[&'static str], options: &Options, ou
     Ok(())
 }
 
-/// Records a peak where the system tells one.
+/// Records the peak memory if the system provides it.
 pub(super) fn record_peak(place: Place<'_>, reply: &Reply, outcome: &mut Outcome) {
     if let Some(bytes) = reply.peak_rss_bytes {
         outcome.record_bytes(place, Metric::PeakRssBytes, bytes);
     }
 }
 
-/// The sum over all tables and the closing of the database, which may have work left from the loads.
+/// The sum over all tables and the close of the database, which may do work that the loads have deferred.
 #[derive(Default)]
 struct Total {
     wall_ms: f64,

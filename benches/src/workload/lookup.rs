@@ -1,4 +1,4 @@
-//! Lookup: all columns of the rows with a few keys, one query after the other, in a table in the order of its key and in
+//! Lookup: all columns of the rows with a few keys, one query after the other, in a table that is in key order and in
 //! one that is not.
 
 use crate::Result;
@@ -21,7 +21,7 @@ const NAME: &str = "lookup";
 const SORTED: &str = "sorted";
 const SHUFFLED: &str = "shuffled";
 
-/// Subjects: a latency is one number for each repetition.
+/// Subjects. Each repetition gives one latency.
 const ONE_P50: &str = "one key p50";
 const ONE_P99: &str = "one key p99";
 const MANY_P50: &str = "100 keys p50";
@@ -106,7 +106,7 @@ fn series(section: &'static str, metric: Metric) -> Series<'static> {
     Series { workload: NAME, section, metric }
 }
 
-/// Queries of one repetition.
+/// The number of queries of one repetition.
 #[derive(Clone, Copy)]
 struct Sizes {
     one: usize,
@@ -121,7 +121,7 @@ impl Sizes {
     const SMOKE: Self = Self { one: 20, lists: 2, warm_up: 5 };
 }
 
-/// Draws the keys of a repetition, the same for all engines and none twice.
+/// Draws the keys of a repetition. They are the same for all engines, and distinct.
 struct Draw {
     rows: usize,
     sizes: Sizes,
@@ -143,7 +143,7 @@ fn measure(engines: &Engines, draw: &Draw, options: &Options, outcome: &mut Outc
     warm_up(&mut running, draw, outcome);
     for round in 1..=options.rounds {
         println!("{NAME}: round {round} of {}", options.rounds);
-        // Whoever comes first in one round comes last in the next, so that no engine always follows the same one.
+        // The first engine of a round is the last of the next round, so that no engine always follows the same one.
         let next = usize::from(!running.is_empty());
         running.rotate_left(next);
         for table in [SORTED, SHUFFLED] {
@@ -161,8 +161,8 @@ fn measure(engines: &Engines, draw: &Draw, options: &Options, outcome: &mut Outc
     }
 }
 
-/// Reads every table whole, so that no engine finds its files outside the page cache; looks a few keys up; and compares
-/// some rows between the engines.
+/// Reads every table completely, so that all engines find their files in the page cache, looks up a few keys, and
+/// compares some rows between the engines.
 fn warm_up(running: &mut [(&Engine, Process)], draw: &Draw, outcome: &mut Outcome) {
     for table in [SORTED, SHUFFLED] {
         let mut answers: Vec<(&str, Answer)> = Vec::new();
@@ -211,7 +211,7 @@ impl Asked<'_> {
         Ok(())
     }
 
-    /// As long as Cayenne has no such calls, they are left out with a loud word.
+    /// Measures lookups through the Rust API. If they fail, they are skipped, and this is printed once.
     fn measure_api(&mut self, draw: &Draw, round: usize, outcome: &mut Outcome) {
         match self.ask(draw.one(round, draw.sizes.one), LookupBy::Api) {
             Ok(api) => {
@@ -224,7 +224,7 @@ impl Asked<'_> {
         }
     }
 
-    /// Every key is there once.
+    /// Runs the lookups. Every key must be found exactly once.
     fn ask(&mut self, keys: Vec<Vec<i64>>, by: LookupBy) -> Result<Reply> {
         let (lists, rows) = (keys.len(), keys.iter().map(Vec::len).sum::<usize>() as u64);
         let reply = self.process.ask(&lookup(self.table, keys, by))?;

@@ -1,4 +1,4 @@
-//! Mixed: one writer that upserts as fast as it can beside two readers, for some seconds.
+//! Mixed: one writer that upserts as fast as it can, concurrently with two readers, for some seconds.
 
 use crate::accounts::{self, KEY, Sources};
 use crate::answer::Cell;
@@ -182,7 +182,7 @@ impl Run<'_> {
     }
 }
 
-/// No upsert has left two rows of one key.
+/// Fails if upserts have left two rows with one key.
 fn check_keys(process: &mut Process) -> Result<()> {
     let sql = format!("SELECT count(*) - count(DISTINCT {KEY}) AS doubled FROM {TABLE}");
     let answer = process.ask(&Request::Query { id: ALL.to_owned(), sql, answer: true })?.answer;

@@ -1,4 +1,4 @@
-//! Workloads: what is measured. One module each; add one here and it is on the command line and in the report.
+//! The workloads, one module each. A workload that is added here is on the command line and in the report.
 
 mod append;
 mod base;
@@ -25,38 +25,38 @@ use crate::measure::{Outcome, Results};
 use crate::report::goal::Goal;
 use crate::report::table::Table;
 
-/// The numbers a run is made with, the same for every workload and engine.
+/// The parameters of a run. They are the same for every workload and engine.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Options {
     pub(crate) sf: f64,
     pub(crate) threads: usize,
     /// Measured rounds of warm queries.
     pub(crate) rounds: usize,
-    /// Fresh processes per cold query.
+    /// Fresh processes for each cold query.
     pub(crate) cold_rounds: usize,
-    /// Times that all tables are loaded.
+    /// How often all tables are loaded.
     pub(crate) load_rounds: usize,
-    /// Whether the workloads of keyed tables take a tenth of their rows.
+    /// Whether the keyed workloads use a tenth of their rows.
     pub(crate) quick: bool,
-    /// Whether everything is tiny, to show that it runs.
+    /// Whether all sizes are tiny, to check only that the benchmark runs.
     pub(crate) smoke: bool,
-    /// Folder of the generated Parquet files; a path of one machine, so it stays out of the report.
+    /// Folder of the generated Parquet files. It is a path of this machine, so it is not in the report.
     #[serde(skip)]
     pub(crate) data: PathBuf,
 }
 
 impl Options {
-    /// Returns the scale factor of the workloads of keyed tables.
+    /// Returns the scale factor of the keyed workloads.
     fn keyed_sf(&self) -> f64 {
         self.sized(self.sf, self.sf / 10.0, self.sf)
     }
 
-    /// Returns the folder of the tables of that scale factor.
+    /// Returns the folder of the tables of the keyed workloads.
     fn keyed_data(&self) -> PathBuf {
         self.sized(self.data.clone(), self.data.join("tenth"), self.data.clone())
     }
 
-    /// Returns the size that fits this run.
+    /// Returns the size that applies to this run.
     pub(crate) fn sized<T>(&self, full: T, quick: T, smoke: T) -> T {
         match (self.smoke, self.quick) {
             (true, _) => smoke,
@@ -66,28 +66,28 @@ impl Options {
     }
 }
 
-/// One thing worth measuring, on every engine in turn.
+/// A workload, measured on one engine after the other.
 pub(crate) trait Workload {
-    /// The word on the command line and in the report.
+    /// The name on the command line and in the report.
     fn name(&self) -> &'static str;
 
     /// One sentence for the report: what is measured, and under which conditions.
     fn describe(&self) -> &'static str;
 
-    /// The engines that can do what it asks; the others sit it out.
+    /// The engines that support the workload. The others are left out.
     fn engines(&self) -> &'static [&'static str];
 
-    /// Measures all engines. A failure of one engine is a problem in the outcome, not the end of the run.
+    /// Measures all engines. A failure of one engine is a problem in the outcome, and does not end the run.
     fn run(&self, engines: &mut Engines, options: &Options) -> Result<Outcome>;
 
     /// Returns the rows that the report shows for this workload.
     fn table(&self, results: Results<'_>) -> Table;
 
-    /// Judges the results against what the project aims at.
+    /// Judges the results against the goals of the project.
     fn goals(&self, results: Results<'_>) -> Vec<Goal>;
 }
 
-/// Those that answer analytical queries in reasonable time.
+/// The engines that answer analytical queries in reasonable time.
 const QUERY_ENGINES: &[&str] = &[CAYENNE, "parquet", "duckdb"];
 
 /// Returns all workloads in the order in which they run.
@@ -104,7 +104,7 @@ pub(crate) fn all() -> Vec<Box<dyn Workload>> {
     ]
 }
 
-/// Returns the workloads of these names, or all if none is named.
+/// Returns the workloads with these names, or all if `names` is empty.
 pub(crate) fn select(names: &[String]) -> Result<Vec<Box<dyn Workload>>> {
     let known: Vec<_> = all().iter().map(|workload| workload.name()).collect();
     if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {

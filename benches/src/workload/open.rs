@@ -1,4 +1,4 @@
-//! Open: from the start of a process to the first answer, with a cold and with a warm file cache.
+//! Open: the time from the start of a process to the first answer, with a cold and with a warm file cache.
 
 use crate::Result;
 use crate::engines::{CAYENNE, Engine, Engines};
@@ -67,7 +67,8 @@ impl Workload for Open {
     fn goals(&self, results: Results<'_>) -> Vec<Goal> {
         let goal = |name: &str, section| {
             let median = |engine, metric| results.median(series(section, metric), Q06.id, engine);
-            // Our side starts a process, the other side only opens and queries: the harder of the two comparisons.
+            // Our time includes the start of the process, that of DuckDB only opening and querying: the harder
+            // comparison for us.
             let ours = median(CAYENNE, Metric::SpawnToAnswerMs);
             Goal::ratio_of(name, ours, median("duckdb", Metric::WallMs), 0.7)
         };
@@ -79,7 +80,7 @@ fn series(section: &'static str, metric: Metric) -> Series<'static> {
     Series { workload: NAME, section, metric }
 }
 
-/// What one fresh process took to its first answer.
+/// The times of one fresh process up to its first answer.
 struct First {
     spawn_to_answer_ms: f64,
     opened: Reply,
@@ -95,7 +96,7 @@ impl First {
     }
 }
 
-/// Both requests are sent at once, so that the process never waits for this one.
+/// Sends both requests at once, so that the engine never waits for this process.
 fn once(engine: &Engine, cold: bool, options: &Options) -> Result<First> {
     if cold {
         folders::forget(&engine.dir)?;

@@ -1,4 +1,4 @@
-//! The 22 queries of TPC-H with the specification's validation parameters.
+//! The 22 queries of TPC-H with the validation parameters of the specification.
 
 /// One query, and whether its text fixes the order of all rows of its result.
 #[derive(Clone, Copy, Debug)]
@@ -9,7 +9,7 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// Returns the text for one scale factor. Only Q11 names a share that shrinks as the data grows.
+    /// Returns the text for one scale factor. Only Q11 contains a fraction that shrinks as the data grows.
     pub(super) fn sql(self, sf: f64) -> String {
         self.text.replace("0.0001000000", &format!("{:.10}", 0.0001 / sf))
     }
@@ -21,10 +21,10 @@ macro_rules! query {
     };
 }
 
-/// A scan of `lineitem` with a filter, which the `open` workload asks first.
+/// A scan of `lineitem` with a filter. It is the first query of the `open` workload.
 pub(super) const Q06: Query = query!("q06", ordered: true);
 
-/// All queries in their order. A query without `ORDER BY` that returns one row counts as ordered.
+/// All queries in order. A query without `ORDER BY` that returns one row counts as ordered.
 pub(super) const ALL: [Query; 22] = [
     query!("q01", ordered: true),
     query!("q02", ordered: true),

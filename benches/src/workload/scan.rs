@@ -1,4 +1,4 @@
-//! Scans before and after something else, on one engine.
+//! Scans on one engine, before and after other work.
 
 use crate::Result;
 use crate::answer::Answer;
@@ -6,17 +6,17 @@ use crate::measure::{Metric, Outcome, Place};
 use crate::process::Process;
 use crate::protocol::Request;
 
-/// Enough for a median within one repetition, few enough to count as straight after.
+/// Enough for a median within one repetition, and few enough that all come right after the work.
 const SCANS: usize = 5;
 
-/// One query, and where its samples belong.
+/// One query, and the place of its samples.
 pub(super) struct Scan<'a> {
     pub(super) place: Place<'a>,
     pub(super) sql: &'a str,
 }
 
 impl Scan<'_> {
-    /// Scans once to warm up, and to know the answer, and then for the clock.
+    /// Scans once as a warm-up and for the answer, and then for the measurement.
     pub(super) fn measure(&self, process: &mut Process, outcome: &mut Outcome) -> Result<Answer> {
         let first = process.ask(&self.request(true))?;
         for _ in 0..SCANS {
@@ -27,7 +27,7 @@ impl Scan<'_> {
         first.answer.ok_or_else(|| "no rows in the reply".into())
     }
 
-    /// Returns the request of one scan for no clock.
+    /// Returns the request of one unmeasured scan.
     pub(super) fn once(&self) -> Request {
         self.request(false)
     }

@@ -1,4 +1,4 @@
-//! TPC-H: load eight tables, then 22 queries in fresh processes and in a warm one, with equal answers everywhere.
+//! TPC-H: loads eight tables, then runs 22 queries in fresh processes and in a warm one. All answers must agree.
 
 use std::collections::BTreeMap;
 
@@ -102,7 +102,7 @@ fn summary(results: Results<'_>) -> Section {
     Section::of_rows("Summary", Unit::PerRow, rows).in_text()
 }
 
-/// Runs every query as the first one of a fresh process.
+/// Runs every query as the first query of a fresh process.
 fn cold(engines: &Engines, options: &Options, outcome: &mut Outcome) {
     for round in 1..=options.cold_rounds {
         println!("tpch: cold round {round} of {}", options.cold_rounds);
@@ -124,7 +124,7 @@ fn cold_once(engine: &Engine, query: Query, options: &Options) -> Result<Reply> 
     Ok(reply)
 }
 
-/// Runs all queries once unmeasured and compares the answers, then measures them round by round.
+/// Runs all queries once without measuring and compares the answers, then measures them round by round.
 fn warm(engines: &Engines, options: &Options, outcome: &mut Outcome) {
     let mut running = open_all(engines, outcome);
     println!("tpch: warm-up, and comparing answers");
@@ -136,7 +136,7 @@ fn warm(engines: &Engines, options: &Options, outcome: &mut Outcome) {
     }
     for round in 1..=options.rounds {
         println!("tpch: warm round {round} of {}", options.rounds);
-        // Whoever comes first in one round comes last in the next, so that no engine always follows the same one.
+        // The first engine of a round is the last of the next round, so that no engine always follows the same one.
         let next = usize::from(!running.is_empty());
         running.rotate_left(next);
         for query in queries::ALL {
@@ -154,7 +154,7 @@ fn warm_once(
     outcome: &mut Outcome,
 ) {
     for (engine, process) in running {
-        // A query that gave no answer in the warm-up is a known problem and is not asked again.
+        // A query that gave no answer in the warm-up is already recorded as a problem and is not run again.
         let Some(expected) = expected_rows.get(&(query.id, engine.name)) else {
             continue;
         };

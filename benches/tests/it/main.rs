@@ -1,4 +1,4 @@
-//! The benchmark as a command.
+//! Tests of the benchmark as a command.
 
 #![expect(clippy::disallowed_methods, reason = "a report is a plain file")]
 

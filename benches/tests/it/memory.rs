@@ -1,4 +1,4 @@
-//! The queries of TPC-H are answered with little memory: what was measured at scale factor 1 with 128 MiB, made smaller.
+//! TPC-H queries run with little memory: a smaller version of a measurement at scale factor 1 with 128 MiB.
 
 use std::error::Error;
 use std::num::NonZeroUsize;
@@ -18,7 +18,7 @@ use datafusion::prelude::{ParquetReadOptions, SessionContext};
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const SCALE_FACTOR: &str = "0.2";
-/// About a third of 128 MiB for a fifth of the rows: splits do not become smaller with the table.
+/// About a third of 128 MiB for a fifth of the rows: splits do not shrink with the table.
 const POOL_BYTES: usize = 40 * 1024 * 1024;
 const THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 const TABLES: [&str; 8] = ["lineitem", "orders", "partsupp", "part", "customer", "supplier", "nation", "region"];
@@ -55,7 +55,7 @@ async fn load(ctx: &SessionContext, database: &Arc<Database>, folder: &Path) -> 
     Ok(())
 }
 
-/// Returns the rows of a query in an order that does not depend on how it was run.
+/// Returns the rows of a query in an order that does not depend on its execution.
 async fn answer(ctx: &SessionContext, sql: &str) -> Outcome<Vec<String>> {
     let batches = cayenne_datafusion::sql(ctx, sql).await?.collect().await?;
     let mut rows: Vec<String> = pretty_format_batches(&batches)?.to_string().lines().map(str::to_owned).collect();

@@ -1,17 +1,17 @@
-//! A tiny run of a workload ends well and leaves a report.
+//! A tiny run of a workload succeeds and leaves a report.
 
 use std::error::Error;
 use std::process::Command;
 
 use serde_json::Value;
 
-/// Runs a workload with SQLite beside Cayenne, and returns the measurements of its report.
+/// Runs a workload on SQLite and Cayenne, and returns the measurements of the report.
 fn measurements_of(workload: &str) -> Result<Vec<Value>, Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("report");
     let mut command = Command::new(env!("CARGO_BIN_EXE_cayenne-bench"));
     command.args([workload, "--smoke", "--against", "sqlite", "--threads", "2", "--out"]).arg(&out);
-    // The data and the databases are kept out of the user's own cache.
+    // The data and the databases stay out of the user's own cache.
     command.env("XDG_CACHE_HOME", folder.path());
     let output = command.output()?;
     let told = String::from_utf8_lossy(&output.stdout);

@@ -1,4 +1,4 @@
-//! Loading files that are missing, broken or do not fit: a clear error, and nothing changes.
+//! Loads of files that are missing, broken or do not fit fail with a clear error and change nothing.
 
 use arrow_array::RecordBatch;
 
@@ -6,7 +6,7 @@ use crate::database::Database;
 use crate::load::{batch, write_arrow, write_parquet};
 use crate::random::Random;
 
-/// Asserts that a load into an existing and into a new table fails, names the file, and changes nothing.
+/// Asserts that a load into an existing table and into a new one fails, names the file, and changes nothing.
 #[track_caller]
 fn refused(database: &Database, sources: &[&str], code: &str) -> String {
     let before = database.describe("t");
@@ -52,14 +52,14 @@ fn empty_files_are_refused() {
         let source = database.write(name, "");
         refused(&database, &[&source], "empty-source");
     }
-    // A file of no objects is a file of no rows, where the columns are known.
+    // An empty NDJSON file has no rows, which is fine if the columns are known.
     let source = database.write("e.ndjson", "");
     database.run(&["load", &source, "--into", "new"]).failed(1, "empty-source");
     database.ok(&["load", &source, "--into", "t", "--append"]);
     assert_eq!(database.query("SELECT count(*) FROM t"), "3\n");
 }
 
-/// Cuts and garbles a file in many places. Each load must fail, or load what the whole file holds.
+/// Truncates and garbles a file in many places. Each load must fail, or load the content of the whole file.
 fn sweep(name: &str, write: fn(&Database, &str, &RecordBatch) -> String) {
     let database = Database::with_table();
     let source = write(&database, name, &batch(0..500));
@@ -75,7 +75,7 @@ fn sweep(name: &str, write: fn(&Database, &str, &RecordBatch) -> String) {
     }
 }
 
-/// Flips bytes all over a file. A load may fail or store what the library made of it, but never break off.
+/// Flips bytes throughout a file. A load may fail or store what the library made of it, but must not panic.
 fn garble(name: &str, write: fn(&Database, &str, &RecordBatch) -> String) {
     let database = Database::with_table();
     let mut random = Random::from_environment();
@@ -142,7 +142,7 @@ fn values_that_do_not_fit_are_named_by_line() {
     let source = database.write("v.csv", "id,name\n1,a\nmany,b\n");
     let error = database.run(&["load", &source, "--into", "t", "--append"]).failed(1, "bad-source");
     assert!(error.contains("'many'") && error.contains("v.csv"), "{error}");
-    // For a table of its own the column is text; a late text in a column of numbers is an error again.
+    // In a new table the column is text. A late text in a column of numbers is an error again.
     database.ok(&["load", &source, "--into", "own"]);
     let late = database.write("late.csv", "id,name\n1,a\nmany,b\n");
     let error = database.run(&["load", &late, "--into", "other", "--infer-rows", "1"]).failed(1, "bad-source");

@@ -1,10 +1,10 @@
-//! Data files that are not what was written: the query says which one, everything else goes on.
+//! Damaged data files: the query names the damaged file, and everything else keeps working.
 
 use std::path::PathBuf;
 
 use crate::database::Database;
 
-/// A database with a whole table `t` and a table `hurt` whose only data file is returned.
+/// Returns a database with a sound table `t` and a table `hurt`, and the path of the only data file of `hurt`.
 fn two_tables() -> (Database, PathBuf) {
     let database = Database::with_table();
     let whole = database.data_files();

@@ -1,4 +1,4 @@
-//! A database in a folder of its own, and the command that works on it.
+//! A database in a folder of its own, and the command that runs on it.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// What a command left behind.
+/// The exit code and the output of a command.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -24,7 +24,7 @@ impl From<Output> for Ran {
 }
 
 impl Ran {
-    /// Asserts the exit code and the stable code of the error, and returns what was printed about it.
+    /// Asserts the exit code and the stable code of the error, and returns what was printed to stderr.
     #[track_caller]
     pub(crate) fn failed(self, exit_code: i32, stable_code: &str) -> String {
         assert_eq!(self.code, Some(exit_code), "{self:?}");
@@ -46,12 +46,12 @@ impl Database {
         Self { folder, root }
     }
 
-    /// A database that is somewhere else than the files of the test.
+    /// A database outside of the folder for the files of the test.
     pub(crate) fn at(root: PathBuf) -> Self {
         Self { folder: tempfile::tempdir().unwrap(), root }
     }
 
-    /// A database with a table `t` of two columns and three rows, whose rows are always in data files.
+    /// A database with a table `t` of two columns and three rows. Its rows are always in data files.
     pub(crate) fn with_table() -> Self {
         let database = Self::new();
         let source = database.write("t.csv", "id,name\n1,one\n2,two\n3,three\n");
@@ -59,7 +59,7 @@ impl Database {
         database
     }
 
-    /// Where the test keeps its own files.
+    /// Returns the path of a file of the test itself.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -68,7 +68,7 @@ impl Database {
         self.root.clone()
     }
 
-    /// Writes a file beside the database and returns its path.
+    /// Writes a file outside of the database and returns its path.
     pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> String {
         let path = self.path(name);
         std::fs::write(&path, text).unwrap();
@@ -94,7 +94,7 @@ impl Database {
         ran.out
     }
 
-    /// Returns the rows of a query as CSV without the header.
+    /// Returns the rows of a query as CSV, without the header.
     #[track_caller]
     pub(crate) fn query(&self, sql: &str) -> String {
         let csv = self.ok(&["--format", "csv", "sql", "--read-only", "-c", sql]);
@@ -106,7 +106,7 @@ impl Database {
         serde_json::from_str(&self.ok(&["describe", table, "--json", "--files", "1000000"])).unwrap()
     }
 
-    /// The data files below the database, by their paths relative to the folder of their table.
+    /// Returns the paths of the data files of the database, relative to the folders of their tables.
     pub(crate) fn data_files(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         walk(&self.root().join("data"), &mut found);
@@ -119,7 +119,7 @@ impl Database {
         self.data_files().iter().map(|path| name_of(path)).collect()
     }
 
-    /// The deletion files, as they are named in the folder of their table.
+    /// Returns the deletion files on disk, by their paths relative to the folder of their table.
     pub(crate) fn deletion_files_on_disk(&self) -> BTreeSet<String> {
         let mut found = Vec::new();
         walk(&self.root().join("data"), &mut found);
@@ -135,13 +135,13 @@ impl Database {
         files.filter_map(|file| file["path"].as_str()).map(|path| name_of(Path::new(path))).collect()
     }
 
-    /// Asserts that the data files on disk are those that `t`, the only table and never replaced, names.
+    /// Asserts that the data files on disk are those of `t`, which must be the only table and never replaced.
     #[track_caller]
     pub(crate) fn assert_no_left_overs(&self) {
         assert_eq!(self.files_on_disk(), self.named_files("t"));
     }
 
-    /// Starts `cayenne sql --acknowledge`, which answers each statement by a line.
+    /// Starts `cayenne sql --acknowledge`, which answers each statement with a line.
     pub(crate) fn converse(&self, args: &[&str]) -> Conversation {
         let mut command = self.command(&["--format", "csv", "sql", "--acknowledge"]);
         let mut child = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -173,13 +173,13 @@ impl Conversation {
         &self.child
     }
 
-    /// Sends a statement and returns everything up to and with the line that acknowledges it.
+    /// Sends a statement and returns the output up to and including its acknowledgement.
     pub(crate) fn say(&mut self, statement: &str) -> String {
         self.tell(statement);
         self.answer()
     }
 
-    /// Sends a statement and does not wait for the answer.
+    /// Sends a statement without waiting for the answer.
     pub(crate) fn tell(&mut self, statement: &str) {
         let stdin = self.stdin.as_mut().unwrap();
         // No line end: the semicolon alone must be enough.
@@ -199,7 +199,7 @@ impl Conversation {
         }
     }
 
-    /// Ends the process by SIGKILL and returns what it has answered and nobody has read.
+    /// Kills the process with SIGKILL and returns the answers that have not been read.
     pub(crate) fn kill(mut self) -> String {
         self.child.kill().unwrap();
         let mut answers = String::new();
@@ -209,7 +209,7 @@ impl Conversation {
         answers
     }
 
-    /// Ends the input and returns the exit code.
+    /// Closes the input and returns the exit code.
     pub(crate) fn end(mut self) -> Option<i32> {
         drop(self.stdin.take());
         self.child.wait().unwrap().code()

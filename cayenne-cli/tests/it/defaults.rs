@@ -1,4 +1,4 @@
-//! Defaults of columns, as the command shows and keeps them.
+//! Column defaults: how the command shows and keeps them.
 
 use crate::database::Database;
 

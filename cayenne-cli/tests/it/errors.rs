@@ -1,4 +1,4 @@
-//! Databases that are not there, not ours or not for us, and the words for it.
+//! Errors for databases that are missing, foreign or not permitted.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -36,7 +36,7 @@ fn the_database_may_be_named_by_the_environment() {
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("{\"name\":\"t\",\"rows\":3,"), "{output:?}");
 }
 
-/// The help of an error names what can be typed.
+/// The help of the error names an option that works.
 #[test]
 fn a_database_with_another_metastore_is_opened_as_the_error_says() {
     let database = Database::with_table();
@@ -71,7 +71,7 @@ fn a_database_of_a_newer_version_is_refused() {
     let database = Database::with_table();
     let metastore = database.root().join("metadata/cayenne.db");
     let mut bytes = std::fs::read(&metastore).unwrap();
-    // `PRAGMA user_version`, at its place in the header of every SQLite file.
+    // `PRAGMA user_version`, at its offset in the header of every SQLite file.
     bytes[60..64].copy_from_slice(&1_000_000_u32.to_be_bytes());
     std::fs::write(&metastore, &bytes).unwrap();
     for args in [&["sql", "-c", "SELECT count(*) FROM t"][..], &["tables"], &["check"]] {

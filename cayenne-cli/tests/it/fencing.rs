@@ -1,4 +1,4 @@
-//! A writer that stands still keeps its table; one whose lock was taken away by hand can never write again.
+//! A stopped writer keeps its table. A writer whose lock file was removed by hand can never write again.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -7,18 +7,19 @@ use crate::database::{Conversation, Database};
 use crate::random::Random;
 use crate::signals;
 
-/// How long a second writer is given before the first one, which may be in a transaction of the metastore, goes on.
+/// How long the second writer gets before the first one, which may be inside a transaction of the metastore, continues.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Within this time after it was told something, the first writer is stopped.
+/// The latest stop of the first writer, in milliseconds after it was sent a statement.
 const STOP_MS_MAX: u64 = 20;
 
 struct Fencing {
     database: Database,
     random: Random,
-    /// The ids that the table holds, by what wrote them.
+    /// The ids in the table, by the statement that wrote them.
     ids: Vec<RangeInclusive<u64>>,
     next: u64,
-    /// How often the write under way was there, was not there, and had to end before the other one could begin.
+    /// How often the write in progress was committed, was not committed, and had to end before the second writer could
+    /// begin.
     outcomes: [u32; 3],
 }
 
@@ -30,14 +31,14 @@ impl Fencing {
         Self { database, random: Random::from_environment(), ids: vec![0..=0], next: 1, outcomes: [0; 3] }
     }
 
-    /// An insert of rows with ids that were never used before.
+    /// Returns an insert of rows whose ids were never used before.
     fn insert(&mut self, rows: u64) -> (String, RangeInclusive<u64>) {
         let (first, last) = (self.next, self.next + rows - 1);
         self.next += rows;
         (format!("INSERT INTO t SELECT value, 'name ' || value FROM generate_series({first}, {last})"), first..=last)
     }
 
-    /// Lets a writer insert something that nobody hinders.
+    /// Lets a writer insert without interference.
     fn insert_by(&mut self, writer: &mut Conversation) {
         let (statement, ids) = self.insert(3);
         assert_eq!(writer.say(&statement), "OK 3\n");
@@ -54,7 +55,7 @@ impl Fencing {
         format!("n,d,s\n{rows},{rows},{sum}\nOK 1\n")
     }
 
-    /// Waits for the second writer, and lets the first one go on if the second one waits for it.
+    /// Waits for the second writer, and continues the first one if the second one is blocked by it.
     fn answer_of(&mut self, second: &mut Conversation, first: &Conversation) -> String {
         std::thread::scope(|scope| {
             let answer = scope.spawn(|| second.answer());
@@ -105,7 +106,7 @@ impl Fencing {
         assert_eq!(third.say(COUNT), self.count());
     }
 
-    /// Asserts that a writer is refused because of another one, and returns the epoch of that one.
+    /// Asserts that a writer is refused because of another one, and returns the epoch of the other one.
     fn assert_locked_by(&mut self, holder: &Conversation, refused: &mut Conversation) -> u64 {
         let rows = self.some_rows();
         let answer = refused.say(&self.insert(rows).0);
@@ -117,7 +118,7 @@ impl Fencing {
         epoch.parse().unwrap()
     }
 
-    /// What an operator does by hand: removes the lock file of the table, or puts another one in its place.
+    /// Removes or replaces the lock file of the table, as an operator could do by hand.
     fn take_the_lock_away(&mut self) {
         let id = self.database.describe("t")["id"].as_str().unwrap().to_owned();
         let lock = self.database.root().join("metadata").join(format!("{id}.lock"));
@@ -129,7 +130,7 @@ impl Fencing {
         }
     }
 
-    /// Says whether the write that was under way is in the table, all of it and once; else nothing of it may be.
+    /// Returns whether the write in progress was committed. All of its rows must be in the table once, or none of them.
     fn was_committed(&mut self, reader: &mut Conversation, under_way: &RangeInclusive<u64>) -> bool {
         let found = reader.say(COUNT);
         let without = self.count();
@@ -141,7 +142,7 @@ impl Fencing {
         true
     }
 
-    /// Asserts that the first writer is refused whatever it tries, before and after commits of the second one.
+    /// Asserts that the first writer is refused for every statement, before and after commits of the second one.
     fn assert_fenced(&mut self, first: &mut Conversation, second: &mut Conversation) {
         for _ in 0..2 {
             let rows = self.some_rows();

@@ -1,4 +1,4 @@
-//! What is printed where, and in which form.
+//! What is printed to which stream, and in which format.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;

@@ -1,17 +1,18 @@
-//! Tables with a primary key: loading, describing, moving and looking after them.
+//! Tables with a primary key: load, describe, export and import, and maintenance.
 
 use crate::database::Database;
 
 const ALL: &str = "SELECT id, name FROM t WHERE id < 100 ORDER BY id";
 
-/// Two files with rows of the same keys, within one and across both.
+/// Writes two files with duplicate keys, within one file and across both.
 fn sources(database: &Database) -> [String; 2] {
     let first = database.write("a.csv", "id,name\n1,one\n2,two\n2,deux\n3,three\n");
     [first, database.write("b.csv", "id,name\n3,drei\n4,four\n4,vier\n")]
 }
 
-/// A table whose rows are all in data files, or inline, and were changed in every way that hides some. Beside the rows of
-/// the sources it has forty that nobody changes: with much of a file hidden, `sql` might compact it, or might not get to.
+/// Creates a table whose rows are all in data files, or all inline, after changes of every kind that hides rows.
+/// Besides the rows of the sources it has forty unchanged rows: with much of a file hidden, `sql` may or may not
+/// compact it.
 fn changed_table(inline: bool) -> Database {
     let database = Database::new();
     let [a, b] = sources(&database).map(|source| {
@@ -90,7 +91,7 @@ fn the_last_row_of_a_key_counts_within_a_file_and_across_files() {
         assert!(made.contains("\nloaded 4 rows into t "), "{made}");
         let both = "1,one\n2,deux\n3,drei\n4,vier\n";
         assert_eq!(database.query(ALL), both);
-        // The other order, and rows that are there already.
+        // The other order, and rows that exist already.
         load(&[&b, &a], &["--append"]);
         assert_eq!(database.query(ALL), "1,one\n2,deux\n3,three\n4,vier\n");
         load(&[&b], &["--upsert"]);
@@ -105,7 +106,7 @@ fn the_last_row_of_a_key_counts_within_a_file_and_across_files() {
     }
 }
 
-/// What `on_conflict` says counts for `--append`; `--upsert` says it itself.
+/// `on_conflict` decides for `--append`; `--upsert` overrides it.
 #[test]
 fn the_table_says_what_an_append_does_with_keys_that_exist() {
     for (rule, appended) in [("drop", "1,one\n2,two\n3,three\n4,four\n"), ("error", "1,one\n2,deux\n")] {
@@ -161,7 +162,8 @@ fn describe_tells_the_key_and_what_is_hidden() {
         assert_eq!(database.query(ALL), CHANGED);
         let described = database.describe("t");
         let numbers = ["rows", "hidden_rows", "files", "sequence"].map(|name| described[name].as_u64().unwrap());
-        // Of the rows 1, 2, 2, 3 none is left, of 3, 4, 4 two, the update has added one, and there are forty more.
+        // None of the rows 1, 2, 2, 3 is left and two of 3, 4, 4 are; the update has added one, and there are forty
+        // more.
         assert_eq!(numbers, [43, 5, 3, 4], "{described}");
         assert_eq!(described["options"]["primary_key"], "id");
         let files = described["data_files"].as_array().unwrap().iter();
@@ -177,7 +179,7 @@ fn describe_tells_the_key_and_what_is_hidden() {
     }
 }
 
-/// What looks after a table changes none of its rows, and its keys stay its keys.
+/// Maintenance changes no row of a table, and its keys stay its keys.
 #[test]
 fn looking_after_a_keyed_table_leaves_its_content() {
     for inline in [true, false] {
@@ -218,7 +220,7 @@ fn a_keyed_table_goes_elsewhere_with_what_is_hidden() {
         let described = to.describe("t");
         assert_eq!((&described["rows"], &described["hidden_rows"]), (&43.into(), &5.into()));
         assert_eq!(described["options"]["primary_key"], "id");
-        // The keys are known there: nothing is doubled, and what was hidden does not come back.
+        // The imported table knows its keys: no row is duplicated, and no hidden row comes back.
         let [a, b] = sources(&to);
         to.ok(&["load", &b, "--into", "t", "--upsert"]);
         assert_eq!(to.query(ALL), CHANGED);
@@ -234,7 +236,7 @@ fn a_keyed_table_goes_elsewhere_with_what_is_hidden() {
     }
 }
 
-/// A lost key index is made anew, whatever the command; a lost deletion file is never taken for nothing hidden.
+/// A lost key index is rebuilt, whatever the command. A lost deletion file is an error: its rows never become visible.
 #[test]
 fn a_lost_index_costs_time_and_a_lost_deletion_file_is_an_error() {
     let database = Database::new();

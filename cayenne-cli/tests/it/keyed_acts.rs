@@ -1,4 +1,4 @@
-//! Statements on a table with a primary key, drawn at random, and what each makes of the content of the table.
+//! Random statements on a table with a primary key, and a model of their effect on its content.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -8,11 +8,11 @@ use crate::random::Random;
 /// The value of each key.
 pub(crate) type Content = BTreeMap<i64, i64>;
 
-/// Keys are below this, or were moved up by [`MOVED`].
+/// Keys are below this number, unless they were moved up by [`MOVED`].
 const KEYS: u64 = 3_000;
 const MOVED: i64 = 1_000_000;
 
-/// A table whose column `a` is the key of the model, `b` a text made of it, and `v` its value.
+/// A table: column `a` is the key of the model, `b` a text derived from it, and `v` the value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyedTable {
     pub(crate) name: &'static str,
@@ -22,7 +22,7 @@ pub(crate) struct KeyedTable {
 }
 
 impl KeyedTable {
-    /// A condition that names keys, so that the rows can be found without a scan.
+    /// Returns a condition that names keys, so that the rows can be found without a scan.
     pub(crate) fn has_one_of(&self, keys: &[i64]) -> String {
         let list = |text: fn(&i64) -> String| keys.iter().map(text).collect::<Vec<_>>();
         match self.key {
@@ -33,7 +33,7 @@ impl KeyedTable {
     }
 }
 
-/// One row for each key; its value is the key and a number.
+/// One row for each key. Its value is the key plus a number.
 #[derive(Clone, Debug)]
 pub(crate) struct Rows {
     keys: RangeInclusive<i64>,
@@ -63,23 +63,23 @@ impl Rows {
 pub(crate) enum Act {
     Insert(Rows),
     Replace(Rows),
-    /// Rows one after the other, some with the same key.
+    /// Single rows, some with the same key.
     Values(Vec<(i64, i64)>),
     DoNothing(Rows),
     DoUpdate(Rows),
-    /// Takes away what is matched and has an even value, changes what else is matched, adds what is not.
+    /// Deletes matched rows with an even value, updates the other matched rows, and inserts the rest.
     Merge(Rows),
     DeleteKeys(Vec<i64>),
     UpdateKeys(Vec<i64>),
-    /// Where the value divided by the first number leaves the second.
+    /// Rows whose value, divided by the first number, leaves the second as remainder.
     DeleteWhere(i64, i64),
     UpdateWhere(i64, i64),
-    /// Gives rows other keys, which nobody else may have.
+    /// Changes the keys of rows. No other row may have the new keys.
     Move(RangeInclusive<i64>, i64),
     Overwrite(Rows),
     Truncate,
     Flush,
-    /// Data files become fewer, so many at a time.
+    /// Compacts at most this many data files at a time.
     Compact(u64),
     Expire,
     Collect,
@@ -113,7 +113,7 @@ impl Act {
         }
     }
 
-    /// Says whether the statement writes whatever the table contains.
+    /// Returns whether the statement writes regardless of the content of the table.
     pub(crate) fn adds_rows(&self) -> bool {
         matches!(self, Self::Insert(_) | Self::Replace(_) | Self::Values(_))
     }
@@ -161,7 +161,7 @@ impl Act {
         }
     }
 
-    /// Changes the content, or returns false if the statement has to fail because of a key that exists.
+    /// Applies the statement to the content. Returns false if it must fail because of an existing key.
     pub(crate) fn apply(&self, content: &mut Content) -> bool {
         match self {
             Self::Insert(rows) | Self::Replace(rows) => content.extend(rows.pairs()),
@@ -205,7 +205,7 @@ fn signed((key, value): (u64, u64)) -> (i64, i64) {
     (key.cast_signed(), value.cast_signed())
 }
 
-/// Some keys, of which some may exist.
+/// Returns some keys, not all of which exist.
 pub(crate) fn keys(random: &mut Random) -> Vec<i64> {
     let moved = if random.below(5) == 0 { MOVED } else { 0 };
     (0..=random.below(12)).map(|_| random.below(KEYS).cast_signed() + moved).collect()

@@ -1,5 +1,5 @@
-//! Processes that die while they change tables with primary keys: what they acknowledged is there whole, what was under way
-//! wholly or not at all, and each key has one row.
+//! Processes that are killed while they change tables with primary keys. Acknowledged statements are there completely,
+//! the statement in progress completely or not at all, and each key has one row.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,28 +8,28 @@ use crate::database::{Conversation, Database};
 use crate::keyed_acts::{Act, Content, KeyedTable, keys};
 use crate::random::Random;
 
-/// One process writes each of these tables. Small limits, others for each, let every way of keeping rows come up.
+/// One process writes each of these tables. Small limits that differ between them exercise every way to store rows.
 const TABLES: [KeyedTable; 4] = [
     KeyedTable { name: "x", key: &["a"], options: "'inline_flush_max_segments' '4'" },
     KeyedTable { name: "y", key: &["b"], options: "'inline_max_rows' '0', 'compression_strategy' 'zstd'" },
     KeyedTable { name: "w", key: &["a"], options: "'deletion_mode' 'key', 'inline_flush_max_segments' '9'" },
     KeyedTable { name: "z", key: &["b", "a"], options: "'inline_max_rows' '50', 'inline_flush_max_rows' '150'" },
 ];
-/// The latest moment of death, in milliseconds after the start.
+/// The latest kill, in milliseconds after the start.
 const DEATH_MS_MAX: u64 = 900;
-/// More statements than a process lives for.
+/// More statements than a process can complete before it is killed.
 const ACTS: usize = 60;
 
-/// What became of the processes.
+/// What happened to the processes.
 #[derive(Debug, Default)]
 struct Outcomes {
     kills: u64,
     acknowledged: u64,
-    /// Of the statements under way: how often they had been done, although nobody was told.
+    /// How often a statement in progress had been applied without an acknowledgement.
     done: u64,
-    /// Statements that would have given two rows one key.
+    /// Statements that were refused because they would have given two rows one key.
     refused: u64,
-    /// Statements that came while another process collected.
+    /// Statements that were refused while another process collected orphan files.
     locked_out: u64,
 }
 
@@ -53,7 +53,7 @@ impl Torture {
         Self { database, random, contents: Default::default(), outcomes: Outcomes::default() }
     }
 
-    /// Starts a process with options of its own, and tells it more than it will do.
+    /// Starts a process with random options, and sends it more statements than it will complete.
     fn start(&mut self, table: &KeyedTable) -> (Vec<Act>, Conversation) {
         let threads = (1 + self.random.below(4)).to_string();
         let durability = ["full", "relaxed"][usize::from(self.random.below(2) == 0)];
@@ -87,7 +87,8 @@ impl Torture {
         }
     }
 
-    /// Compares the answers, and what is there, with what the acts that were acknowledged make, and at most the next.
+    /// Compares the answers and the content with the effect of the acknowledged statements, and at most of the next
+    /// one.
     fn judge(&mut self, place: usize, acts: &[Act], answers: &str, found: &Content) {
         let content = &mut self.contents[place];
         let is_answer = |line: &&str| line.starts_with("OK ") || line.starts_with("ERR ");
@@ -95,7 +96,7 @@ impl Torture {
         for (act, answer) in acts.iter().zip(answers.split_inclusive('\n').filter(is_answer)) {
             answered += 1;
             if !is_writer && answer.starts_with("ERR table-locked ") {
-                // Another process collects what nobody needs, and holds all tables for a moment.
+                // Another process collects orphan files and briefly locks all tables.
                 self.outcomes.locked_out += 1;
                 continue;
             }
@@ -123,7 +124,7 @@ impl Torture {
         );
     }
 
-    /// Rows are found by their keys, without a scan, as a scan finds them.
+    /// Asserts that a lookup by keys, without a scan, finds the same rows as a scan.
     fn look_up(&mut self, place: usize, queries: &mut Conversation) {
         let keys = keys(&mut self.random);
         let KeyedTable { name, .. } = TABLES[place];
@@ -135,7 +136,7 @@ impl Torture {
         assert_eq!(found, there.collect::<Vec<_>>(), "table {name}: {keys:?}");
     }
 
-    /// Looks after all tables, after which nothing is there that nobody needs, and the content is as it was.
+    /// Runs maintenance on all tables. Afterwards there are no orphan files, and the content is unchanged.
     fn look_after(&mut self) {
         match self.random.below(4) {
             0 => drop(self.database.ok(&["--quiet", "flush"])),
@@ -159,7 +160,7 @@ fn expected(is_refused: bool) -> &'static str {
     if is_refused { "ERR duplicate-key " } else { "OK " }
 }
 
-/// Reads a table by a scan. Each key must be there once, and the number of rows be as it is known without a scan.
+/// Reads a table with a scan. Each key must be there once, and the row count must equal the one known without a scan.
 fn content_of(table: &KeyedTable, queries: &mut Conversation) -> Content {
     let name = table.name;
     let rows = rows_of(&queries.say(&format!("SELECT a, v FROM {name}")));
@@ -175,7 +176,7 @@ fn content_of(table: &KeyedTable, queries: &mut Conversation) -> Content {
     content
 }
 
-/// Reads pairs of numbers, in their order, from an answer in CSV.
+/// Parses pairs of numbers from an answer in CSV, and sorts them.
 fn rows_of(answer: &str) -> Vec<(i64, i64)> {
     let pair = |line: &str| line.split_once(',').map(|(key, value)| (key.parse().unwrap(), value.parse().unwrap()));
     let lines = answer.lines().skip(1).take_while(|line| !line.starts_with("OK "));
@@ -184,7 +185,7 @@ fn rows_of(answer: &str) -> Vec<(i64, i64)> {
     rows
 }
 
-/// The first pairs that only one of two contents has.
+/// Returns the first pairs that are in `one` but not in `other`.
 fn difference(one: &Content, other: &Content) -> Vec<(i64, i64)> {
     let only = one.iter().filter(|(key, value)| other.get(key) != Some(value));
     only.map(|(key, value)| (*key, *value)).take(5).collect()

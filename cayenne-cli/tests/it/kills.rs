@@ -1,4 +1,4 @@
-//! Processes that die in the middle of a write: the table is as before or as after, and nothing is left over.
+//! Processes that are killed during a write: the table is as before or as after the write, and no file is left over.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use crate::database::Database;
 use crate::random::Random;
 use crate::writers::{self, End, Judge, Writers};
 
-/// The latest moment of death, in milliseconds after the start.
+/// The latest kill, in milliseconds after the start.
 const DEATH_MS_MAX: u64 = 150;
-/// The most acknowledgements that a process of several writers lives for.
+/// The most acknowledgements of a process with several writers before it is killed.
 const ACTS_MAX: u64 = 60;
-/// Above this many rows the table is replaced or emptied and no longer appended to.
+/// Above this many rows the table is replaced or truncated and no longer appended to.
 const ROWS_MAX: u64 = 250_000;
 
-/// What `SELECT count(*), sum(id)` says of a table.
+/// The result of `SELECT count(*), sum(id)` on a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
     rows: u64,
@@ -35,7 +35,7 @@ impl State {
     }
 }
 
-/// A file with rows, different from every other in their number and sum.
+/// Writes a source file. Its number of rows and its sum differ from those of every other.
 fn source(database: &Database, number: u64) -> (String, State) {
     let rows = 10_000 + 5_000 * number;
     let ids = number * 1_000_000..number * 1_000_000 + rows;
@@ -49,9 +49,9 @@ struct Torture {
     sources: Vec<(String, State)>,
     random: Random,
     state: State,
-    /// Deaths before the commit, deaths after it, and processes that were too fast for it.
+    /// Kills before the commit, kills after it, and processes that ended before they could be killed.
     outcomes: [u32; 3],
-    /// Deaths that left files over.
+    /// Kills that left files behind.
     left_over: u32,
 }
 
@@ -68,7 +68,7 @@ impl Torture {
     fn round(&mut self) {
         let choice = self.random.below(self.sources.len() as u64);
         let (path, rows) = self.sources[usize::try_from(choice).unwrap()].clone();
-        // Another default makes it another table, each time.
+        // A different default makes it a different table each time.
         let other = self.random.below(1_000_000);
         let replaced = format!(
             "CREATE OR REPLACE TABLE t (id BIGINT DEFAULT {other}, name VARCHAR) AS SELECT id + 1, name FROM t"
@@ -96,7 +96,7 @@ impl Torture {
         self.database.assert_no_left_overs();
     }
 
-    /// Returns whether the process ended by itself, and well.
+    /// Returns whether the process ended by itself, with success.
     fn run_and_kill(&self, args: &[&str], delay: Duration) -> bool {
         let mut command = self.database.command(args);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -109,7 +109,7 @@ impl Torture {
     }
 }
 
-/// Half of the kills are for each test.
+/// The number of kills of each test: half of the total.
 fn kills() -> u64 {
     std::env::var("CAYENNE_KILLS").map_or(100, |kills| kills.parse().unwrap()) / 2
 }
@@ -137,7 +137,7 @@ fn a_killed_process_keeps_what_it_acknowledged_in_every_table() {
     let mut acts = 0;
     for life in 0..kills() {
         let mut writers = Writers::start(&database.root(), seed, life, writers::FULL);
-        // Sometimes it does not live to open the database.
+        // Sometimes it is killed before it has opened the database.
         for _ in 0..random.below(ACTS_MAX) {
             assert!(writers.wait());
         }

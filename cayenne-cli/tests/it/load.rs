@@ -1,4 +1,4 @@
-//! Loading good files.
+//! Loads of valid files.
 
 use std::fs::File;
 use std::sync::Arc;

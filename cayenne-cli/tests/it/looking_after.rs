@@ -1,4 +1,4 @@
-//! `collect`: left-overs go, everything else stays.
+//! Maintenance: `collect` removes orphans and nothing else, and `compact` tells its reasons.
 
 use crate::database::Database;
 
@@ -70,7 +70,7 @@ fn compact_says_what_it_would_do_why_and_what_it_did() {
         }
     };
     load_five_times("t", "compaction_trigger_files=8");
-    // Not so much that `sql` compacts the table by itself.
+    // Few enough deleted rows that `sql` does not compact the table by itself.
     database.ok(&["sql", "-c", "DELETE FROM t WHERE id = 1"]);
     assert_eq!(database.data_files().len(), 4, "the last rows are kept in the metastore");
     let compact = |args: &[&str]| database.ok(&[&["--format", "csv", "compact"], args].concat());
@@ -105,14 +105,15 @@ fn compact_says_what_it_would_do_why_and_what_it_did() {
     }
 }
 
-/// Five files pass the limits of files, layers and age, and each is more than half as large again as the next smaller one.
+/// Five files exceed the limits of files, layers and age, and each is more than 1.5 times as large as the next smaller
+/// one.
 #[test]
 fn compact_tells_why_no_pass_begins_though_a_reason_applies() {
     let database = Database::new();
     let options = ["inline_max_rows=0", "compaction_trigger_files=4", "compaction_trigger_protected_snapshots=4"];
     let options = options.map(|option| ["--option", option]).concat();
     for rows in [10, 500, 2_000, 6_000, 20_000] {
-        // Each name twice as good as random, so that files are as large as they have rows.
+        // Names are hashes, so that the file size is proportional to the number of rows.
         let line = |id: u64| format!("{id},{:x}\n", id.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let source = database.write("t.csv", format!("id,name\n{}", (0..rows).map(line).collect::<String>()));
         let age = ["--option", "compaction_trigger_snapshot_age_ms=1"];
@@ -126,7 +127,7 @@ fn compact_tells_why_no_pass_begins_though_a_reason_applies() {
         why.err.contains("`t` is not compacted by itself, though `files` applies: each file is more than"),
         "{why:?}"
     );
-    // A process that looks after the table comes to the same, and says so.
+    // Background maintenance of the table comes to the same decision and records it.
     let looked = "INSERT INTO t SELECT value, to_hex(value * 2654435761) FROM generate_series(1, 200000); \
                   SELECT reason, declined FROM t$compactions";
     let looked = database.ok(&["--threads", "1", "--format", "csv", "sql", "-c", looked]);
@@ -155,7 +156,7 @@ fn a_process_that_has_used_no_table_yet_has_the_metrics_of_all() {
     assert_eq!(database.query(rows), "t,3.0\nu,3.0\n");
 }
 
-/// Columns whose type cannot be stored are warned of once, when the table is made.
+/// Columns whose type cannot be stored cause one warning, when the table is created.
 #[test]
 fn a_table_with_columns_that_cannot_be_stored_warns_once() {
     for (action, what) in [("warn", "only nulls can be written"), ("ignore", "they are left out")] {

@@ -1,4 +1,4 @@
-//! The command as its users meet it: every test runs the real binary on a database of its own.
+//! End-to-end tests of the command: every test runs the real binary on a database of its own.
 #![expect(clippy::disallowed_methods, reason = "tests look at files and processes themselves")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "seeds and skipped tests are shown where the test runner shows them")]

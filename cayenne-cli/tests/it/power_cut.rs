@@ -1,5 +1,5 @@
-//! Power cuts: a process writes to a file system in a file, and a copy of that file, made while the process stands still,
-//! is what a disk would hold if the power had gone. What was not flushed is not in it.
+//! Power cuts. A process writes to a file system in an image file. A copy of the image, made while the process is
+//! stopped, has what a disk would hold after a power cut: writes that were not flushed are not in it.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use crate::random::Random;
 use crate::writers::{self, End, FULL, Judge, NORMAL, Synchronous, Writers};
 
 const DISK_BYTES: u64 = 64 * 1024 * 1024;
-/// The most acknowledgements before the power goes.
+/// The most acknowledgements before the power cut.
 const ACTS_MAX: u64 = 80;
 
-/// A file system in a file, mounted until this is dropped.
+/// A file system in an image file, mounted until this is dropped.
 struct Disk {
     image: PathBuf,
     mounted_at: PathBuf,
@@ -24,7 +24,7 @@ impl Disk {
     fn make(folder: &Path) -> Result<Self, String> {
         let image = folder.join("0");
         std::fs::File::create(&image).and_then(|file| file.set_len(DISK_BYTES)).map_err(|error| error.to_string())?;
-        // The kernel shall not go on making the file system in the background.
+        // The kernel must not continue to initialize the file system in the background.
         let made_whole = "lazy_itable_init=0,lazy_journal_init=0";
         run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0", "-E", made_whole]).arg(&image))?;
         Self::mount(image)
@@ -33,7 +33,7 @@ impl Disk {
     fn mount(image: PathBuf) -> Result<Self, String> {
         let mounted_at = image.with_extension("mounted");
         std::fs::create_dir(&mounted_at).map_err(|error| error.to_string())?;
-        // Nothing reaches the disk because of its age.
+        // The kernel must not write data back merely because of its age.
         run(Command::new("mount").args(["-t", "ext4", "-o", "loop,commit=600"]).args([&image, &mounted_at]))?;
         Ok(Self { image, mounted_at })
     }
@@ -42,7 +42,7 @@ impl Disk {
         Database::at(self.mounted_at.join("db"))
     }
 
-    /// Copies what is on the disk now. Whoever uses it stands still, but the kernel may write by itself: then anew.
+    /// Copies the image. The process that uses it is stopped, but the kernel may still write: then it copies again.
     fn copy(&self, number: u64) -> PathBuf {
         let copy = self.image.with_file_name((number + 1).to_string());
         loop {
@@ -57,7 +57,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // When a test has failed, somebody may still use it.
+        // After a failed test a process may still use the mount.
         run(Command::new("umount").arg("--lazy").arg(&self.mounted_at)).inspect_err(|error| println!("{error}")).ok();
         std::fs::remove_file(&self.image).ok();
     }
@@ -75,7 +75,7 @@ fn cut_the_power(synchronous: Synchronous, end: End) {
     let mut disk = match Disk::make(folder.path()) {
         Ok(disk) => disk,
         Err(error) => {
-            // Not by the macro, whose words the test runner keeps to itself as long as tests pass.
+            // Not with the macro: the test runner captures its output while tests pass.
             let said = format!("SKIPPED: no power cut with synchronous={synchronous}: {error}\n");
             std::io::stderr().write_all(said.as_bytes()).unwrap();
             return;
@@ -94,7 +94,7 @@ fn cut_the_power(synchronous: Synchronous, end: End) {
         std::thread::sleep(Duration::from_micros(random.below(10_000)));
         writers.stop();
         let image = disk.copy(life);
-        // It did not go on before it was killed: all it ever said, it said before the copy.
+        // It was killed without being continued, so it has acknowledged everything before the copy.
         let acknowledged = writers.kill();
         acts += acknowledged.iter().sum::<usize>();
         drop(disk);

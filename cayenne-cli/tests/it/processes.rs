@@ -22,7 +22,7 @@ fn a_second_writer_is_told_who_writes() {
             assert!(error.contains(part), "{error}");
         }
     }
-    // Other tables are free, and so is reading.
+    // Other tables can be written, and all tables can be read.
     database.ok(&["sql", "-c", "CREATE TABLE u AS SELECT 1 AS a"]);
     assert_eq!(database.query("SELECT count(*) FROM t"), "4\n");
     assert_eq!(writer.say("INSERT INTO t VALUES (6, 'six')"), "OK 1\n");

@@ -1,12 +1,12 @@
-//! Numbers that look random and can be had again.
+//! Reproducible random numbers.
 
 use std::hash::{BuildHasher, RandomState};
 
-/// A generator (splitmix64) whose seed is printed, so that a failure can be repeated.
+/// A generator (splitmix64). It prints its seed, so that a failure can be reproduced.
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// Takes the seed from `CAYENNE_SEED`, or draws one.
+    /// Takes the seed from `CAYENNE_SEED`, or draws a random one.
     pub(crate) fn from_environment() -> Self {
         let given = std::env::var("CAYENNE_SEED").ok().map(|seed| seed.parse().unwrap());
         let seed = given.unwrap_or_else(|| RandomState::new().hash_one(0));

@@ -1,8 +1,8 @@
-//! `recover` and `repair`: what a lost metastore and a damaged file leave behind, and how a user gets out of it.
+//! `recover` and `repair`: how a user gets a database back after a lost metastore or a damaged file.
 
 use crate::database::Database;
 
-/// A table `t` in data files, and a table `s` whose rows are in the metastore; both processes have closed.
+/// A table `t` in data files, and a table `s` whose rows are inline; both processes have closed the database.
 fn two_tables() -> Database {
     let database = Database::with_table();
     database.ok(&["sql", "-c", "CREATE TABLE s (a INT, b TEXT); INSERT INTO s VALUES (1, 'x'), (2, 'y')"]);
@@ -24,7 +24,7 @@ fn is_whole(database: &Database) {
 fn a_lost_metastore_comes_back_from_the_manifests() {
     let database = two_tables();
     std::fs::remove_file(metastore(&database)).unwrap();
-    // Nothing is begun anew beside the data of another metastore.
+    // No command creates a new metastore next to the data of another one.
     for command in [&["tables"][..], &["sql", "-c", "CREATE TABLE u (a INT)"], &["collect"], &["check"], &["repair"]] {
         assert!(database.run(command).failed(1, "metastore-missing").contains("recover --from-manifest"));
     }

@@ -1,7 +1,8 @@
-//! The reference pages of the documentation: what they list comes from the code, and this test compares them with it.
+//! The reference pages of the documentation. Their lists come from the code, and this test compares the pages with
+//! them.
 //!
-//! `cargo xtask docs` sets `CAYENNE_WRITE_REFERENCE`: then the pages are written. It adds the last line of a page, which
-//! names the state of the files that the page is made from.
+//! `cargo xtask docs` sets `CAYENNE_WRITE_REFERENCE`; the test then writes the pages. The xtask adds the last line of a
+//! page, which identifies the state of the source files of the page.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -19,7 +20,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference")
 }
 
-/// Invariant: a page says what the code says now.
+/// Invariant: a page is what the code generates now.
 #[track_caller]
 fn is_up_to_date(page: &str, title: &str, body: &str) {
     let made = format!("# {title}\n\n<!-- Made by `cargo xtask docs`: change the code, not this page. -->\n\n{body}");
@@ -33,13 +34,13 @@ fn is_up_to_date(page: &str, title: &str, body: &str) {
     assert!(found == made, "docs/reference/{page} is not what the code says: run `cargo xtask docs`");
 }
 
-/// The rows of a statement as JSON objects.
+/// Returns the rows of a statement as JSON objects.
 fn rows(database: &Database, sql: &str) -> Vec<Value> {
     let out = database.ok(&["sql", "--format", "ndjson", "-c", sql]);
     out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A row of a Markdown table; text with a bar would begin another cell.
+/// Returns a row of a Markdown table. A bar in a text is escaped, since it would begin another cell.
 fn row(cells: &[&str]) -> String {
     format!("| {} |\n", cells.iter().map(|cell| cell.replace('|', "\\|")).collect::<Vec<_>>().join(" | "))
 }
@@ -74,7 +75,7 @@ fn options() {
     is_up_to_date("options.md", "All options", &body);
 }
 
-/// The help of a command. Values from the environment would be part of it.
+/// Returns the help of a command. The variables are removed because their values would be part of it.
 fn help(args: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cayenne"));
     for variable in ["CAYENNE_DB", "CAYENNE_METASTORE", "CAYENNE_DURABILITY"] {
@@ -86,7 +87,7 @@ fn help(args: &[&str]) -> String {
     text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// The names in the list of commands, which ends at an empty line.
+/// Returns the names in the list of commands, which ends at an empty line.
 fn commands(help: &str) -> Vec<&str> {
     let list = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     list.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect()
@@ -142,7 +143,7 @@ fn metrics() {
     is_up_to_date("metrics.md", "All metrics", &body);
 }
 
-/// Invariant: whatever the system table lists is in the list of metrics, and told to be of what it is of.
+/// Invariant: each metric of the system table is in the list of metrics, with the right scope (table or database).
 #[test]
 fn every_metric_is_listed() {
     let database = Database::with_table();
@@ -151,7 +152,7 @@ fn every_metric_is_listed() {
         found.iter().map(|row| (row["name"].as_str().unwrap(), row["of_table"].as_bool().unwrap())).collect();
     let listed: BTreeSet<_> = METRICS.iter().map(|metric| (metric.name, metric.is_of_table)).collect();
     assert_eq!(found.difference(&listed).collect::<Vec<_>>(), Vec::<&(&str, bool)>::new());
-    // The others appear with the first pass of compaction or other work in the background.
+    // The others appear with the first compaction pass or other background work.
     let of_work = |(name, _): &&&(&str, bool)| name.contains("_compaction_") || name.contains("_maintenance_");
     assert_eq!(listed.difference(&found).filter(|metric| !of_work(&metric)).count(), 0);
 }

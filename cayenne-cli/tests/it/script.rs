@@ -71,7 +71,7 @@ fn an_acknowledged_write_survives_the_death_of_its_process() {
         let mut conversation = database.converse(&[]);
         assert_eq!(conversation.say("CREATE TABLE IF NOT EXISTS t (a BIGINT)"), "OK 0\n");
         assert_eq!(conversation.say("INSERT INTO t VALUES (1)"), "OK 1\n");
-        // Killed, not ended.
+        // The process is killed, not ended.
         drop(conversation);
         assert_eq!(database.query("SELECT sum(a) FROM t"), format!("{round}\n"));
     }

@@ -1,4 +1,4 @@
-//! The interactive shell, on a terminal that `script` provides.
+//! The interactive shell, on a pseudo terminal that `script` provides.
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -18,7 +18,7 @@ struct Typist {
 impl Typist {
     /// Starts a shell, or returns `None` if there is no `script`.
     fn sit_down(database: &Database) -> Option<Self> {
-        // `exec`, because a shell left in between would end of the Ctrl-C that ours survives (dash does).
+        // `exec`, because a shell in between (dash) would die of the Ctrl-C that ours survives.
         let shell = format!("exec {} --db {} sql", env!("CARGO_BIN_EXE_cayenne"), database.root().display());
         let mut command = Command::new("script");
         command
@@ -42,7 +42,7 @@ impl Typist {
         Some(Self { child, keyboard, screen, shown: String::new() })
     }
 
-    /// Waits until the terminal has shown `text` since the last time.
+    /// Waits until the terminal shows `text` after what has been seen already.
     fn see(&mut self, text: &str) -> &mut Self {
         loop {
             if let Some(at) = self.shown.find(text) {
@@ -55,7 +55,7 @@ impl Typist {
         }
     }
 
-    /// Waits for a prompt and answers it.
+    /// Waits for a prompt and enters a line.
     fn enter(&mut self, prompt: &str, line: &str) -> &mut Self {
         self.see(prompt);
         self.keyboard.write_all(line.as_bytes()).unwrap();
@@ -116,7 +116,7 @@ fn statements_and_commands_are_answered() {
 fn control_c_cancels_the_query_and_not_the_shell() {
     let database = Database::with_table();
     let Some(mut typist) = Typist::sit_down(&database) else { return };
-    // What the first statement prints tells that the line was read: from then on Ctrl-C is a signal and no key.
+    // The output of the first statement shows that the line was read: from then on Ctrl-C is a signal and not a key.
     let endless = "SELECT count(*) FROM generate_series(1, 10000000) a, generate_series(1, 10000000) b WHERE a.value % 7 = b.value % 7;";
     typist.enter(ASKS, &format!("SELECT 'begun' AS mark; {endless}")).see("| begun |");
     typist.keyboard.write_all(&[3]).unwrap();

@@ -9,7 +9,7 @@ pub(crate) fn send(signal: &str, child: &Child) {
     assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
 }
 
-/// Stops a process, and waits until none of its threads does anything any more, in the kernel neither.
+/// Stops a process, and waits until all of its threads have stopped, including work in the kernel.
 pub(crate) fn stop(child: &Child) {
     send("-STOP", child);
     while !is_stopped(child.id()) {
@@ -20,7 +20,7 @@ pub(crate) fn stop(child: &Child) {
 fn is_stopped(process: u32) -> bool {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
     threads.into_iter().all(|thread| {
-        // A thread may end while it is looked at.
+        // A thread may end during the check.
         let state = std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap_or_default();
         state.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with(['T', 't', 'Z', 'X']))
     })

@@ -1,4 +1,4 @@
-//! `export` and `import`: a table goes to another database in a folder.
+//! `export` and `import`: a table moves to another database in a folder.
 
 use crate::database::Database;
 
@@ -24,7 +24,7 @@ fn a_table_goes_elsewhere_as_often_as_wanted() {
     assert_eq!(to.query("SELECT count(*) FROM other"), "1\n");
     to.ok(&["check", "--deep"]);
     assert_eq!(to.ok(&["--format", "csv", "collect"]), "kind,name,outcome\n", "nothing was left over");
-    // The folder stands for itself: it works where it was moved to.
+    // The folder is self-contained: it works at the place it was moved to.
     let moved = from.path("moved");
     std::fs::rename(&slice, &moved).unwrap();
     to.ok(&["import", moved.to_str().unwrap(), "--into", "from elsewhere"]);

@@ -1,4 +1,4 @@
-//! Text files as they come: what is found in them, and what the options say instead.
+//! Text files: what is detected in them, and what the options override.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ fn load(database: &Database, source: &str, options: &[&str]) -> Ran {
     database.run(&[&["load", source, "--into", "t", "--replace"], options].concat())
 }
 
-/// Loads into a table that is made for it.
+/// Loads into a table that is created for it.
 fn fresh(database: &Database, source: &str, options: &[&str]) -> Ran {
     database.ok(&["sql", "-c", "DROP TABLE IF EXISTS t"]);
     load(database, source, options)
@@ -23,7 +23,7 @@ fn piped(database: &Database, bytes: &[u8], options: &[&str]) -> Ran {
     child.wait_with_output().unwrap().into()
 }
 
-/// Writes a file through the command, compressed as the clauses say.
+/// Writes a compressed file with the command itself.
 fn packed(database: &Database, name: &str, compression: &str) -> String {
     let path = database.path(name).to_str().unwrap().to_owned();
     let rows = "SELECT value AS id, 'name ' || value AS name FROM generate_series(1, 20000)";
@@ -69,7 +69,7 @@ fn a_file_without_a_header_has_columns_all_the_same() {
     assert_eq!(database.query("SELECT sum(column_1), max(column_2) FROM t"), "3,two\n");
     fresh(&database, &source, &["--columns", "id:smallint,name"]);
     assert_eq!(database.query("SELECT arrow_typeof(id), name FROM t WHERE id = 2"), "Int16,two\n");
-    // In a table that is there they take the names of its columns, in their order.
+    // When they are loaded into an existing table, the columns take its column names, in their order.
     database.ok(&["load", &source, "--into", "t", "--append"]);
     assert_eq!(database.query("SELECT count(*), sum(id) FROM t"), "4,6\n");
     let wide = database.write("w.csv", "1;one;x\n2;two;y\n");

@@ -1,4 +1,4 @@
-//! Views: kept by the database, listed, described, exported and imported.
+//! Views: stored in the database, listed, described, exported and imported.
 
 use crate::database::Database;
 
@@ -54,7 +54,7 @@ fn the_definition_of_a_view_goes_elsewhere() {
     to.ok(&["import", &slice, "--replace"]);
     to.ok(&["import", &slice, "--into", "again"]);
     assert_eq!(to.describe("again")["statement"], "CREATE VIEW again (n) AS SELECT upper(name) FROM t WHERE id > 1");
-    // A table does not take the place of a view.
+    // A table does not replace a view.
     let table = from.path("table").to_str().unwrap().to_owned();
     from.ok(&["export", "t", "--to", &table]);
     to.run(&["import", &table, "--into", "v", "--replace"]).failed(1, "view-exists");

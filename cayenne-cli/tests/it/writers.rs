@@ -1,7 +1,8 @@
-//! A process that writes six tables at once and says what is durable, and the judge of what is there after its end.
+//! A process that writes six tables concurrently and acknowledges what is durable, and a judge of the content after it
+//! has ended.
 //!
-//! What a writer does follows from a seed. So the judge knows what it did as often as it said so, and what it was about
-//! to do when its process ended.
+//! A seed determines what a writer does. From the number of acknowledgements the judge knows which acts were done, and
+//! which act was in progress when the process ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
@@ -23,23 +24,23 @@ use crate::database::Database;
 use crate::random::Random;
 use crate::signals;
 
-/// The tables of each writer. One with two tables writes them together.
+/// The tables of each writer. A writer with two tables writes both in one commit.
 const WRITERS: [&[&str]; 5] = [&["a"], &["b"], &["c"], &["d"], &["left", "right"]];
-/// Set for a process that shall write until it is ended.
+/// Set for a process that writes until it is ended.
 const ROOT: &str = "CAYENNE_WRITERS_ROOT";
 const SEED: &str = "CAYENNE_WRITERS_SEED";
 const LIFE: &str = "CAYENNE_WRITERS_LIFE";
 const SYNCHRONOUS: &str = "CAYENNE_WRITERS_SYNCHRONOUS";
 
-/// How a process writes.
+/// When a commit of the process counts as done.
 pub(crate) type Synchronous = &'static str;
 pub(crate) const FULL: Synchronous = "full";
 pub(crate) const NORMAL: Synchronous = "normal";
 
-/// How many acts of each writer were acknowledged.
+/// The number of acknowledged acts of each writer.
 pub(crate) type Acknowledged = [usize; WRITERS.len()];
 
-/// The rows of a table: the numbers of the acts that wrote them, and how many each wrote.
+/// The rows of a table: the numbers of the acts that wrote them, and how many rows each wrote.
 type Content = BTreeMap<i64, i64>;
 
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +64,7 @@ impl Act {
     }
 }
 
-/// What one writer does in one life of its process, each act with a number that no other has.
+/// Returns what one writer does in one life of its process. Each act has a unique number.
 fn plan(seed: u64, life: u64, writer: usize) -> impl Iterator<Item = (i64, Act)> + Send {
     let mut random = Random::from_seed(seed ^ (life << 8) ^ writer as u64);
     (i64::try_from(life).unwrap() * 1_000_000..).map(move |number| {
@@ -84,7 +85,7 @@ fn plan(seed: u64, life: u64, writer: usize) -> impl Iterator<Item = (i64, Act)>
     })
 }
 
-/// Makes the tables. Small limits, different ones for each, let every way of keeping rows come up.
+/// Creates the tables. Small limits that differ between them exercise every way to store rows.
 pub(crate) fn create_tables(database: &Database) {
     let options = [
         ("a", "'inline_flush_max_segments' '3'"),
@@ -103,7 +104,7 @@ pub(crate) fn create_tables(database: &Database) {
     database.ok(&["sql", "-c", &statements.concat()]);
 }
 
-/// A process that writes, as another process knows it.
+/// A handle to the process that writes.
 pub(crate) struct Writers {
     process: Child,
     answers: BufReader<ChildStdout>,
@@ -111,7 +112,7 @@ pub(crate) struct Writers {
 }
 
 impl Writers {
-    /// Starts this program once more, with one test only, which finds orders in its environment.
+    /// Starts this test program again with one test only, which takes its task from the environment.
     pub(crate) fn start(root: &Path, seed: u64, life: u64, synchronous: Synchronous) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "writers::writers_beside_each_other_leave_what_they_wrote", "--nocapture"]);
@@ -121,7 +122,7 @@ impl Writers {
         Self { process, answers, acknowledged: Acknowledged::default() }
     }
 
-    /// Waits for an acknowledgement; returns false if there will be none.
+    /// Waits for an acknowledgement. Returns false if there are no more.
     pub(crate) fn wait(&mut self) -> bool {
         let mut line = String::new();
         while self.answers.read_line(&mut line).unwrap() > 0 {
@@ -138,7 +139,7 @@ impl Writers {
         signals::stop(&self.process);
     }
 
-    /// Ends the process by SIGKILL and returns all that it ever acknowledged.
+    /// Kills the process with SIGKILL and returns all of its acknowledgements.
     pub(crate) fn kill(mut self) -> Acknowledged {
         self.process.kill().unwrap();
         while self.wait() {}
@@ -158,16 +159,16 @@ impl Drop for Writers {
 /// How a process ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum End {
-    /// In order.
+    /// In an orderly way.
     InOrder,
-    /// Suddenly: one act of each writer may have been under way.
+    /// Suddenly: one act of each writer may have been in progress.
     Suddenly,
-    /// As suddenly, and what was acknowledged was not yet durable: any number of the latest acts may be lost.
+    /// Suddenly, and acknowledged acts were not yet durable: any number of the latest acts may be lost.
     NothingDurable,
 }
 
 impl End {
-    /// How many acts may have left their rows.
+    /// Returns how many acts may have left their rows.
     fn acts(self, acknowledged: usize) -> RangeInclusive<usize> {
         match self {
             Self::InOrder => acknowledged..=acknowledged,
@@ -177,14 +178,14 @@ impl End {
     }
 }
 
-/// Knows what the tables have to be.
+/// Knows the expected content of the tables.
 pub(crate) struct Judge {
     seed: u64,
     contents: [Content; WRITERS.len()],
     runtime: Runtime,
 }
 
-/// What a judge found out of order.
+/// The result of a judgement; the error is the finding.
 pub(crate) type Verdict<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 impl Judge {
@@ -192,7 +193,7 @@ impl Judge {
         Self { seed, contents: Default::default(), runtime: runtime() }
     }
 
-    /// Judges what a process has left, and goes on from there.
+    /// Checks the content that a process has left, and takes it as the new expected content.
     pub(crate) fn judge(&mut self, database: &Database, life: u64, acknowledged: Acknowledged, end: End) -> Verdict {
         let found = self.runtime.block_on(look(database))?;
         for (writer, tables) in WRITERS.iter().enumerate() {
@@ -219,7 +220,7 @@ impl Judge {
     }
 }
 
-/// Reads all tables, checks their files, and has left-overs removed: then every file on the disk is one of a table.
+/// Reads all tables, checks their files, and collects orphans: afterwards every file on disk belongs to a table.
 async fn look(database: &Database) -> Verdict<BTreeMap<String, Content>> {
     let opened = cayenne_table::Database::builder(database.root()).open().await?;
     let (mut found, mut named) = (BTreeMap::new(), BTreeSet::new());
@@ -257,7 +258,7 @@ fn note_rows(batch: &RecordBatch, rows: &mut BTreeMap<i64, Vec<i64>>) {
     }
 }
 
-/// Every act must have left all of its rows, each once.
+/// Returns the content, after a check that every act has left all of its rows, each once.
 fn whole(table: &str, rows: BTreeMap<i64, Vec<i64>>) -> Verdict<Content> {
     let mut content = Content::new();
     for (act, mut ids) in rows {
@@ -279,14 +280,14 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap()
 }
 
-/// Lets every writer do `acts` acts, all writers at the same time.
+/// Lets every writer do `acts` acts, all writers concurrently.
 async fn write(root: &Path, seed: u64, life: u64, acts: usize) -> Acknowledged {
     let mut settings = DatabaseSettings::default();
     if std::env::var(SYNCHRONOUS).is_ok_and(|synchronous| synchronous == NORMAL) {
         settings.metastore.synchronous = cayenne_metastore::Synchronous::Normal;
     }
     let database = cayenne_table::Database::builder(root).settings(settings).open().await.unwrap();
-    // The line that the test runner began is none of ours.
+    // Ends the line that the test runner has begun.
     say("\n");
     let writers = (0..WRITERS.len()).map(|writer| {
         let database = Arc::clone(&database);
@@ -304,7 +305,7 @@ async fn write(root: &Path, seed: u64, life: u64, acts: usize) -> Acknowledged {
     [acts; WRITERS.len()]
 }
 
-/// One call of the system for one line: it is written whole or not at all.
+/// Writes a line with a single system call, so that it is written completely or not at all.
 fn say(line: &str) {
     std::io::stdout().write_all(line.as_bytes()).unwrap();
 }
@@ -330,7 +331,7 @@ async fn perform(database: &cayenne_table::Database, tables: &[Arc<Table>], numb
     Ok(())
 }
 
-/// The rows of an act, in two batches.
+/// Returns the rows of an act, in two batches.
 fn rows(table: &Table, act: i64, count: i64) -> Vec<BoxStream<'static, Result<RecordBatch>>> {
     let schema = Arc::clone(table.schema());
     let batches = [0..count / 2, count / 2..count].map(|ids| {
@@ -343,7 +344,7 @@ fn rows(table: &Table, act: i64, count: i64) -> Vec<BoxStream<'static, Result<Re
     vec![futures::stream::iter(batches).boxed()]
 }
 
-/// Other tests start this one in a process of its own and end it.
+/// Other tests start this one in another process and kill it.
 #[test]
 fn writers_beside_each_other_leave_what_they_wrote() {
     let number = |name| std::env::var(name).unwrap().parse::<u64>().unwrap();

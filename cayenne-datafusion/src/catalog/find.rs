@@ -1,4 +1,4 @@
-//! Which Cayenne catalog a name of a session refers to.
+//! Finds the Cayenne catalog that a name in a session refers to.
 
 use std::sync::Arc;
 

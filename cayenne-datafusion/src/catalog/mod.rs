@@ -1,6 +1,7 @@
-//! The catalog of a DataFusion session: tables, views, system tables, and tables and views that are not stored.
+//! The catalog of a DataFusion session: tables, views and system tables of the database, and the tables and views that
+//! exist only in the session.
 //!
-//! Creating and dropping them are `statements`.
+//! The module `statements` creates and drops them.
 
 pub(crate) mod find;
 pub(crate) mod names;

@@ -1,6 +1,6 @@
-//! What a session calls the catalog and its schema of tables, unless it chooses other names.
+//! The default names of the catalog and of its schema of tables in a session.
 
-/// The name of the catalog of a database.
+/// The default name of the catalog of a database.
 pub const CATALOG: &str = "cayenne";
-/// The name of the schema of its tables.
+/// The name of the schema that holds the tables.
 pub const SCHEMA: &str = "public";

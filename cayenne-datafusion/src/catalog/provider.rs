@@ -1,4 +1,4 @@
-//! The tables of a database as a DataFusion catalog.
+//! The DataFusion catalog of a database.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::keys::declared::{declared_key, set_key};
 use crate::provider::CayenneTable;
 use crate::write::target::NewColumns;
 
-/// A database as a catalog: the schema `public` with its tables, and the schema `system` with what is known of them.
+/// The catalog of a database: the schema `public` holds its tables and views, the schema `system` its system tables.
 #[derive(Debug)]
 pub struct CayenneCatalog {
     tables: Arc<Tables>,
@@ -47,7 +47,7 @@ impl CayenneCatalog {
         Self { tables: Arc::new(tables), system: Arc::new(System { database }) }
     }
 
-    /// Returns the tables that are not of the database but of the session.
+    /// Returns the tables that exist only in this session.
     pub(crate) fn session_tables(&self) -> &SessionTables {
         &self.tables.session
     }
@@ -79,7 +79,7 @@ impl CatalogProvider for CayenneCatalog {
     }
 }
 
-/// The schema of the tables.
+/// The schema `public`: tables and views of the database and of the session.
 #[derive(Debug)]
 pub(crate) struct Tables {
     pub(crate) database: Arc<Database>,
@@ -89,7 +89,8 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// Returns a table, or what a name such as `t$files` tells of one.
+    /// Returns the provider for a name: a system table of one table (`t$files`), a table, a view, a table of the
+    /// session, or a file.
     async fn find(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         if let Some((table, aspect)) = name.split_once('$') {
             let Some(table) = self.handle(table).await? else {
@@ -153,7 +154,7 @@ impl Tables {
         })
     }
 
-    /// Returns what a session calls the catalog of these tables.
+    /// Returns the name under which the session has registered the catalog of these tables.
     pub(crate) fn catalog_name(&self, state: &SessionState) -> Option<String> {
         let list = state.catalog_list();
         let is_it = |name: &String| {
@@ -165,7 +166,7 @@ impl Tables {
     }
 
     async fn handle(&self, name: &str) -> Result<Option<Arc<Table>>> {
-        // A name that no table can have is the name of no table.
+        // An invalid table name cannot name an existing table.
         let Ok(name) = TableName::try_from(name) else {
             return Ok(None);
         };
@@ -213,7 +214,7 @@ impl SchemaProvider for Tables {
         names.unwrap_or_default().into_iter().chain(self.session.names()).collect()
     }
 
-    /// Nothing is planned to find it out.
+    /// Returns the type of a table. A view is recognised without planning its query.
     async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
         if let Ok(name) = TableName::try_from(name)
             && self.is_view(&name).await.map_err(external)?
@@ -230,7 +231,7 @@ impl SchemaProvider for Tables {
     fn register_table(&self, name: String, table: Arc<dyn TableProvider>) -> Result<Option<Arc<dyn TableProvider>>> {
         let name = TableName::try_from(name.as_str()).map_err(external)?;
         if let Some(table) = table.downcast_ref::<CayenneTable>() {
-            // `CREATE EXTERNAL TABLE` made it already; there is nothing to do if it was made here.
+            // `CREATE EXTERNAL TABLE` has already created the table in this database; there is nothing left to do.
             let known = wait(self.database.table(&name)).map_err(external)?;
             return match known {
                 Some(known) if known.id() == table.table().id() => Ok(None),
@@ -276,7 +277,7 @@ impl SchemaProvider for Tables {
     }
 }
 
-/// What a session alone has is not there for those who read a view elsewhere.
+/// Returns the error for a permanent view that reads a temporary view, which other sessions cannot see.
 fn of_session_only(name: &TableName) -> Error {
     Error::invalid("a permanent view cannot read a temporary table or view")
         .code("session-only")

@@ -1,7 +1,7 @@
-//! Tables of one session: files that `CREATE EXTERNAL TABLE` gave a name. The database knows nothing of them.
+//! Tables of one session: files that `CREATE EXTERNAL TABLE` registered under a name. The database does not store them.
 //!
-//! They share the names of the schema `public` with the tables of the database, so neither hides the other: a name that is
-//! taken is refused.
+//! They share the schema `public` with the tables of the database. A name that is already taken is rejected, so neither
+//! hides the other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::error::external;
 pub(crate) struct SessionTables(RwLock<BTreeMap<String, Arc<dyn TableProvider>>>);
 
 impl SessionTables {
-    /// Says whether a table is made of files, and so one that a session can have.
+    /// Says whether a table can be a table of a session: only a listing of files can.
     pub(crate) fn takes(table: &dyn TableProvider) -> bool {
         table.downcast_ref::<ListingTable>().is_some()
     }
@@ -32,7 +32,7 @@ impl SessionTables {
         self.0.read().keys().cloned().collect()
     }
 
-    /// Adds a table, or puts it in the place of one of the session, which it returns.
+    /// Adds a table. Returns the table of the session that it replaces, if any.
     pub(crate) fn add(&self, name: &TableName, table: Arc<dyn TableProvider>) -> Option<Arc<dyn TableProvider>> {
         self.0.write().insert(name.to_string(), table)
     }
@@ -47,7 +47,7 @@ impl SessionTables {
     }
 }
 
-/// Says that a name is taken.
+/// Returns the error for a name that is already taken.
 pub(crate) fn taken(name: &str) -> Error {
     Error::already_exists("a table of this name exists")
         .code("table-exists")

@@ -8,16 +8,16 @@ use cayenne_table::SqlView;
 use datafusion::execution::session_state::SessionState;
 use parking_lot::{Mutex, RwLock};
 
-/// What a session knows of views besides the database.
+/// The temporary views of a session, and the session itself.
 #[derive(Debug, Default)]
 pub(crate) struct SessionViews {
     pub(crate) temporary: Mutex<BTreeMap<TableName, SqlView>>,
-    /// The session that plans views where no statement is being planned: lists of columns.
+    /// The session that plans a view when no statement is being planned, for example to list its columns.
     session: Mutex<Option<Weak<RwLock<SessionState>>>>,
 }
 
 impl SessionViews {
-    /// Names the session whose catalog this is.
+    /// Sets the session that this catalog belongs to.
     pub(crate) fn attach(&self, session: Weak<RwLock<SessionState>>) {
         *self.session.lock() = Some(session);
     }

@@ -1,4 +1,4 @@
-//! Tables that tell of tables: files, deletions, snapshots, passes, caches.
+//! System tables: tables, files, deletes, snapshots, compactions, caches and metrics.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ fn in_memory(batch: RecordBatch) -> Result<Arc<dyn TableProvider>> {
 async fn every_table(database: &Arc<Database>) -> Result<Vec<Arc<Table>>> {
     let mut tables = Vec::new();
     for record in database.tables().await.map_err(external)? {
-        // A table that is dropped meanwhile has nothing to tell.
+        // A table may be dropped between the listing and this lookup; it is left out.
         tables.extend(database.table(&record.name).await.map_err(external)?);
     }
     Ok(tables)
@@ -101,7 +101,7 @@ async fn tables(database: &Arc<Database>) -> Result<RecordBatch> {
     let mut views = Vec::new();
     for table in every_table(database).await? {
         let view = table.view().await.map_err(external)?;
-        // A table of which a deletion file is damaged is listed all the same.
+        // A table with a damaged deletion file is still listed, with a null row count.
         let rows = table.visible_rows(&view).await.ok();
         views.push((view, rows));
         records.push(table.record().clone());
@@ -127,7 +127,7 @@ async fn files(tables: &[Arc<Table>]) -> Result<RecordBatch> {
     for table in tables {
         let view = table.view().await.map_err(external)?;
         for file in view.files() {
-            // One whose deletion file is damaged is listed all the same.
+            // A data file whose deletion file is damaged is still listed, with a null count of hidden rows.
             let hidden = table.hidden_rows_of(&view, file).await.ok();
             rows.push((table.name().to_string(), Arc::clone(file), hidden));
         }
@@ -151,7 +151,8 @@ async fn files(tables: &[Arc<Table>]) -> Result<RecordBatch> {
         .finish()
 }
 
-/// What hides rows: of one data file by their positions, or of all earlier ones by their keys.
+/// A row of `deletes`: a deletion file, which hides rows of one data file by position, or tombstones, which hide rows
+/// of all earlier data files by key.
 struct Hiding {
     id: FileId,
     data_file: Option<FileId>,
@@ -186,7 +187,7 @@ async fn deletes(tables: &[Arc<Table>]) -> Result<RecordBatch> {
         Location::Path(path) => Some(path.clone()),
         Location::Inline(_) => None,
     };
-    // How long a file is, only the disk knows.
+    // The size of a deletion file on disk is not in the manifest.
     let bytes = |hiding: &Hiding| match &hiding.location {
         Location::Path(_) => None,
         Location::Inline(bytes) => Some(bytes.len() as u64),
@@ -222,7 +223,7 @@ async fn snapshots(tables: &[Arc<Table>]) -> Result<RecordBatch> {
         .finish()
 }
 
-/// The last passes of this process, and the looks that came to none.
+/// The most recent compaction passes of this process, including checks that started no pass.
 fn compactions(tables: &[Arc<Table>]) -> Result<RecordBatch> {
     let passes: Vec<(&Arc<Table>, PassRecord)> =
         tables.iter().flat_map(|table| table.passes().into_iter().map(move |pass| (table, pass))).collect();
@@ -247,9 +248,9 @@ fn compactions(tables: &[Arc<Table>]) -> Result<RecordBatch> {
         .finish()
 }
 
-/// What is counted and measured at this moment: one row for each number.
+/// The current counters and gauges, one row per metric.
 async fn metrics(database: &Arc<Database>) -> Result<RecordBatch> {
-    // Those of tables that this process has not used yet, too.
+    // Opens every table, so that tables which this process has not used yet are included.
     every_table(database).await?;
     let metrics: Vec<Metric> = database.metrics().await;
     let mut labels = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());

@@ -1,4 +1,5 @@
-//! Planning the statements that read views of SQL: a view is planned with the session that reads it, each time.
+//! Plans statements that read views of SQL. A view is planned again by every statement that reads it, in that
+//! statement's session.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -21,20 +22,21 @@ use crate::error::{cayenne_error, external};
 use crate::pinned::StatementView;
 use crate::text::complete::complete;
 
-/// How deep views may read each other. It bounds the stack of the planner.
+/// Maximum depth to which views may read other views. It bounds the stack of the planner.
 const DEPTH_MAX: usize = 12;
 
 tokio::task_local! {
     static PLANNING: Planning;
 }
 
-/// What the planning of one statement shares with that of the views in it.
+/// The planning state that a statement shares with the views in it.
 #[derive(Clone)]
 struct Planning {
     state: Arc<SessionState>,
     /// The views that are being planned, outermost first.
     open: Vec<ViewKey>,
-    /// Whether what is in this session only can be seen: a view that is kept must mean the same everywhere.
+    /// Whether names may refer to tables and views of the session. False inside a permanent view, which must mean the
+    /// same in every session.
     sees_session: bool,
     tables: Arc<Mutex<HashMap<TableId, Arc<StatementView>>>>,
 }
@@ -66,29 +68,31 @@ impl Planning {
     }
 }
 
-/// Plans a statement. The views in it are planned with this session, and all of it reads one snapshot of each table.
+/// Plans a statement. The views in it are planned in the same session, and the whole statement reads one snapshot of
+/// each table.
 ///
 /// # Errors
 ///
-/// What planning returns; `Invalid` (code `not-a-table`) for a change of a view.
+/// Any planning error; `Invalid` (code `not-a-table`) if the statement changes a view.
 pub(crate) async fn plan(state: SessionState, statement: Statement) -> Result<LogicalPlan> {
     let plan = Planning::new(state).plan(statement).await?;
     refuse_change(&plan)?;
     Ok(plan)
 }
 
-/// Returns the view of a table that all of the statement reads that is being planned, wherever in it the table is named.
+/// Returns the view of a table that the current statement reads; it is the same for every mention of the table in the
+/// statement.
 pub(crate) fn shared_view(table: TableId) -> Arc<StatementView> {
     let of = |planning: &Planning| Arc::clone(planning.tables.lock().entry(table).or_default());
     PLANNING.try_with(of).unwrap_or_default()
 }
 
-/// Says whether a name may mean what only this session has: a view that is kept never does, whoever reads it.
+/// Says whether names may currently refer to tables and views of the session. They may not inside a permanent view.
 pub(crate) fn sees_session() -> bool {
     PLANNING.try_with(|planning| planning.sees_session).unwrap_or(true)
 }
 
-/// Refuses a view that is being planned already: it would read itself.
+/// Returns an error if the view is already being planned, because it would then read itself.
 pub(crate) fn refuse_cycle(tables: &Tables, name: &str) -> Result<()> {
     let key = ViewKey::of(tables, name);
     let cycle = |planning: &Planning| -> Option<String> {
@@ -108,16 +112,17 @@ pub(crate) fn refuse_cycle(tables: &Tables, name: &str) -> Result<()> {
     }
 }
 
-/// Says whether a view could not be planned because a view around it would read itself.
+/// Says whether planning a view failed because it, or a view that reads it, would read itself.
 pub(crate) fn is_cycle(error: &DataFusionError) -> bool {
     cayenne_error(error).is_some_and(|error| error.stable_code() == "view-cycle")
 }
 
-/// Plans the query of a view, for the statement that is being planned, or else for `session`.
+/// Plans the query of a view in the current statement, or in the session of `tables` if no statement is being planned.
 ///
 /// # Errors
 ///
-/// `Invalid` (code `view-broken`) with what is wrong, or (code `view-cycle`) inside of a view.
+/// `Invalid` (code `view-broken`) with the cause; inside another view, `Invalid` (code `view-cycle`) is returned as it
+/// is.
 pub(crate) async fn plan_view(tables: &Tables, view: &SqlView, is_kept: bool) -> Result<LogicalPlan> {
     let current = Planning::current().or_else(|| tables.views.session_state().map(Planning::new));
     let Some(planning) = current else { return Err(external(broken(view, no_session()))) };
@@ -126,7 +131,7 @@ pub(crate) async fn plan_view(tables: &Tables, view: &SqlView, is_kept: bool) ->
     planned.map_err(|error| if is_inside && is_cycle(&error) { error } else { external(broken(view, error)) })
 }
 
-/// Plans the query of a view that is about to be made.
+/// Plans the query of a view that is about to be created.
 pub(crate) async fn plan_new(
     state: SessionState,
     tables: &Tables,
@@ -157,7 +162,7 @@ async fn plan_in(mut planning: Planning, tables: &Tables, view: &SqlView, is_kep
     }
 }
 
-/// Returns the session with what the names and the words of a view mean.
+/// Returns the session with the default catalog, default schema and dialect of a view's definition.
 fn reading_as(state: &SessionState, tables: &Tables, view: &SqlView) -> Result<SessionState> {
     let mut state = state.clone();
     let catalog = match &view.default_catalog {
@@ -172,7 +177,7 @@ fn reading_as(state: &SessionState, tables: &Tables, view: &SqlView) -> Result<S
     Ok(state)
 }
 
-/// Reads the definition. Its name in this statement is none that could be looked for.
+/// Parses the definition of a view, under a name that cannot be looked up.
 fn statement_of(state: &SessionState, view: &SqlView) -> Result<Statement> {
     let dialect = state.config_options().sql_parser.dialect;
     let mut statement = state.sql_to_statement(&format!("{NAMELESS}{}", view.definition), &dialect)?;
@@ -180,7 +185,7 @@ fn statement_of(state: &SessionState, view: &SqlView) -> Result<Statement> {
     Ok(statement)
 }
 
-/// What a definition stands behind while it is planned: no table or view can have this name.
+/// The prefix that turns a definition into a statement for planning. No table or view can have this name.
 pub(crate) const NAMELESS: &str = "CREATE VIEW \"$\" ";
 
 fn no_session() -> DataFusionError {

@@ -1,4 +1,4 @@
-//! A view of SQL as DataFusion sees it: its query, inlined into the plan of whoever reads it.
+//! The [`TableProvider`] of a view of SQL. Its query is inlined into the plan of the statement that reads it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use crate::error::{error_of, external};
 
-/// A view. One whose query cannot be planned any more has the columns that it was made with, and says why when it is read:
-/// lists of tables and of columns show it all the same.
+/// A view of SQL. A view whose query can no longer be planned keeps the columns that it was created with, so lists of
+/// tables and columns still show it; reading it returns the error.
 #[derive(Debug)]
 pub(crate) struct CayenneView {
     name: String,
@@ -41,14 +41,14 @@ impl CayenneView {
 }
 
 impl CayenneView {
-    /// Returns what a view was.
+    /// Returns a provider for a view that has been dropped; reading it returns an error.
     pub(crate) fn dropped(view: &SqlView) -> Self {
         let gone = Error::not_found("the view was dropped").code("no-view").with("view", &view.name);
         Self::new(view, Err(external(gone)))
     }
 }
 
-/// The columns of a query; those of a UNION are known only once types are coerced.
+/// Returns the columns of a query. The columns of a UNION are known only after type coercion.
 fn columns_of(query: &ViewTable) -> SchemaRef {
     let plan = query.logical_plan();
     let has_union = plan.exists(|node| Ok(matches!(node, LogicalPlan::Union(_)))).unwrap_or_default();
@@ -93,7 +93,7 @@ impl TableProvider for CayenneView {
     }
 }
 
-/// What is wrong with a view.
+/// Returns the error for a view whose query cannot be planned.
 pub(crate) fn broken(view: &SqlView, error: DataFusionError) -> Error {
     let cause = error_of(error);
     let code = cause.stable_code();
@@ -106,7 +106,7 @@ pub(crate) fn broken(view: &SqlView, error: DataFusionError) -> Error {
         .because(cause)
 }
 
-/// The last cause: what DataFusion found.
+/// Returns the message of the root cause, which is what DataFusion reported.
 fn root_of(error: &Error) -> String {
     let mut at: &dyn std::error::Error = error;
     while let Some(source) = at.source() {
@@ -123,7 +123,7 @@ fn view_of(plan: &LogicalPlan) -> Option<&CayenneView> {
     }
 }
 
-/// Refuses to change the rows of a view.
+/// Returns an error if a plan changes the rows of a view.
 pub(crate) fn refuse_change(plan: &LogicalPlan) -> Result<()> {
     let change = match plan {
         LogicalPlan::Explain(explain) => explain.plan.as_ref(),
@@ -140,11 +140,11 @@ pub(crate) fn refuse_change(plan: &LogicalPlan) -> Result<()> {
     ))
 }
 
-/// Returns what is wrong with the views that a plan reads, or with its parameters; and the columns of the query.
+/// Returns the columns of the query of a view, after checking the views that it reads and that it has no parameters.
 ///
 /// # Errors
 ///
-/// `Invalid` if the query could not be read by itself; what the rules of the session find.
+/// `Invalid` if a view that it reads is broken, or if the query has a parameter; any error of the session's analyzer.
 pub(crate) fn checked_columns(state: &SessionState, plan: LogicalPlan) -> Result<SchemaRef> {
     plan.apply_with_subqueries(|node| match view_of(node).map(|view| &view.query) {
         Some(Err(error)) => Err(external(error.clone())),
@@ -162,7 +162,7 @@ pub(crate) fn checked_columns(state: &SessionState, plan: LogicalPlan) -> Result
     Ok(Arc::clone(analyzed.schema().inner()))
 }
 
-/// Returns the statement that makes a view, as `SHOW CREATE TABLE` shows it.
+/// Returns the statement that creates a view, as `SHOW CREATE TABLE` shows it.
 #[must_use]
 pub fn view_statement(view: &SqlView) -> String {
     let name = view.name.as_str();

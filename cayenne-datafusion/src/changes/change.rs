@@ -1,28 +1,28 @@
-//! What a statement does with the rows that it finds.
+//! The kinds of row changes that a statement makes.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// What becomes of the rows that a statement finds, and so which columns it hands on.
+/// What a statement does with the rows that it finds. It determines the columns that the query returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// The position and the place of the file: rows that go.
+    /// Deletes rows. Columns: the row's position and the index of its file.
     Delete,
-    /// The column of the primary key: the rows that have these keys go.
+    /// Deletes rows by key. Column: the primary key of the rows to delete.
     DeleteKeys,
-    /// The columns of the table, the position and the place of the file: rows that come in place of others.
+    /// Updates rows. Columns: the new values of the table's columns, the old row's position and the index of its file.
     Update,
-    /// The columns of the table if it `writes` any, the position, the place of the file, and the clause that applies, or
-    /// null for none.
+    /// Merges rows. Columns: the table's columns (only if `writes`), the row's position, the index of its file, and the
+    /// index of the clause that applies (null if none does).
     Merge {
-        /// What each clause does.
+        /// The action of each clause.
         verbs: Arc<[Verb]>,
-        /// Some clause brings rows.
+        /// Whether any clause adds rows.
         writes: bool,
     },
 }
 
-/// What a clause does.
+/// The action of one `MERGE` clause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
     Insert,
@@ -31,7 +31,7 @@ pub(crate) enum Verb {
 }
 
 impl Change {
-    /// Says whether rows come.
+    /// Says whether the change adds rows.
     pub(crate) fn writes(&self) -> bool {
         match self {
             Self::Update => true,

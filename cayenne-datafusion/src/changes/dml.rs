@@ -1,8 +1,8 @@
-//! `DELETE`, `UPDATE` and `MERGE` as queries: DataFusion would hand a table what it takes for the condition, which lacks
+//! Rewrites `DELETE`, `UPDATE` and `MERGE` into queries. The condition that DataFusion passes to a table provider lacks
 //! subqueries, limits and conditions that are never true.
 //!
-//! The scan of the table gives two more columns that tell which row is which, and what they say of the rows that are left
-//! flows into the change. All else is a query like any other.
+//! The rewritten scan of the table adds two columns that identify each row. The query returns them for the rows that
+//! match, and the change node consumes them. Everything else is planned like an ordinary query.
 
 use crate::changes::target::Target;
 use crate::project::project;
@@ -49,7 +49,7 @@ fn rewritten(statement: DmlStatement) -> Result<Transformed<LogicalPlan>> {
     let DmlStatement { table_name, target: source, op, input, .. } = statement;
     let input = Arc::unwrap_or_clone(input);
     let plan = match op {
-        // All rows go: there is nothing to find.
+        // All rows are deleted: no row needs to be found.
         WriteOp::Delete if target.is_whole(&input) => {
             let nothing = Arc::new(LogicalPlanBuilder::empty(false).build()?);
             LogicalPlan::Dml(DmlStatement::new(table_name, source, WriteOp::Truncate, nothing))

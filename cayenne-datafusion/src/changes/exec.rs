@@ -1,4 +1,4 @@
-//! The plan node that changes rows: lazy, once, and all or nothing.
+//! The execution plan node that changes rows. It does nothing until it is executed, and commits at most once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,10 +24,10 @@ use crate::changes::gathered_keys::GatheredKeys;
 use crate::error::external;
 use crate::write::exec::{Read, count_schema, read_at_once};
 
-/// Hides the rows that its input has found in a view, adds those that come in their place, in one commit, and returns how
-/// many rows that were.
+/// Hides the rows of a view that its input finds, adds the rows that replace them, and commits both at once. Returns
+/// the number of changed rows.
 ///
-/// Nothing happens until it is executed, and a stream that is dropped before its end commits nothing.
+/// Nothing happens before execution. A stream that is dropped before its end commits nothing.
 #[derive(Debug)]
 pub(crate) struct ChangeExec {
     input: Arc<dyn ExecutionPlan>,
@@ -56,7 +56,8 @@ impl ChangeExec {
         FoundRows::new(self.table.name(), self.change.clone(), columns, files)
     }
 
-    /// Returns the rows that come, one stream for each partition of the input. Reading them finds the rows that go.
+    /// Returns the rows to add, one stream for each partition of the input. Reading them records the rows to hide in
+    /// `found`.
     fn rows(&self, found: &FoundRows, context: &Arc<TaskContext>) -> Result<Vec<RowStream>> {
         let read = Read::new(&self.metrics);
         let partitions = self.input.properties().partitioning.partition_count();
@@ -79,7 +80,7 @@ async fn change(
 ) -> CayenneResult<u64> {
     let writes = found.change().writes();
     if !writes {
-        // Without rows that come, those that go are all found first: the change may then leave some of them out.
+        // No rows are added, so all rows to hide are found first: the change may then leave some of them out.
         for stream in &mut rows {
             while let Some(batch) = stream.try_next().await? {
                 let Some(keys) = &mut keys else { continue };
@@ -121,14 +122,14 @@ impl ExecutionPlan for ChangeExec {
     }
 
     fn input_distribution_requirements(&self) -> InputDistributionRequirements {
-        // Positions alone are few bytes, and one stream drains them.
+        // Row positions are only a few bytes each, so one stream is enough to read them.
         let distribution =
             if self.change.writes() { Distribution::UnspecifiedDistribution } else { Distribution::SinglePartition };
         InputDistributionRequirements::new(vec![distribution])
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        // Rows that come in an order are stored in it; dealing them out to partitions would mix them.
+        // Ordered input is stored in its order. Repartitioning would interleave the rows.
         vec![self.change.writes() && self.input.properties().output_ordering().is_none()]
     }
 
@@ -147,7 +148,7 @@ impl ExecutionPlan for ChangeExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    // Deprecated, and still a required method of the trait.
+    // Deprecated, but still a required method of the trait.
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let input = children.into_iter().next();
         let input = input.ok_or_else(|| DataFusionError::Internal("CayenneChange has one input".to_owned()))?;

@@ -1,4 +1,4 @@
-//! The rows that a statement has found: which of them go, and what comes in their place.
+//! The rows that a statement finds: which of them to hide, and which rows to add.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,14 +13,14 @@ use datafusion::arrow::compute::filter_record_batch;
 use crate::changes::change::{Change, Verb};
 use crate::error::error_of;
 
-/// Takes the batches of a statement apart; shared by its streams.
+/// Splits the batches of a statement into rows to hide and rows to add. The streams of the statement share it.
 #[derive(Clone)]
 pub(crate) struct FoundRows {
     table: TableName,
     change: Change,
-    /// How many columns the table has.
+    /// Number of columns of the table.
     columns: usize,
-    /// The data files of the view, at their places.
+    /// The data files of the view, by index.
     files: Arc<[FileId]>,
     hidden: SeenRows,
     changed: Arc<AtomicU64>,
@@ -32,25 +32,25 @@ impl FoundRows {
         Self { table: table.clone(), change, columns, files, hidden, changed }
     }
 
-    /// Returns what becomes of them.
+    /// Returns the kind of change.
     pub(crate) fn change(&self) -> &Change {
         &self.change
     }
 
-    /// Returns the rows that go, as far as they have been found.
+    /// Returns the rows to hide that have been found so far.
     pub(crate) fn hidden(&self) -> &SeenRows {
         &self.hidden
     }
 
-    /// Returns how many rows have been found for which something is to be done.
+    /// Returns the number of changed rows so far.
     pub(crate) fn changed(&self) -> u64 {
         self.changed.load(Ordering::Acquire)
     }
 
-    /// Notes which rows go, and returns those that come.
+    /// Records the rows to hide, and returns the rows to add.
     pub(crate) fn take(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let comes = match &self.change {
-            // Where the rows are is found out once the keys are there.
+            // The rows are looked up later, once their keys have been gathered.
             Change::DeleteKeys => return Ok(batch.clone()),
             Change::Delete => self.deleted(&Places::of(batch, 0)?)?,
             Change::Update => self.updated(&Places::of(batch, self.columns)?)?,
@@ -64,7 +64,7 @@ impl FoundRows {
         filter_record_batch(&rows, &BooleanArray::from(comes)).map_err(|error| error_of(error.into()))
     }
 
-    /// Notes that the rows with these keys go.
+    /// Looks up the rows with these keys in the view and records them as rows to hide.
     pub(crate) async fn look_up(&self, table: &Table, view: &View, keys: &RecordBatch) -> Result<()> {
         let rows = table.find(view, keys.columns()).await?;
         let found = rows.len();
@@ -77,7 +77,7 @@ impl FoundRows {
         let rows = places.files.len();
         let mut begin = 0;
         while begin < rows {
-            // Rows come file by file: each run of them is one visit.
+            // Rows arrive file by file, so each run of one file is recorded in a single call.
             let file = places.files.value(begin);
             let run = (begin..rows).take_while(|row| places.files.value(*row) == file);
             let end = begin + run.count();
@@ -89,7 +89,7 @@ impl FoundRows {
         Ok(vec![false; rows])
     }
 
-    /// A row that was found twice is updated once.
+    /// Records rows to update. A row that is found more than once is updated once.
     fn updated(&self, places: &Places<'_>) -> Result<Vec<bool>> {
         let comes: Vec<bool> = (0..places.files.len()).map(|row| self.is_new(places, row)).collect::<Result<_>>()?;
         let updated = comes.iter().filter(|comes| **comes).count();
@@ -132,7 +132,7 @@ impl FoundRows {
     }
 }
 
-/// Where rows are: the columns that say so.
+/// The two columns of a batch that locate its rows.
 struct Places<'a> {
     positions: &'a PrimitiveArray<UInt64Type>,
     files: &'a PrimitiveArray<UInt32Type>,

@@ -1,4 +1,4 @@
-//! Keys of rows to delete, gathered: each page of an index is looked into once for many of them.
+//! Gathers the keys of rows to delete, so that one lookup serves many keys and reads each page of a key index once.
 
 use std::sync::Arc;
 
@@ -9,13 +9,14 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReser
 
 use crate::error::error_of;
 
-/// So many keys are looked up at once, or a batch more: that reads all of an index of a hundred times as many rows.
+/// Number of gathered keys that starts a lookup; the last batch may exceed it. Looking up this many keys reads all of
+/// an index with a hundred times as many rows.
 const KEYS_MAX: usize = 1024 * 1024;
 
-/// Keys of so many bytes are looked up at once, however few they are.
+/// Bytes of gathered keys that start a lookup, whatever their number.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Keys that wait to be looked up, charged to the memory pool.
+/// Keys that have not been looked up yet. Their memory is charged to the memory pool.
 pub(crate) struct GatheredKeys {
     batches: Vec<RecordBatch>,
     memory: MemoryReservation,
@@ -26,7 +27,7 @@ impl GatheredKeys {
         Self { batches: Vec::new(), memory: MemoryConsumer::new("cayenne.keys").register(pool) }
     }
 
-    /// Takes keys, and returns them with those before once they are many, or the pool has no memory for more.
+    /// Adds keys. Returns all gathered keys once a limit is reached, or once the pool has no memory for more.
     pub(crate) fn add(&mut self, keys: RecordBatch) -> Result<Option<RecordBatch>> {
         let has_room = self.memory.try_grow(keys.get_array_memory_size()).is_ok();
         self.batches.push(keys);
@@ -37,7 +38,7 @@ impl GatheredKeys {
         self.take()
     }
 
-    /// Returns the keys that wait, if there are any.
+    /// Returns the gathered keys, or `None` if there are none.
     pub(crate) fn take(&mut self) -> Result<Option<RecordBatch>> {
         self.memory.free();
         let batches = std::mem::take(&mut self.batches);

@@ -1,4 +1,4 @@
-//! A table with the columns that tell which row is which, for the scan of a statement that changes rows.
+//! The provider of a table with two more columns that identify each row, for a statement that changes rows.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::changes::plan::Statement;
 use crate::scan::identity::Identity;
 use crate::scan::plan::Scan;
 
-/// The provider.
+/// A table with its identity columns.
 #[derive(Debug)]
 pub(crate) struct IdentityTable {
     statement: Statement,

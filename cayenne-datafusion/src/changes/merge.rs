@@ -1,7 +1,8 @@
 //! `MERGE INTO` as a join of the table with its source.
 //!
-//! An expression of a clause is evaluated only for rows that the clause applies to: a division by zero in another one is
-//! no error. So the clauses are chosen by nested `CASE` above the join, where no predicate is pushed down from.
+//! An expression of a clause must be evaluated only for the rows to which the clause applies, so that a division by
+//! zero in it cannot fail for other rows. The clause is therefore chosen by nested `CASE`s above the join, from where
+//! no predicate is pushed down.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::changes::target::Target;
 use crate::project::project;
 use crate::values::stored_text::cast;
 
-/// Returns the query that finds what a merge changes, and what becomes of its rows.
+/// Returns the query that finds the rows that a merge changes, and the kind of change.
 pub(crate) fn found(
     target: &Target,
     name: &TableReference,
@@ -46,15 +47,15 @@ fn verb(action: &MergeIntoAction) -> Verb {
     }
 }
 
-/// The names of columns in a merge.
+/// The names that a merge uses.
 struct Merged<'a> {
-    /// The table.
+    /// The name of the table.
     name: &'a TableReference,
-    /// The position of its row, or null where there is none.
+    /// The column with the position of the table's row; null in rows of the join without one.
     position: &'a str,
-    /// A column that is true in each row of the source, and null where there is none.
+    /// A column that is true in rows of the join with a source row, and null in the others.
     from_source: String,
-    /// The clause that applies, or null for none.
+    /// The column with the number of the clause that applies; null if none applies.
     clause: String,
 }
 
@@ -95,7 +96,7 @@ impl<'a> Merged<'a> {
         LogicalPlanBuilder::from(source).join_on(table, join_type, [merge.on.clone()])?.build()
     }
 
-    /// Returns the number of the first clause that applies, or null.
+    /// Returns the number of the first clause that applies, or null if none applies.
     fn clause_of(&self, clauses: &[MergeIntoClause]) -> Result<Expr> {
         let numbered: Vec<(&MergeIntoClause, i32)> = clauses.iter().zip(0..).collect();
         let first_of = |kinds: &[MergeIntoClauseKind]| {
@@ -113,7 +114,7 @@ impl<'a> Merged<'a> {
             .otherwise(first_of(&[MergeIntoClauseKind::Matched])?)
     }
 
-    /// Returns the columns of the rows that come.
+    /// Returns the columns of the rows to add.
     fn new_rows(&self, target: &Target, clauses: &[MergeIntoClause], schema: &DFSchema) -> Result<Vec<Expr>> {
         let table = target.statement.table.schema();
         let mut columns: Vec<Vec<(i32, Expr)>> = vec![Vec::new(); table.fields().len()];
@@ -131,7 +132,7 @@ impl<'a> Merged<'a> {
             for (field, column) in table.fields().iter().zip(&mut columns) {
                 let value = match (values.remove(field.name().as_str()), verb(&clause.action)) {
                     (Some(value), _) => cast(&target.statement.table, value.clone(), field.data_type(), schema)?,
-                    // What an update does not set stays as it is.
+                    // An update keeps the value of a column that it does not set.
                     (None, Verb::Update) => Expr::Column(Column::new(Some(self.name.clone()), field.name())),
                     (None, _) => match target.defaults.of(&target.statement.table, field.name()) {
                         Some(default) => default.clone().cast_to(field.data_type(), schema)?,
@@ -145,7 +146,7 @@ impl<'a> Merged<'a> {
         fields.map(|(field, values)| Ok(self.value(values, field.data_type())?.alias(field.name()))).collect()
     }
 
-    /// Returns the value that the clause gives, and null for clauses that give none.
+    /// Returns the value that the applicable clause gives a column, or null if that clause gives none.
     fn value(&self, values: Vec<(i32, Expr)>, data_type: &DataType) -> Result<Expr> {
         let nothing = lit(ScalarValue::try_from(data_type)?);
         values.into_iter().rev().try_fold(nothing, |otherwise, (number, value)| {

@@ -1,5 +1,5 @@
-//! `DELETE`, `UPDATE` and `MERGE` as queries: they find rows with their positions, and one node hides those rows and adds
-//! others.
+//! `DELETE`, `UPDATE` and `MERGE` as queries: the query finds rows with their positions, and one plan node hides those
+//! rows and adds others.
 
 pub(crate) mod change;
 pub(crate) mod dml;

@@ -1,7 +1,8 @@
-//! Nulls in the rows of a statement, which the table refuses by the name of the column.
+//! Makes the `VALUES` of a statement nullable, so that the write reports a null in a NOT NULL column with the column's
+//! name.
 //!
-//! DataFusion plans `VALUES` of an `INSERT` with the columns of the table, those that may not be null included, and then
-//! finds that `column2` has a null. The rows may be anything here; the write looks at them.
+//! DataFusion plans the `VALUES` of an `INSERT` with the nullability of the table's columns. Its own error for a null
+//! names `column2`. Here every column may be null, and the write checks the rows.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::logical_expr::{DmlStatement, LogicalPlan, Values};
 
-/// Lets the rows of a statement have nulls in every column.
+/// Makes every column of a statement's `VALUES` nullable.
 pub(crate) fn with_any_nulls(statement: DmlStatement) -> Result<DmlStatement> {
     if !statement.input.exists(|plan| Ok(refuses_nulls(plan)))? {
         return Ok(statement);

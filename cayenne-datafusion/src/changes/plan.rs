@@ -1,4 +1,5 @@
-//! Where the rows go that `DELETE`, `UPDATE`, `MERGE` and their kin have found.
+//! The plan of `DELETE`, `UPDATE` and `MERGE`: an insert of the rows that the query finds into a target that changes
+//! the table.
 
 use crate::changes::change::Change;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use crate::changes::exec::ChangeExec;
 use crate::pinned::StatementView;
 
-/// A statement about the rows of one table, all of whose scans read one view.
+/// A statement that changes one table. All its scans of the table read one view.
 #[derive(Clone, Debug)]
 pub(crate) struct Statement {
     pub(crate) table: Arc<Table>,
@@ -29,10 +30,10 @@ impl Statement {
         Self { table: Arc::clone(table), view: Arc::default() }
     }
 
-    /// Returns the plan that makes `change` of the rows of `input`.
+    /// Returns the plan that applies `change` to the rows that `input` finds.
     ///
-    /// The planner hands the finished plan of `input` to the provider that is inserted into, whatever its columns are: so
-    /// this works with any query planner.
+    /// DataFusion's planner passes the physical plan of `input` to the provider of the insert whatever its columns are,
+    /// so this works with any query planner.
     pub(crate) fn plan(&self, name: TableReference, input: LogicalPlan, change: Change) -> LogicalPlan {
         let target = Changing { statement: self.clone(), change };
         let target = provider_as_source(Arc::new(target));
@@ -40,7 +41,7 @@ impl Statement {
     }
 }
 
-/// A table to insert into: it takes the rows that a statement has found.
+/// The target of the insert: it consumes the rows that a statement has found.
 #[derive(Debug)]
 struct Changing {
     statement: Statement,
@@ -74,7 +75,7 @@ impl TableProvider for Changing {
         _: InsertOp,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let Statement { table, view } = &self.statement;
-        // The scans of the input are planned and hold the view, unless none of them is left.
+        // The scans of the input are already planned and hold the view, unless no scan is left in the plan.
         let view = view.view(table).await?;
         Ok(Arc::new(ChangeExec::new(input, Arc::clone(table), view, self.change.clone())))
     }

@@ -1,4 +1,4 @@
-//! The table that a statement changes, and which of its rows the statement is about.
+//! The table that a statement changes, and how the statement identifies the rows to change.
 
 use crate::project::project;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl Target {
         Self { statement, identity, defaults: table.defaults().clone(), source }
     }
 
-    /// Returns what begins a scan of the table that tells which row is which.
+    /// Returns a builder for a scan of the table with its identity columns.
     pub(crate) fn scan(&self, name: TableReference) -> TableScanBuilder {
         TableScanBuilder::new(name, Arc::clone(&self.source))
     }
@@ -47,13 +47,13 @@ impl Target {
             .is_some_and(|table| table.table().id() == self.statement.table.id() && !table.is_fixed())
     }
 
-    /// Says whether a plan gives all rows of the table.
+    /// Says whether a plan returns all rows of the table.
     pub(crate) fn is_whole(&self, plan: &LogicalPlan) -> bool {
         matches!(plan, LogicalPlan::TableScan(scan)
             if self.is_scanned_by(scan) && scan.filters.is_empty() && scan.fetch.is_none())
     }
 
-    /// Returns a plan that tells of each of its rows which row of the table it is.
+    /// Adds the identity columns to a plan that reads the table.
     pub(crate) fn identified(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
         match plan {
             LogicalPlan::TableScan(scan) if self.is_scanned_by(&scan) => {
@@ -87,15 +87,15 @@ impl Target {
         }
     }
 
-    /// Returns the condition of a plan that gives the rows of the table for which it is true.
+    /// Returns the condition of a plan that is only a filter over a whole scan of the table.
     fn condition<'p>(&self, plan: &'p LogicalPlan) -> Option<&'p Expr> {
         let LogicalPlan::Filter(Filter { predicate, input, .. }) = plan else { return None };
         let LogicalPlan::TableScan(scan) = input.as_ref() else { return None };
         (self.is_whole(input) && scan.projection.is_none()).then_some(predicate)
     }
 
-    /// Returns the keys of the rows that go, if a condition lists very many of them: as rows, and no longer as expressions,
-    /// each of which every rule of the planner visits.
+    /// Returns a plan of the keys to delete if the condition is a very long list of keys. The keys become rows, because
+    /// as expressions each of them would be visited by every rule of the planner.
     pub(crate) fn listed_keys(&self, plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
         let table = &self.statement.table;
         let Some(condition) = self.condition(plan) else { return Ok(None) };
@@ -106,7 +106,7 @@ impl Target {
         LogicalPlanBuilder::scan("listed_keys", provider_as_source(Arc::new(listed)), None)?.build().map(Some)
     }
 
-    /// Returns the query for the keys of the rows that go, if a condition says nothing but that.
+    /// Returns the query for the keys to delete if the condition is only `key IN (query)`.
     pub(crate) fn deleted_keys(&self, plan: &LogicalPlan) -> Option<LogicalPlan> {
         let predicate = self.condition(plan)?;
         let Expr::InSubquery(InSubquery { expr, subquery, negated: false }) = predicate else { return None };
@@ -117,7 +117,7 @@ impl Target {
         (is_key && subquery.outer_ref_columns.is_empty()).then(|| subquery.subquery.as_ref().clone())
     }
 
-    /// Returns the columns of a plan that tell which row is which.
+    /// Returns the identity columns of a plan.
     pub(crate) fn identity_of(&self, plan: &LogicalPlan) -> Result<Vec<Expr>> {
         let column = |name: &String| {
             let (qualifier, field) = plan.schema().qualified_field_with_unqualified_name(name)?;
@@ -126,7 +126,8 @@ impl Target {
         [&self.identity.position, &self.identity.file].into_iter().map(column).collect()
     }
 
-    /// Lets all scans of the table read the view in which rows are found: a statement sees what was before it.
+    /// Makes all scans of the table in the plan read the view in which the rows are found: a statement sees the table
+    /// as it was before the statement.
     pub(crate) fn reading_one_view(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
         let Statement { table, view } = &self.statement;
         let shared = provider_as_source(Arc::new(CayenneTable::sharing(Arc::clone(table), Arc::clone(view))));
@@ -140,7 +141,7 @@ impl Target {
         Ok(shared.data)
     }
 
-    /// Refuses what does not give a new row for each row.
+    /// Returns an error if the plan of an update does not return all columns of the table and the identity columns.
     pub(crate) fn updates(&self, plan: &LogicalPlan) -> Result<()> {
         let expected = self.identity.schema().fields().iter().map(|field| field.name());
         if plan.schema().fields().iter().map(|field| field.name()).eq(expected) {

@@ -1,7 +1,7 @@
-//! Defaults of columns: kept as SQL text, checked when a table is made, and read when rows are inserted.
+//! Defaults of columns: stored as SQL text, checked when a table is created, and parsed when rows are inserted.
 //!
-//! What a default means depends on no session: it is read with the functions and settings of DataFusion alone, so that
-//! every process that opens the table inserts the same.
+//! A default means the same in every session: it is parsed with the functions and settings of DataFusion alone, so
+//! every process that opens the table inserts the same values.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -24,7 +24,7 @@ use datafusion::sql::unparser::expr_to_sql;
 use crate::columns::unreadable::unreadable;
 use crate::error::error_of;
 
-/// Reads and checks the texts of defaults.
+/// Parses and checks the SQL texts of defaults.
 #[derive(Default)]
 pub(crate) struct DefaultReader(OnceLock<SessionContext>);
 
@@ -35,11 +35,11 @@ impl fmt::Debug for DefaultReader {
 }
 
 impl DefaultReader {
-    /// Returns the session that texts are read in. Most processes never need it.
+    /// Returns the session in which texts are parsed. It is created on first use, because most processes never need it.
     fn session(&self) -> &SessionContext {
         self.0.get_or_init(|| {
             let mut config = SessionConfig::new().with_target_partitions(1);
-            // A number means what is written.
+            // A number literal keeps the exact value that is written.
             config.options_mut().sql_parser.parse_float_as_decimal = true;
             let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
             SessionContext::new_with_state(state)
@@ -50,12 +50,12 @@ impl DefaultReader {
         self.session().parse_sql_expr(text, &DFSchema::empty())
     }
 
-    /// Returns the texts that are kept for the defaults of a new table, whose columns are `stored` so.
+    /// Returns the SQL texts to store for the defaults of a new table, whose schema is `stored`.
     ///
     /// # Errors
     ///
-    /// `Invalid` (code `invalid-default`) for one that depends on rows, whose value does not fit its column, or that is null
-    /// in a column that may not be; `Unsupported` for one that text cannot say.
+    /// `Invalid` (code `invalid-default`) if a default depends on rows, does not fit the type of its column, or is null
+    /// in a NOT NULL column; `Unsupported` if it cannot be written as SQL text.
     pub(crate) async fn texts(
         &self,
         table: &TableName,
@@ -64,7 +64,7 @@ impl DefaultReader {
     ) -> CayenneResult<BTreeMap<String, String>> {
         let mut texts = BTreeMap::new();
         for (column, default) in defaults {
-            // A column that is left out of the table has no rows to hold it.
+            // A column that is not part of the table needs no default.
             let Ok(at) = stored.index_of(column) else { continue };
             let field = stored.fields().get(at).ok_or_else(|| Error::internal("a column is not in its schema"))?;
             let text = self.text_of(default, field).await;
@@ -106,7 +106,8 @@ impl DefaultReader {
                 .with("default", &text)
                 .help("leave the default out, or NOT NULL"));
         }
-        // `2 ^ 3` is one thing in PostgreSQL and another one elsewhere.
+        // The text may mean something else in the default session: `2 ^ 3` differs between PostgreSQL and other
+        // dialects.
         let is_same = default.is_volatile() || {
             let values = self.values_of(&[default, &read], field.data_type()).await.map_err(cannot)?;
             values.iter().all(|value| Some(value) == values.first())
@@ -132,7 +133,8 @@ impl DefaultReader {
     }
 }
 
-/// Exchanges a constant that has no literal in SQL, or one of another type, for an expression that has its value.
+/// Replaces a constant that has no SQL literal, or whose literal has another type, with an expression of the same
+/// value.
 fn sayable(expr: Expr) -> Transformed<Expr> {
     let as_text = |text: String| Expr::Literal(ScalarValue::Utf8(Some(text)), None);
     match &expr {
@@ -148,7 +150,7 @@ fn sayable(expr: Expr) -> Transformed<Expr> {
     }
 }
 
-/// Says whether a number would be written with very many digits.
+/// Says whether a number would need very many digits without an exponent.
 fn is_long(value: f64) -> bool {
     value != 0.0 && !(1e-6..1e15).contains(&value.abs())
 }
@@ -157,7 +159,8 @@ fn is_null(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(value, _) if value.is_null())
 }
 
-/// Returns what of an expression has no meaning without rows, or without a statement around it.
+/// Returns the name of a part of an expression that has no meaning without rows or outside a statement, if there is
+/// one.
 fn part_that_needs_rows(expr: &Expr) -> Option<&'static str> {
     let mut found = None;
     let looked = expr.exists(|part| {
@@ -179,7 +182,7 @@ fn part_that_needs_rows(expr: &Expr) -> Option<&'static str> {
     found
 }
 
-/// The defaults of a table, read when the first of them is asked for.
+/// The defaults of a table, parsed on first use.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Defaults {
     reader: Arc<DefaultReader>,
@@ -191,7 +194,8 @@ impl Defaults {
         Self { reader: Arc::clone(reader), read: Arc::default() }
     }
 
-    /// Returns the default of a column of `table`, if it has one. One that cannot be read any more fails where it is used.
+    /// Returns the default of a column of `table`, if it has one. A default that can no longer be parsed becomes an
+    /// expression that fails when it is evaluated.
     pub(crate) fn of(&self, table: &Table, column: &str) -> Option<&Expr> {
         let texts = &table.options().column_defaults;
         if texts.is_empty() {

@@ -1,4 +1,4 @@
-//! Defaults of columns: their text, and the values it stands for.
+//! Defaults of columns: their SQL text, and the expressions that it is parsed into.
 
 pub(crate) mod defaults;
 pub(crate) mod unreadable;

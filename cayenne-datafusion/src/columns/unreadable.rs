@@ -1,4 +1,4 @@
-//! A default that cannot be read any more: rows that would hold it cannot be inserted, and all else goes on.
+//! A default that can no longer be parsed. Only inserts that would use it fail.
 
 use arrow_schema::DataType;
 use cayenne_format::Error;

@@ -1,12 +1,12 @@
-//! Filters on one of two columns with the same name.
+//! Filter pushdown past inputs that have two columns of the same name.
 //!
-//! When DataFusion pushes a filter of a physical plan down, nodes find its columns in their input by name
-//! (`FilterRemapper`). After a join of two tables that both have a column `a`, a filter on the second becomes one on the
-//! first, and rows are lost; the threshold of `ORDER BY … LIMIT` and the keys of a join are such filters too
-//! (apache/datafusion 25296).
+//! When DataFusion pushes a filter down a physical plan, nodes look up the filter's columns in their input by name
+//! (`FilterRemapper`). After a join of two tables that both have a column `a`, a filter on the second `a` becomes a
+//! filter on the first, and rows are lost. The threshold of `ORDER BY … LIMIT` and the keys of a join are such filters
+//! too (apache/datafusion 25296).
 //!
-//! While the rule runs, each input with two columns of one name has a node above it that lets through only filters whose
-//! columns are named once. The others stay where they are.
+//! While the rule runs, a guard node stands above each input with two columns of one name. It lets a filter pass only
+//! if the names of the filter's columns are unique. Other filters stay where they are.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use super::guard::Guard;
 
-/// Runs a rule that pushes filters down, and keeps it from mistaking one column for another.
+/// Wraps a rule that pushes filters down, and keeps it from confusing columns of the same name.
 #[derive(Debug)]
 pub(super) struct NamesApart {
     rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>,
@@ -56,7 +56,7 @@ impl PhysicalOptimizerRule for NamesApart {
     }
 }
 
-/// Returns the columns of a schema whose names no other column has.
+/// Returns the indices of the columns whose names are unique in a schema.
 fn named_once(schema: &Schema) -> HashSet<usize> {
     let mut counts: HashMap<&str, usize> = HashMap::new();
     for field in schema.fields() {

@@ -1,10 +1,11 @@
-//! Correlated subqueries of any shape, as joins.
+//! Decorrelates subqueries of any shape into joins.
 //!
-//! DataFusion decorrelates a subquery whose conditions can be moved to its top, and refuses the others. Those are computed
-//! here for all outer rows at once, by the method of Neumann and Kemper, *Unnesting Arbitrary Queries* (BTW 2015). The
-//! distinct values of the outer columns that a subquery names are its domain. The subquery is joined with the domain where
-//! it reads its tables, and carries the columns of the domain up: an aggregation groups by them, a window is partitioned by
-//! them, a limit counts for each of them. What comes out is joined with the outer rows on the values of the domain.
+//! DataFusion decorrelates a subquery only if its correlated conditions can be moved to its top. The others are
+//! computed here for all outer rows at once, by the method of Neumann and Kemper, *Unnesting Arbitrary Queries* (BTW
+//! 2015). The *domain* of a subquery is the set of distinct values of the outer columns that it names. The subquery is
+//! joined with the domain where it reads its tables, and carries the domain's columns up: an aggregation groups by
+//! them, a window is partitioned by them, a limit counts rows for each of them. The result is joined with the outer
+//! rows on the values of the domain.
 
 use std::sync::Arc;
 
@@ -45,7 +46,7 @@ pub(super) fn uncorrelate(node: &mut Node, names: &AliasGenerator) -> Result<()>
     })
 }
 
-/// Returns a subquery whose one condition with outer columns is at its top.
+/// Returns an equivalent subquery whose only correlated condition is at its top.
 fn filtered(node: &Node, subquery: &Subquery, names: &AliasGenerator) -> Result<Transformed<Subquery>> {
     let plan = &subquery.subquery;
     let Some((domain, joined)) = joined_with_domain(node.input(), plan, names)? else {
@@ -64,7 +65,7 @@ fn filtered(node: &Node, subquery: &Subquery, names: &AliasGenerator) -> Result<
     Ok(Transformed::yes(Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: subquery.spans.clone() }))
 }
 
-/// Makes the value of a scalar subquery a column of the input of its node.
+/// Joins the value of a scalar subquery to the input of its node, and returns it as a column.
 fn scalar(node: &mut Node, subquery: Subquery, names: &AliasGenerator) -> Result<Transformed<Expr>> {
     let unchanged = |subquery| Ok(Transformed::no(Expr::ScalarSubquery(subquery)));
     let Some((domain, joined)) = joined_with_domain(node.input(), &subquery.subquery, names)? else {
@@ -92,7 +93,7 @@ pub(super) fn lateral(join_node: Join, names: &AliasGenerator) -> Result<Transfo
     };
     let columns = join_node.schema.columns().into_iter().map(Expr::Column).collect();
     let on = domain.keys(&right)?;
-    // Its own keys do not treat nulls as equal.
+    // The join's own keys do not treat nulls as equal, so they become conditions.
     let conditions = join_node.on.into_iter().map(|(left, right)| left.eq(right)).chain(join_node.filter);
     let left = Arc::unwrap_or_clone(join_node.left);
     let joined = join(left, right, on, conjunction(conditions), join_node.join_type)?;
@@ -107,7 +108,8 @@ fn moves_up_lateral(plan: &LogicalPlan) -> bool {
     }
 }
 
-/// Returns the domain of a subquery, and the subquery with its columns; none if it has a part that this cannot do.
+/// Returns the domain of a subquery, and the subquery joined with it; `None` if a part of the subquery is not
+/// supported.
 fn joined_with_domain(
     outer: &LogicalPlan,
     subquery: &LogicalPlan,
@@ -121,8 +123,8 @@ fn joined_with_domain(
     }
 }
 
-/// Joins on keys of which nulls are equal. Equalities in the condition become keys too if there are no others, and of those
-/// nulls are not equal.
+/// Joins two plans on `on`, whose keys treat nulls as equal. If `on` is empty, equalities in `filter` may become the
+/// keys, and these do not treat nulls as equal.
 pub(super) fn join(
     left: LogicalPlan,
     right: LogicalPlan,

@@ -1,4 +1,4 @@
-//! A rule of DataFusion that is run in another way.
+//! Wraps an optimizer rule of DataFusion in a function that decides how it runs.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 /// A rule of the optimizer.
 pub(super) type Rule = Arc<dyn OptimizerRule + Send + Sync>;
 
-/// How a rule is run on a plan.
+/// Runs a rule on a plan.
 type Run = fn(&Rule, LogicalPlan, &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>>;
 
-/// Takes the place of a rule, and says how it is run.
+/// Replaces a rule with a function that runs it.
 #[derive(Debug)]
 pub(super) struct Around {
     rule: Rule,

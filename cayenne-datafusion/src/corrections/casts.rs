@@ -1,11 +1,13 @@
-//! Casts in comparisons.
+//! Casts in comparisons that DataFusion simplifies wrongly.
 //!
-//! DataFusion takes a cast off a column by casting the constant it is compared with. It does so with `TRY_CAST` too, which is
-//! NULL where the value does not fit: `TRY_CAST(v AS INT) > 1` then holds for a `v` that is no `INT`
-//! (apache/datafusion 24702). Both the logical and the physical plan are simplified so, and neither does it to a function.
+//! DataFusion removes a cast from a column by casting the constant that the column is compared with. It does so for
+//! `TRY_CAST` too, which is NULL where the value does not fit: `TRY_CAST(v AS INT) > 1` is then true for a `v` that is
+//! no `INT` (apache/datafusion 24702). Both the logical and the physical plan are simplified this way, but neither
+//! simplification applies to a function.
 //!
-//! It computes the range of `CAST(i AS VARCHAR)` by casting the ends of the range of `i`. Texts have another order than
-//! numbers: the range of 2 to 1002 would begin after its end, and the query fails. It computes no range of a function.
+//! DataFusion also computes the range of `CAST(i AS VARCHAR)` by casting the ends of the range of `i`. Texts have
+//! another order than numbers: the range of 2 to 1002 would begin after its end, and the query fails. It computes no
+//! range for a function.
 
 use std::sync::Arc;
 
@@ -25,7 +27,7 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 use super::node::rewrite_parts;
 
-/// Replaces such casts by a function that does the same.
+/// Replaces such casts with an equivalent function.
 #[derive(Debug)]
 pub(super) struct Casts;
 
@@ -62,8 +64,8 @@ impl OptimizerRule for Casts {
     }
 }
 
-/// Says whether both sides of a comparison are casts to a type whose order is another than that of numbers and times.
-/// Of literals of such types DataFusion computes no ranges.
+/// Says whether both sides of a comparison are casts to a type that does not keep the order of numbers and times.
+/// DataFusion computes no ranges for literals of such types.
 fn compares_casts(expr: &Expr) -> bool {
     let is_such = |side: &Expr| matches!(side, Expr::Cast(cast) if !keeps_order(cast.field.data_type()));
     match expr {
@@ -74,7 +76,8 @@ fn compares_casts(expr: &Expr) -> bool {
     }
 }
 
-/// Whether numbers and times are cast to this type in their order; a time of day has lost the date.
+/// Says whether a cast of numbers or times to this type keeps their order. A time of day does not: it has lost the
+/// date.
 fn keeps_order(data_type: &DataType) -> bool {
     data_type.is_numeric()
         || matches!(data_type, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..) | DataType::Duration(_))
@@ -93,7 +96,7 @@ fn as_function(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct CastFunction {
     data_type: DataType,
-    /// Whether a value that does not fit is NULL, and not an error.
+    /// Whether a value that does not fit becomes NULL instead of an error.
     is_try: bool,
     signature: Signature,
 }

@@ -1,8 +1,8 @@
-//! Projections that move below a condition whose columns they renumber.
+//! Keeps projections above nodes whose condition would read the wrong columns.
 //!
 //! When DataFusion moves a projection below a sort-merge join with a condition, or below a filter that has a projection
-//! of its own, the condition goes on naming the columns by their old places, and reads others, or none. Such nodes are
-//! guarded while that rule runs. A projection above them stays where it is: it costs a renumbering of columns.
+//! of its own, the condition keeps the old column indices, and reads other columns or none. Such nodes are guarded
+//! while that rule runs. A projection above them stays where it is, at the cost of renumbering columns.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use datafusion::physical_plan::joins::SortMergeJoinExec;
 
 use super::guard::Guard;
 
-/// Runs the rule that moves projections, and keeps them above such nodes.
+/// Wraps the rule that moves projections down, and keeps projections above such nodes.
 #[derive(Debug)]
 pub(super) struct ConditionsInPlace {
     rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>,

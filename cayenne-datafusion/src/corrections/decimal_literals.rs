@@ -1,9 +1,9 @@
-//! Numbers with a point beside floats.
+//! Decimal literals in expressions with floats.
 //!
-//! With `datafusion.sql_parser.parse_float_as_decimal` a number such as `0.1` is an exact `DECIMAL`. Where it meets a float,
-//! DataFusion turns the float into a `DECIMAL` of 15 digits after the point: `f = 99999999.99` is then false for the float
-//! that is nearest, large floats are errors, and no filter reaches the scan. Such a number becomes the nearest float, as
-//! SQL's rule for exact and approximate numbers has it.
+//! With `datafusion.sql_parser.parse_float_as_decimal` a literal such as `0.1` is an exact `DECIMAL`. When it is
+//! combined with a float, DataFusion casts the float to a `DECIMAL` of 15 digits after the point. Then `f =
+//! 99999999.99` is false for the nearest float, large floats are errors, and no filter reaches the scan. Here such a
+//! literal becomes the nearest float, as SQL's rule for exact and approximate numbers has it.
 
 use arrow_schema::DataType;
 use datafusion::common::config::ConfigOptions;
@@ -15,7 +15,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::node::rewrite_parts;
 
-/// Turns decimal numbers into floats where they meet one.
+/// Turns decimal literals into floats where they are combined with a float.
 #[derive(Debug)]
 pub(crate) struct DecimalLiterals;
 
@@ -40,7 +40,7 @@ fn is_decimal(expr: &Expr) -> bool {
     }
 }
 
-/// Rewrites the operands of an expression that are brought to one type.
+/// Rewrites decimal operands of an expression whose operands are coerced to one type.
 fn beside_floats(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let meets = match &expr {
         Expr::BinaryExpr(BinaryExpr { op, .. }) => op.is_numerical_operators() || op.supports_propagation(),
@@ -59,7 +59,7 @@ fn beside_floats(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     if decimals && floats { expr.map_children(as_float) } else { Ok(Transformed::no(expr)) }
 }
 
-/// Says whether an expression is a float; one whose type is not known yet is taken for none.
+/// Says whether an expression is a float. If its type is not known yet, the answer is no.
 fn is_float(expr: &Expr, schema: &DFSchema) -> bool {
     expr.get_type(schema).is_ok_and(|data_type| data_type.is_floating())
 }
@@ -69,7 +69,7 @@ fn as_float(expr: Expr) -> Result<Transformed<Expr>> {
         return Ok(Transformed::no(expr));
     }
     expr.transform_up(|expr| match expr {
-        // By way of its digits, which give the nearest float.
+        // A cast by way of the decimal's digits gives the nearest float.
         Expr::Literal(value, metadata) => {
             let digits = ScalarValue::Utf8(Some(value.to_string()));
             let digits = value.cast_to(&DataType::Utf8).unwrap_or(digits);

@@ -1,8 +1,8 @@
-//! `SELECT DISTINCT … LIMIT` over rows that turn out to be in an order.
+//! `SELECT DISTINCT … LIMIT` over ordered input.
 //!
-//! A rule of DataFusion gives the limit to the aggregation if its input has no order. A later rule may give it one, and the
-//! aggregation then takes the limit for that of a sort and fails: *Ordering direction required for DISTINCT with limit*.
-//! Here it loses the limit, which another node keeps.
+//! A rule of DataFusion pushes the limit into the aggregation if its input has no order. If a later rule gives the
+//! input an order, the aggregation mistakes the limit for the limit of a sort, and fails with *Ordering direction
+//! required for DISTINCT with limit*. Here the aggregation loses the limit; another node still applies it.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 
-/// Takes limits from aggregations that would mistake them. It comes last.
+/// Removes limits from aggregations that would misinterpret them. This rule runs last.
 #[derive(Debug)]
 pub(super) struct DistinctLimits;
 

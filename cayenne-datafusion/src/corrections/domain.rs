@@ -19,7 +19,7 @@ use super::apply::join;
 use super::simple::is_correlated;
 use crate::project::project;
 
-/// The distinct values of the outer columns that a subquery names.
+/// The distinct values of the outer columns that a subquery names. The module `apply` explains it.
 pub(super) struct Domain {
     plan: LogicalPlan,
     columns: Vec<OuterColumn>,
@@ -27,16 +27,16 @@ pub(super) struct Domain {
 
 #[derive(Clone)]
 struct OuterColumn {
-    /// As the subquery names it.
+    /// The column as the subquery names it.
     reference: Expr,
-    /// As the plan outside names it.
+    /// The column as the outer plan names it.
     column: Column,
-    /// Its name in the domain, which no other column of the plan has.
+    /// The name of the column in the domain. It is unique in the plan.
     name: String,
 }
 
 impl Domain {
-    /// Returns the domain of a subquery of a plan; none if it names columns that the plan does not have.
+    /// Returns the domain of a subquery in a plan; `None` if the subquery names columns that the plan does not have.
     pub(super) fn of(outer: &LogicalPlan, subquery: &LogicalPlan, names: &AliasGenerator) -> Result<Option<Self>> {
         let mut columns = Vec::new();
         for reference in subquery.all_out_ref_exprs() {
@@ -52,27 +52,27 @@ impl Domain {
         Ok(Some(Self { plan, columns }))
     }
 
-    /// The columns of the domain as the subquery names them.
+    /// Returns the columns of the domain as the subquery names them.
     pub(super) fn outer_columns(&self) -> impl Iterator<Item = Expr> + '_ {
         self.columns.iter().map(|outer| outer.reference.clone())
     }
 
-    /// The columns of the domain in a plan that carries them.
+    /// Returns the columns of the domain in a plan that carries them.
     pub(super) fn values(&self, plan: &LogicalPlan) -> Result<Vec<Expr>> {
         self.columns.iter().map(|outer| named(plan.schema(), &outer.name)).collect()
     }
 
-    /// Pairs the outer columns with those of a plan that carries them.
+    /// Pairs the outer columns with the domain's columns in a plan that carries them.
     pub(super) fn keys(&self, plan: &LogicalPlan) -> Result<Vec<(Expr, Expr)>> {
         let outer = self.columns.iter().map(|outer| Expr::Column(outer.column.clone()));
         Ok(outer.zip(self.values(plan)?).collect())
     }
 
-    /// Returns the rows that a subquery has for each value of the domain, with the columns of the domain at the end.
+    /// Joins a subquery with the domain: returns its rows for each value of the domain, with the domain's columns last.
     ///
     /// # Errors
     ///
-    /// `NotImplemented` if the subquery has a node for which there is no rule.
+    /// `NotImplemented` if the subquery has a node that is not supported.
     pub(super) fn joined(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
         if !is_correlated(plan) {
             return LogicalPlanBuilder::from(plan.clone()).cross_join(self.plan.clone())?.build();
@@ -103,7 +103,7 @@ impl Domain {
         }
     }
 
-    /// Replaces the outer columns of an expression by those of the domain.
+    /// Replaces the outer columns of an expression with the domain's columns.
     fn resolved(&self, expr: Expr, input: &LogicalPlan) -> Result<Expr> {
         let resolved = expr.transform_up(|expr| match &expr {
             Expr::OuterReferenceColumn(_, column) => match self.columns.iter().find(|outer| outer.column == *column) {
@@ -121,7 +121,7 @@ impl Domain {
         exprs.iter().map(resolved).collect()
     }
 
-    /// Projects a plan to columns that the plan it stands for had, and those of the domain.
+    /// Projects a plan to the given columns of the original plan, followed by the domain's columns.
     fn with_values(&self, columns: Vec<Expr>, plan: LogicalPlan) -> Result<LogicalPlan> {
         let mut columns = columns;
         columns.extend(self.values(&plan)?);
@@ -133,7 +133,7 @@ impl Domain {
         self.with_values(self.resolved_all(&projection.expr, &input)?, input)
     }
 
-    /// Numbers the rows of each value of the domain, and keeps those whose number is within the limit.
+    /// Applies a limit for each value of the domain: numbers the rows of each value, and keeps those within the limit.
     fn limit(&self, limit: &Limit) -> Result<LogicalPlan> {
         let (SkipType::Literal(skip), FetchType::Literal(fetch)) = (limit.get_skip_type()?, limit.get_fetch_type()?)
         else {
@@ -174,7 +174,8 @@ impl Domain {
         Ok(exprs)
     }
 
-    /// An aggregation without groups has a row for each value of the domain, also where it aggregates nothing.
+    /// Joins an aggregation without groups. It has one row for each value of the domain, even where no row is
+    /// aggregated.
     fn total(&self, aggregate: &Aggregate) -> Result<LogicalPlan> {
         let input = self.joined(&aggregate.input)?;
         let groups = self.values(&input)?;
@@ -235,7 +236,7 @@ impl Domain {
         if node.join_type == JoinType::Full || node.null_aware {
             return not_impl_err!("a correlated subquery with a full join, or with NOT IN");
         }
-        // The side all of whose rows may come out must have the domain; the other one only if it names outer columns.
+        // The preserved side must carry the domain; the other side carries it only if it names outer columns.
         let right_is_kept =
             matches!(node.join_type, JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark)
                 || (node.join_type == JoinType::Inner && !is_correlated(&node.left));
@@ -257,7 +258,7 @@ impl Domain {
         self.with_values(node.schema.columns().into_iter().map(Expr::Column).collect(), joined)
     }
 
-    /// The same values under other names.
+    /// Returns the same domain with other column names.
     fn renamed(&self, suffix: &str) -> Result<Self> {
         let columns: Vec<_> = self
             .columns
@@ -270,7 +271,7 @@ impl Domain {
     }
 }
 
-/// Returns what must be true of two rows of a join, its keys included.
+/// Returns the conditions of a join, including the equalities of its keys.
 fn conditions(node: &Join) -> impl Iterator<Item = Expr> + '_ {
     let operator = match node.null_equality {
         NullEquality::NullEqualsNull => Operator::IsNotDistinctFrom,
@@ -280,13 +281,13 @@ fn conditions(node: &Join) -> impl Iterator<Item = Expr> + '_ {
     keys.chain(node.filter.clone())
 }
 
-/// Returns the one column of a name.
+/// Returns the column with this name, whatever its qualifier.
 fn named(schema: &DFSchema, name: &str) -> Result<Expr> {
     let (qualifier, field) = schema.qualified_field_with_unqualified_name(name)?;
     Ok(Expr::Column(Column::from((qualifier, field))))
 }
 
-/// Returns what an aggregation gives, and for no rows what it gives of none.
+/// Returns the value of an aggregate; where its group is missing, the aggregate's value for no rows.
 fn or_of_nothing(column: Column, expr: &Expr, is_missing: &Expr, input: &LogicalPlan) -> Result<Expr> {
     let value = Expr::Column(column.clone());
     let Expr::AggregateFunction(function) = expr.clone().unalias() else { return Ok(value) };

@@ -1,8 +1,8 @@
-//! Keys of grouping sets that are constants.
+//! Grouping sets whose keys are constants.
 //!
-//! A key that is a constant below an aggregation is taken for one above it, and a sort by it is left out. With grouping sets
-//! it is NULL in the rows of the sets without it (apache/datafusion 24421). Such keys come out of a function that gives back
-//! what it is given, of which nothing is known.
+//! DataFusion takes a key that is constant below an aggregation to be constant above it, and leaves out a sort by it.
+//! With grouping sets the key is NULL in the rows of sets that lack it (apache/datafusion 24421). Here such keys pass
+//! through an identity function that the optimizer knows nothing about.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use super::list_merges::Apart;
 use crate::project::project;
 
-/// Hides what is known of the keys of grouping sets.
+/// Hides the keys of grouping sets behind an opaque function.
 #[derive(Debug)]
 pub(super) struct GroupingKeys;
 

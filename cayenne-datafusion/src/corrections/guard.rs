@@ -1,4 +1,4 @@
-//! A node that stands above another one while a rule runs that would move something past it that must stay.
+//! A guard node, which keeps a rule from moving something past the node below it.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,21 +14,21 @@ use datafusion::physical_plan::filter_pushdown::{
 };
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
-/// Keeps what a rule moves from a node of a physical plan, and is gone before the plan runs.
+/// Shields a node of a physical plan from a rule. It is removed before the plan runs.
 #[derive(Debug)]
 pub(super) struct Guard {
     input: Arc<dyn ExecutionPlan>,
-    /// The columns whose filters may pass.
+    /// The columns on which filters may pass.
     filtered: HashSet<usize>,
 }
 
 impl Guard {
-    /// Lets through filters on some of the columns, and nothing else.
+    /// Puts a guard above a node. Only filters on the given columns pass it.
     pub(super) fn above(input: Arc<dyn ExecutionPlan>, filtered: HashSet<usize>) -> Arc<dyn ExecutionPlan> {
         Arc::new(Self { input, filtered })
     }
 
-    /// Takes all guards out of a plan.
+    /// Removes all guards from a plan.
     pub(super) fn removed(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|plan| match plan.downcast_ref::<Self>() {
             Some(guard) => Ok(Transformed::yes(Arc::clone(&guard.input))),
@@ -68,7 +68,7 @@ impl ExecutionPlan for Guard {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    // Deprecated, and still a required method of the trait.
+    // Deprecated, but still a required method of the trait.
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let input = children.into_iter().next().unwrap_or_else(|| Arc::clone(&self.input));
         Ok(Arc::new(Self { input, filtered: self.filtered.clone() }))

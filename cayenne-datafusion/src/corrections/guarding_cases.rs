@@ -1,8 +1,9 @@
-//! `CASE` that keeps an expression from values for which it fails.
+//! `CASE` expressions that protect an expression from values for which it fails.
 //!
-//! DataFusion makes AND and OR of a `CASE` of conditions, and evaluates their sides for all rows: `CASE WHEN s ~ '^[0-9]+$'
-//! THEN CAST(s AS INT) > 0 ELSE false END` then fails for a text that is no number (apache/datafusion 25136). It does so to
-//! `CASE WHEN …` only, so one whose branches can fail is written `CASE true WHEN …`, which means the same.
+//! DataFusion turns a `CASE` of conditions into AND and OR, and evaluates both sides for all rows: `CASE WHEN s ~
+//! '^[0-9]+$' THEN CAST(s AS INT) > 0 ELSE false END` then fails for a text that is no number (apache/datafusion
+//! 25136). It does so only for `CASE WHEN …`, so a `CASE` whose branches can fail is rewritten to `CASE true WHEN …`,
+//! which means the same.
 
 use arrow_schema::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -14,7 +15,7 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 use super::node::rewrite_parts;
 
-/// Keeps each `CASE` whose branches can fail.
+/// Protects each `CASE` whose branches can fail from that rewrite.
 #[derive(Debug)]
 pub(super) struct GuardingCases;
 
@@ -50,7 +51,7 @@ fn kept(expr: Expr) -> Transformed<Expr> {
 fn guards(expr: &Expr) -> bool {
     let Expr::Case(Case { expr: None, when_then_expr, else_expr }) = expr else { return false };
     let thens = when_then_expr.iter().map(|(_, then)| then);
-    // The first condition is evaluated for all rows in any case.
+    // The first condition is evaluated for all rows anyway.
     let later = when_then_expr.iter().skip(1).map(|(when, _)| when);
     thens.chain(later).chain(else_expr).any(|branch| can_fail(branch))
 }

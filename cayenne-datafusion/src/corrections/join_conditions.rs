@@ -1,7 +1,7 @@
 //! Subqueries in the condition of an outer join.
 //!
-//! Below an inner join a condition is a filter, and is corrected as one. In that of an outer join DataFusion refuses
-//! subqueries. One that names columns of one side only becomes a column of that side.
+//! Below an inner join the condition becomes a filter, and is corrected as one. In the condition of an outer join
+//! DataFusion rejects subqueries. Here a subquery that names columns of only one side becomes a column of that side.
 
 use std::collections::HashSet;
 
@@ -15,9 +15,9 @@ use super::apply;
 use super::subqueries::is_subquery;
 use crate::project::project;
 
-/// Returns the join with columns in the place of its subqueries; one that names columns of both sides is left alone.
+/// Returns the join with its subqueries replaced by columns. A subquery that names columns of both sides is left alone.
 ///
-/// `correct` corrects the subqueries of the projections that make the columns.
+/// `correct` corrects the subqueries in the projections that compute the columns.
 pub(super) fn as_columns(
     node: Join,
     condition: Expr,
@@ -65,7 +65,7 @@ pub(super) fn as_columns(
     apply::lateral(joined, names)?.map_data(|plan| project(columns, plan)).map(|done| done.data)
 }
 
-/// Returns the columns outside of a subquery that it, or what it is compared with, names.
+/// Returns the outer columns that a subquery expression names, including those in the operand of its comparison.
 fn columns_of(expr: &Expr) -> Result<HashSet<Column>> {
     let mut named: HashSet<Column> = expr.column_refs().into_iter().cloned().collect();
     expr.apply(|expr| {

@@ -1,7 +1,7 @@
-//! `array_has` of a list that is written out.
+//! `array_has` of a list that is written as elements.
 //!
-//! DataFusion makes `x IN (a, b)` of `array_has([a, b], x)`, which is NULL where the other is false: if an element is NULL,
-//! and none is equal (apache/datafusion 24246). Here it does so only for lists without nulls.
+//! DataFusion rewrites `array_has([a, b], x)` to `x IN (a, b)`. If an element is NULL and none is equal, one of them is
+//! NULL where the other is false (apache/datafusion 24246). Here only lists without nulls are rewritten.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
-/// Puts the function in the place of the one of the same name.
+/// Replaces the session's `array_has` with this one.
 pub(super) fn install(builder: &mut SessionStateBuilder) {
     let functions = builder.scalar_functions().get_or_insert_default();
     for function in functions.iter_mut().filter(|function| function.name() == "array_has") {
@@ -70,7 +70,7 @@ impl ScalarUDFImpl for ListElements {
     }
 }
 
-/// Says that a list has no nulls, or is NULL as a whole.
+/// Says whether a list has no nulls, or is NULL as a whole.
 fn has_no_nulls(list: &Expr) -> bool {
     match list {
         Expr::Literal(value, _) if value.is_null() => true,

@@ -1,13 +1,13 @@
 //! `IN` lists that DataFusion must not merge.
 //!
-//! Its `simplify_expressions` treats two lists for one operand as sets: `a IN (1, 2) AND a IN (3)` becomes `false`, and
-//! `a NOT IN (1) OR a NOT IN (2)` becomes `true`, where both are NULL if `a` is. Nulls in the lists, and elements that are
-//! not constants, are merged as if they were equal to themselves alone.
+//! DataFusion's rule `simplify_expressions` treats two lists for one operand as sets: `a IN (1, 2) AND a IN (3)`
+//! becomes `false`, and `a NOT IN (1) OR a NOT IN (2)` becomes `true`, although both are NULL if `a` is. It merges
+//! nulls and elements that are not constants as if each were equal to itself only.
 //!
-//! Two lists may be merged if all they join is OR between `IN`, or AND between `NOT IN`, since that only adds up their
-//! elements. Such lists form a group. Where lists of several groups stand side by side for one operand, each operand is
-//! wrapped in a function that does nothing and is different for each group. The rule then sees no two lists for one operand.
-//! Afterwards the function is taken out again.
+//! Merging is correct only for `IN` lists joined by OR and for `NOT IN` lists joined by AND, because it then only
+//! unites their elements. Such lists form a group. Where lists of several groups stand side by side for one operand,
+//! each of these operands is wrapped in an identity function that differs from group to group. The rule then sees
+//! different operands. Afterwards the function is removed.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use datafusion::optimizer::OptimizerConfig;
 
 use super::around::Rule;
 
-/// Runs a rule while lists that must not be merged are kept apart.
+/// Runs a rule while lists that must not be merged have different operands.
 pub(super) fn run(rule: &Rule, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
     let apart = plan.map_expressions(|expr| match Groups::of(&expr).shown() {
         Some(shown) => Ok(Transformed::yes(wrapped(expr, &mut shown.into_iter())?.data)),
@@ -36,7 +36,7 @@ pub(super) fn run(rule: &Rule, plan: LogicalPlan, config: &dyn OptimizerConfig) 
     rule.rewrite(apart.data, config)?.transform_data(|plan| plan.map_expressions(together))
 }
 
-/// Takes the function out again that keeps lists apart.
+/// Removes the function that keeps lists apart.
 fn together(expr: Expr) -> Result<Transformed<Expr>> {
     expr.transform_up(|expr| match expr {
         Expr::ScalarFunction(ScalarFunction { func, mut args })
@@ -50,10 +50,10 @@ fn together(expr: Expr) -> Result<Transformed<Expr>> {
     })
 }
 
-/// A group of lists whose elements may be added up.
+/// A group of lists that may be merged, because this unites their elements.
 type Group = usize;
 
-/// What joins two conditions, if `NOT` is carried down to the leaves.
+/// The operator that joins two conditions once `NOT` is pushed down to the leaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Joint {
     And,
@@ -70,32 +70,32 @@ impl Joint {
     }
 }
 
-/// An expression to be looked at.
+/// An expression to visit.
 struct Visit<'e> {
     expr: &'e Expr,
-    /// It is below an odd number of `NOT`.
+    /// Whether it is below an odd number of `NOT`s.
     negated: bool,
-    /// The cluster it is a child of.
+    /// The cluster that it is a child of.
     within: Option<usize>,
 }
 
-/// Conditions that are joined by the same operator, directly or in a row.
+/// Conditions joined by the same operator, directly or through a chain of it.
 struct Cluster<'e> {
     joint: Joint,
-    /// Of the lists that may be merged here.
+    /// The group of the lists that may be merged in this cluster.
     group: Group,
     parent: Option<usize>,
-    /// The operands of its children that are lists, or may become one.
+    /// The operands and groups of the children that are lists or may become one.
     lists: Vec<(&'e Expr, Group)>,
-    /// It has children that are something else, and so does not become a list itself.
+    /// Whether it has other children, so that it cannot become a list itself.
     has_others: bool,
 }
 
-/// The lists of an expression, in the order in which they are met.
+/// The lists of an expression, in the order in which they are visited.
 #[derive(Default)]
 struct Groups<'e> {
     members: Vec<(&'e Expr, Group)>,
-    /// Each after the one that it is a child of.
+    /// The clusters; a parent comes before its children.
     clusters: Vec<Cluster<'e>>,
     last: Group,
 }
@@ -103,7 +103,8 @@ struct Groups<'e> {
 impl<'e> Groups<'e> {
     fn of(expr: &'e Expr) -> Self {
         let mut groups = Self::default();
-        // A statement may have thousands of conditions in a row, each below the next: this is no place for recursion.
+        // A statement may have thousands of conditions in a chain, each below the next. Recursion could overflow the
+        // stack.
         let mut visits = vec![Visit { expr, negated: false, within: None }];
         while let Some(visit) = visits.pop() {
             let children = visits.len();
@@ -120,7 +121,7 @@ impl<'e> Groups<'e> {
         self.last
     }
 
-    /// Looks at an expression, and adds its children to what is to be visited.
+    /// Visits an expression, and adds its children to `visits`.
     fn visit(&mut self, &Visit { expr, negated, within }: &Visit<'e>, visits: &mut Vec<Visit<'e>>) {
         match expr {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) if let Some(joint) = Joint::of(*op, negated) => {
@@ -144,7 +145,7 @@ impl<'e> Groups<'e> {
         }
     }
 
-    /// Returns the cluster of conditions below an operator.
+    /// Returns the cluster for the operands of an operator.
     fn cluster(&mut self, joint: Joint, parent: Option<usize>) -> usize {
         match parent.and_then(|parent| Some((parent, self.clusters.get(parent)?))) {
             Some((parent, cluster)) if cluster.joint == joint => parent,
@@ -176,10 +177,10 @@ impl<'e> Groups<'e> {
         }
     }
 
-    /// Returns the operands that have lists of several groups side by side.
+    /// Returns the operands for which lists of several groups stand side by side.
     fn merged(&mut self) -> HashSet<&'e Expr> {
         let mut merged = HashSet::new();
-        // The inner ones first, since an outer one may get a list from each.
+        // Inner clusters come first, because an outer cluster may get a list from each.
         for index in (0..self.clusters.len()).rev() {
             let Some(cluster) = self.clusters.get(index) else { continue };
             let (parent, group) = (cluster.parent, cluster.group);
@@ -202,7 +203,8 @@ impl<'e> Groups<'e> {
         merged
     }
 
-    /// Says of each member, in order, which group it must show; nothing if none must.
+    /// Returns, for each member in order, the group that its operand must show, if any; `None` if no operand must show
+    /// one.
     fn shown(mut self) -> Option<Vec<Option<Group>>> {
         if self.members.len() < 2 {
             return None;
@@ -213,7 +215,7 @@ impl<'e> Groups<'e> {
     }
 }
 
-/// The conditions inside of other expressions are trees of their own.
+/// Adds the children of an expression. Conditions inside other expressions are separate trees.
 fn add_children<'e>(expr: &'e Expr, visits: &mut Vec<Visit<'e>>) {
     let added = expr.apply_children(|expr| {
         visits.push(Visit { expr, negated: false, within: None });
@@ -222,7 +224,7 @@ fn add_children<'e>(expr: &'e Expr, visits: &mut Vec<Visit<'e>>) {
     debug_assert!(added.is_ok(), "nothing can fail");
 }
 
-/// Returns the column of `column = constant`, which DataFusion takes for a list of one; it may be cast.
+/// Returns the column of `column = constant`, possibly cast. DataFusion treats it as a list of one element.
 fn one_value(expr: &Expr) -> Option<&Expr> {
     let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = expr else { return None };
     let is_column = |expr: &Expr| matches!(below_casts(expr), Expr::Column(_));
@@ -234,7 +236,7 @@ fn one_value(expr: &Expr) -> Option<&Expr> {
     }
 }
 
-/// DataFusion takes a cast off a column by casting the constants instead.
+/// Returns an expression without its casts. DataFusion removes a cast from a column by casting the constants instead.
 fn below_casts(expr: &Expr) -> &Expr {
     match expr {
         Expr::Cast(Cast { expr, .. }) | Expr::TryCast(TryCast { expr, .. }) => below_casts(expr),
@@ -242,7 +244,7 @@ fn below_casts(expr: &Expr) -> &Expr {
     }
 }
 
-/// Wraps the operands of an expression in the order in which [`Groups::of`] meets them.
+/// Wraps the operands of an expression, in the order in which [`Groups::of`] visits them.
 fn wrapped(expr: Expr, shown: &mut impl Iterator<Item = Option<Group>>) -> Result<Transformed<Expr>> {
     expr.transform_down(|expr| match expr {
         Expr::InList(InList { expr, list, negated }) => {
@@ -260,7 +262,7 @@ fn wrapped(expr: Expr, shown: &mut impl Iterator<Item = Option<Group>>) -> Resul
     })
 }
 
-/// Wraps an operand wherever it is in an expression.
+/// Wraps every occurrence of an operand in an expression.
 fn showing(expr: Expr, operand: &Expr, group: Option<Group>) -> Result<Expr> {
     let Some(group) = group else { return Ok(expr) };
     let wrapped = expr.transform_down(|expr| {
@@ -272,9 +274,9 @@ fn showing(expr: Expr, operand: &Expr, group: Option<Group>) -> Result<Expr> {
     Ok(wrapped.data)
 }
 
-/// A function that gives back what it is given first, and NULL if nothing is.
+/// A function that returns its first argument, or NULL if it has none.
 ///
-/// It has the name of its argument wherever a name is asked for, so that a column keeps its name.
+/// In a plan it is displayed as its argument, so that a column keeps its name.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Apart {
     group: Group,
@@ -286,14 +288,15 @@ impl Apart {
         Self::of(vec![operand], group, Volatility::Immutable)
     }
 
-    /// Wraps an expression so that nothing is known of its value until it is there.
+    /// Wraps an expression so that the optimizer knows nothing of its value.
     pub(super) fn hiding(operand: Expr) -> Expr {
-        // A function of constants alone is taken for a constant, whatever it says of itself; one without arguments is not.
+        // The optimizer treats a function of constants as a constant even if it is volatile, but not one without
+        // arguments.
         let unknown = Self::of(Vec::new(), 0, Volatility::Volatile);
         Self::of(vec![operand, unknown], 0, Volatility::Volatile)
     }
 
-    /// Says whether an expression is one of those.
+    /// Says whether an expression was wrapped by [`Apart::hiding`].
     pub(super) fn hides(expr: &Expr) -> bool {
         match expr {
             Expr::Alias(alias) => Self::hides(&alias.expr),

@@ -1,7 +1,8 @@
-//! `EXISTS` and `IN` as the value of a column, a group, an argument: DataFusion knows them in a `WHERE` only.
+//! `EXISTS` and `IN` outside a `WHERE`: as a column, a grouping key or an argument. DataFusion supports them in a
+//! `WHERE` only.
 //!
-//! The rule that it has for them there is given a filter with the one condition. What it makes of it is a join that marks
-//! the rows of its input; the mark becomes a column that the expression then names.
+//! DataFusion's rule for `WHERE` is given a filter with the one condition. It returns a join that marks the rows of its
+//! input. The mark becomes a column, which replaces the condition in the expression.
 
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -13,7 +14,7 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use super::node::Node;
 use crate::project::project;
 
-/// Replaces the conditions with subqueries in a node that is not a filter by columns of its input.
+/// Replaces conditions with subqueries by columns of the node's input, unless the node is a filter.
 pub(super) fn as_columns(node: &mut Node, config: &dyn OptimizerConfig) -> Result<()> {
     if node.is_filter() {
         return Ok(());
@@ -29,7 +30,7 @@ pub(super) fn as_columns(node: &mut Node, config: &dyn OptimizerConfig) -> Resul
 fn marked(node: &mut Node, condition: Expr, config: &dyn OptimizerConfig) -> Result<Transformed<Expr>> {
     let input = node.input();
     let mut columns: Vec<_> = input.schema().columns().into_iter().map(Expr::Column).collect();
-    // Below `IS TRUE`, so that it becomes a mark and not a filter.
+    // Inside `IS TRUE`, the condition becomes a mark and not a filter.
     let filter = Filter::try_new(condition.clone().is_true(), input.clone().into())?;
     let joined = DecorrelatePredicateSubquery::new().rewrite(LogicalPlan::Filter(filter), config)?;
     let Some((mark, joined)) = mark_of(joined.data) else { return Ok(Transformed::no(condition)) };
@@ -39,7 +40,7 @@ fn marked(node: &mut Node, condition: Expr, config: &dyn OptimizerConfig) -> Res
     Ok(Transformed::yes(Expr::Column(Column::new_unqualified(name))))
 }
 
-/// Returns the mark, and the join that has it as a column.
+/// Returns the mark, and the join that outputs it.
 fn mark_of(plan: LogicalPlan) -> Option<(Expr, LogicalPlan)> {
     let LogicalPlan::Projection(Projection { input, .. }) = plan else { return None };
     let LogicalPlan::Filter(Filter { predicate: Expr::IsTrue(mark), input, .. }) = input.as_ref() else { return None };

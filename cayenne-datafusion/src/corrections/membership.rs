@@ -1,8 +1,8 @@
-//! `IN`, `ANY` and `ALL` of a subquery, by SQL's logic of three values.
+//! `IN`, `ANY` and `ALL` of a subquery, in SQL's three-valued logic.
 //!
-//! DataFusion makes a join of each, which knows two: where `IN` is NULL, because its operand is, or because the subquery has
-//! a null and no equal value, the join says false. That is right only where NULL and false come to the same: in a `WHERE`,
-//! below AND and OR. Elsewhere `x IN (S)` with values `y` is written out here:
+//! DataFusion turns each into a join, which knows only true and false: where `IN` is NULL, because its operand is NULL
+//! or because the subquery has a null and no equal value, the join says false. That is correct only where NULL and
+//! false have the same effect: in a `WHERE`, below AND and OR. Elsewhere `x IN (S)` with values `y` is written out as:
 //!
 //! ```sql
 //! CASE WHEN EXISTS (S WHERE y = x) THEN true
@@ -10,10 +10,11 @@
 //!      ELSE false END
 //! ```
 //!
-//! A part is left out where the schema says that its side has no nulls; without both, nothing is rewritten.
+//! A part is left out if the schema says that its side has no nulls. If both are left out, the `IN` of a column and an
+//! uncorrelated subquery stays as it is.
 //!
-//! `x = ANY (S)` is `x IN (S)`, and another comparison takes the place of the equality. `x < ALL (S)` is `NOT (x >= ANY
-//! (S))`. DataFusion corrects these itself, by conditions that no hash join can use, and not as a column.
+//! `x = ANY (S)` is `x IN (S)`; other comparisons replace the equality. `x < ALL (S)` is `NOT (x >= ANY (S))`.
+//! DataFusion plans these correctly itself, but with conditions that no hash join can use, and not as a column.
 
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ use super::node::Node;
 use super::simple::is_correlated;
 use super::subqueries::is_subquery;
 
-/// Turns operands that must be computed once into columns of the input.
+/// Replaces operands that must be computed only once with columns of the input.
 pub(super) fn name_operands(
     node: &mut Node,
     names: &AliasGenerator,
@@ -58,7 +59,7 @@ pub(super) fn name_operands(
     })
 }
 
-/// Puts a column in the place of an operand, which it returns with the name of the column.
+/// Replaces an operand with a column, and returns the operand under the column's name.
 fn take(operand: &mut Expr, names: &AliasGenerator) -> Expr {
     let name = names.next("__cayenne_operand");
     std::mem::replace(operand, ident(&name)).alias(name)
@@ -75,21 +76,21 @@ fn may_be_repeated(operand: &Expr) -> bool {
     matches!(simple, Ok(TreeNodeRecursion::Continue))
 }
 
-/// Writes each `IN` out whose NULL would be taken for false where that differs.
+/// Writes out each `IN` whose NULL would be mistaken for false where the two differ.
 pub(super) fn write_out(node: &mut Node, names: &AliasGenerator) -> Result<()> {
     let schema = node.schema();
     let place = if node.is_filter() { Place::Conjunct } else { Place::Value };
     node.rewrite(|_, expr| Writer { schema: &schema, names }.visit(expr, place))
 }
 
-/// What is done with the value of a condition.
+/// How the value of a condition is used.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// It is a condition for rows to stay.
+    /// As a filter condition, or a conjunct of one.
     Conjunct,
-    /// NULL and false come to the same.
+    /// Where NULL and false have the same effect.
     Truth,
-    /// All three values matter.
+    /// Where true, false and NULL all differ.
     Value,
 }
 
@@ -132,12 +133,12 @@ impl Writer<'_> {
         let comparison =
             Comparison { operator: Operator::Eq, negated: set.negated, operand: &set.expr, set: &set.subquery };
         let has_nulls = comparison.operand_nulls(self.schema)? || comparison.value_nulls();
-        // DataFusion's anti join knows of nulls, if it has a column to look at and no condition besides.
+        // DataFusion's anti join is null-aware if the operand is a column and there is no further condition.
         let is_whole = is_column(&set.expr) && !is_correlated(&set.subquery.subquery);
         let known = match (set.negated, place) {
             (false, Place::Conjunct | Place::Truth) => true,
             (true, Place::Conjunct) => is_whole,
-            // It may become an anti join too, when what is around it is simplified.
+            // Simplifying the expression around it may turn it into an anti join too.
             _ => is_whole && !has_nulls,
         };
         match (known, place) {
@@ -148,7 +149,8 @@ impl Writer<'_> {
         self.written_out(&comparison, place).map(Transformed::yes)
     }
 
-    /// Gives the column of a subquery a qualifier, if it has none: a mark join would take it for two.
+    /// Gives the column of a subquery a qualifier if it has none, because a mark join would take an unqualified column
+    /// for two.
     fn with_qualifier(&self, mut set: InSubquery) -> Result<Transformed<Expr>> {
         let plan = &set.subquery.subquery;
         let is_qualified = |expr: &Expr| expr.column_refs().iter().all(|column| column.relation.is_some());
@@ -189,7 +191,7 @@ impl Writer<'_> {
         let is_value = place == Place::Value && !unknown.is_empty();
         match (comparison.negated, is_value) {
             (false, false) => Ok(matches),
-            // Conditions of their own become anti joins.
+            // Separate conjuncts become anti joins.
             (true, false) => Ok(unknown.into_iter().fold(negated(matches), |all, part| all.and(negated(part)))),
             (is_negated, true) => {
                 let unknown = unknown.into_iter().reduce(Expr::or).unwrap_or_else(|| lit(false));
@@ -217,7 +219,7 @@ fn negated(condition: Expr) -> Expr {
     }
 }
 
-/// A comparison with the values of a subquery: true if it holds for one of them, or, negated, for none.
+/// A comparison with the values of a subquery. It is true if it holds for one of them or, if `negated`, for none.
 struct Comparison<'a> {
     operator: Operator,
     negated: bool,
@@ -234,13 +236,14 @@ impl Comparison<'_> {
         self.set.subquery.schema().fields().iter().any(|field| field.is_nullable())
     }
 
-    /// It holds for a value.
+    /// Returns the condition that the comparison is true for some value.
     fn matches(&self, schema: &DFSchema, names: &AliasGenerator) -> Result<Expr> {
         let operand = outer(self.operand.clone(), schema)?;
         self.exists(names, Limited::No, |value| Some(binary_expr(operand, self.operator, value)))
     }
 
-    /// It may hold for a value, since one of the two is NULL; each part is never NULL itself.
+    /// Returns the conditions under which the comparison may be NULL for a value, because one of the two sides is NULL.
+    /// No condition is NULL itself.
     fn unknown(&self, schema: &DFSchema, names: &AliasGenerator) -> Result<Vec<Expr>> {
         let mut parts = Vec::new();
         if self.value_nulls() {
@@ -253,7 +256,8 @@ impl Comparison<'_> {
         Ok(parts)
     }
 
-    /// The subquery has a value for which a condition holds.
+    /// Returns the condition that the subquery has a value for which `condition` is true, or any value without a
+    /// condition.
     fn exists(
         &self,
         names: &AliasGenerator,
@@ -261,7 +265,7 @@ impl Comparison<'_> {
         condition: impl FnOnce(Expr) -> Option<Expr>,
     ) -> Result<Expr> {
         let Subquery { subquery, spans, .. } = self.set;
-        // Under a name of its own: it may read the table that the operand is a column of.
+        // The value gets a name of its own, because the subquery may read the table of the operand.
         let name = names.next("__cayenne_value");
         let values = subquery.schema().columns().into_iter().map(|value| Expr::Column(value).alias(&name));
         let mut plan = LogicalPlanBuilder::from(subquery.as_ref().clone()).project(values)?;
@@ -278,14 +282,14 @@ impl Comparison<'_> {
     }
 }
 
-/// Whether one row of a subquery is enough for all rows outside of it.
+/// Whether to read at most one row of an uncorrelated subquery.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Limited {
     ToOne,
     No,
 }
 
-/// Returns an expression over columns as one that is evaluated inside of a subquery.
+/// Turns the columns of an expression into outer columns, for use inside a subquery.
 fn outer(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     let outer = expr.transform_up(|expr| match expr {
         Expr::Column(column) => {

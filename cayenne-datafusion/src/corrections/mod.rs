@@ -1,7 +1,8 @@
-//! Rules that put right what DataFusion 55 answers wrongly or refuses, for every session that has Cayenne installed.
+//! Rules that correct queries which DataFusion 55 answers wrongly or rejects. They apply to every session that has
+//! Cayenne installed.
 //!
-//! Each module says what is wrong and what it does instead; `docs/upstream.md` has a query for each. They leave alone what
-//! is right: each looks at a plan once or twice, and changes nothing. Nothing here knows of Cayenne's tables.
+//! Each module describes a problem and its correction; `docs/upstream.md` has a query for each. The rules do not change
+//! plans that are already correct: each looks at such a plan once or twice. Nothing here depends on Cayenne's tables.
 
 mod ambiguous_names;
 mod apply;
@@ -53,7 +54,7 @@ use statistics::OwnStatistics;
 use subqueries::Subqueries;
 use values::ValuesAsQueries;
 
-/// Installs the rules: ours before DataFusion's, which they replace where it is wrong.
+/// Installs the rules. Ours run before DataFusion's, and replace those that are wrong.
 pub(crate) fn install(builder: &mut SessionStateBuilder) {
     list_elements::install(builder);
     // Before types are coerced.
@@ -80,9 +81,9 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
     rules.insert(0, Arc::new(Subqueries));
     rules.insert(1, Arc::new(Casts));
     rules.insert(2, Arc::new(GuardingCases));
-    // After the joins are in order, which makes conditions of keys.
+    // Reordering joins turns keys into conditions, so the rule that makes keys runs once more.
     rules.extend(keys);
-    // Last, since no filter passes it.
+    // Last, because no filter can be pushed through it.
     rules.push(Arc::new(GroupingKeys));
     let rules = &mut builder.physical_optimizers().get_or_insert_with(PhysicalOptimizer::new).rules;
     for rule in rules.iter_mut() {

@@ -1,4 +1,4 @@
-//! The expressions of a plan node, rewritten so that its output keeps names and columns.
+//! Rewrites the expressions of a plan node while the node's output keeps its names and columns.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::project::project;
 
-/// A node whose expressions are being rewritten. Its output keeps names and columns, whatever its input gains.
+/// A node whose expressions are being rewritten. Its output keeps its names and columns, even if its input gets more
+/// columns.
 pub(super) struct Node {
     plan: LogicalPlan,
     exprs: Vec<Expr>,
@@ -21,7 +22,7 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Takes a node apart, if it has exactly one input.
+    /// Splits a node into its parts; `None` unless it has exactly one input.
     pub(super) fn of(plan: &LogicalPlan) -> Option<Self> {
         let input = match plan.inputs().as_slice() {
             [input] => Arc::new((*input).clone()),
@@ -33,7 +34,7 @@ impl Node {
         Some(Self { plan: plan.clone(), exprs, names, input, is_changed: false })
     }
 
-    /// Says whether the node keeps the rows for which its one expression is true.
+    /// Says whether the node is a filter, which keeps the rows for which its one expression is true.
     pub(super) fn is_filter(&self) -> bool {
         matches!(self.plan, LogicalPlan::Filter(_))
     }
@@ -46,7 +47,7 @@ impl Node {
         Arc::clone(self.input.schema())
     }
 
-    /// Replaces the input by one that has its columns and more.
+    /// Replaces the input with one that has the same columns and possibly more.
     pub(super) fn set_input(&mut self, input: LogicalPlan) {
         self.input = Arc::new(input);
         self.is_changed = true;
@@ -60,7 +61,7 @@ impl Node {
         Ok(())
     }
 
-    /// Rewrites each expression; what is given may change the input as well.
+    /// Rewrites each expression. `rewrite` may also change the node's input.
     pub(super) fn rewrite(
         &mut self,
         mut rewrite: impl FnMut(&mut Self, Expr) -> Result<Transformed<Expr>>,
@@ -73,7 +74,7 @@ impl Node {
         Ok(())
     }
 
-    /// Puts the node together again.
+    /// Builds the rewritten node.
     pub(super) fn finish(self) -> Result<Transformed<LogicalPlan>> {
         if !self.is_changed {
             return Ok(Transformed::no(self.plan));
@@ -88,9 +89,10 @@ impl Node {
     }
 }
 
-/// Rewrites the expressions of a node, whatever is below it, if any of their parts is `wanted`. Columns keep their names.
+/// Rewrites the expressions of one node, with any number of inputs, if any part of them is `wanted`. Columns keep their
+/// names.
 ///
-/// `rewrite` is given each part, the inner ones first, and the columns of the inputs.
+/// `rewrite` is called for each part, inner parts first, with the schema of the inputs.
 pub(super) fn rewrite_parts(
     plan: LogicalPlan,
     wanted: impl Fn(&Expr) -> bool,

@@ -1,9 +1,11 @@
-//! Joins on keys of which nulls are equal.
+//! Joins whose keys treat nulls as equal.
 //!
-//! Such a join says so once for all of its keys. DataFusion makes keys of the equalities in its condition too, of which nulls
-//! are not equal: `a JOIN b ON a.x IS NOT DISTINCT FROM b.x WHERE a.y = b.y` has the rows where both `y` are NULL. And where
-//! it puts inner joins in another order, all have the meaning of one of them. Here the first rule leaves such joins alone.
-//! The second sees them with `IS NOT DISTINCT FROM` in their conditions; the first then runs once more, and makes keys again.
+//! A join has one null equality for all its keys. DataFusion also makes keys of the equalities in its condition, which
+//! must not treat nulls as equal: `a JOIN b ON a.x IS NOT DISTINCT FROM b.x WHERE a.y = b.y` then returns the rows
+//! where both `y` are NULL. When DataFusion reorders inner joins, all of them get the null equality of one of them.
+//!
+//! Here the rule that makes keys skips joins whose keys treat nulls as equal. The rule that reorders joins sees their
+//! keys as `IS NOT DISTINCT FROM` conditions. Then the first rule runs once more and makes keys of them again.
 
 use datafusion::common::NullEquality;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
@@ -14,7 +16,7 @@ use datafusion::optimizer::OptimizerConfig;
 
 use super::around::Rule;
 
-/// Runs the rule that makes keys of equalities, but not for such joins.
+/// Runs the rule that turns equalities into keys, except for joins whose keys treat nulls as equal.
 pub(super) fn make_keys(
     rule: &Rule,
     plan: LogicalPlan,
@@ -26,7 +28,7 @@ pub(super) fn make_keys(
     }
 }
 
-/// Runs the rule that puts inner joins in another order, with all of their keys of one meaning.
+/// Runs the rule that reorders inner joins, after the keys that treat nulls as equal have become conditions.
 pub(super) fn order_joins(
     rule: &Rule,
     plan: LogicalPlan,

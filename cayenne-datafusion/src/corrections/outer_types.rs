@@ -1,9 +1,9 @@
-//! The types of outer columns in subqueries: `SELECT … FROM (SELECT i … UNION ALL SELECT count(*) …) AS r (c) WHERE EXISTS (SELECT
-//! 1 FROM x WHERE x.i = r.c)`.
+//! The types of outer columns in subqueries: `SELECT … FROM (SELECT i … UNION ALL SELECT count(*) …) AS r (c) WHERE
+//! EXISTS (SELECT 1 FROM x WHERE x.i = r.c)`.
 //!
-//! A subquery is planned before the parts of a union around it get one type, and keeps the type that the outer column had.
-//! The comparison then gets no cast, and fails when it is executed. Here such columns get the type that they have, and types
-//! are coerced once more.
+//! DataFusion plans a subquery before the inputs of a union outside it are coerced to one type. The outer column in the
+//! subquery keeps its old type, so the comparison gets no cast and fails at execution. Here such columns get their
+//! final type, and types are coerced once more.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 
-/// Gives outer columns their types. It comes after types were coerced.
+/// Updates the types of outer columns. It runs after type coercion.
 #[derive(Debug)]
 pub(super) struct OuterTypes;
 

@@ -1,8 +1,8 @@
 //! `INTERSECT ALL` and `EXCEPT ALL` by the multiplicity of each row, as SQL defines them.
 //!
-//! DataFusion 55 plans both as a semi or anti join on all columns: a row of the left side then stays or goes with all of its
-//! duplicates. Numbering the duplicates on both sides and joining on the number as well gives each row the minimum, or the
-//! difference, of its two multiplicities.
+//! DataFusion 55 plans both as a semi or anti join on all columns, which keeps or drops a row of the left side together
+//! with all its duplicates. Here the duplicates of both sides are numbered, and the join includes the number. Each row
+//! then gets the minimum, or the difference, of its two multiplicities.
 
 use std::sync::Arc;
 
@@ -18,9 +18,9 @@ use datafusion::optimizer::AnalyzerRule;
 
 use crate::project::project;
 
-/// A column that numbers the duplicates of each row of the left side.
+/// The column that numbers the duplicates of each row of the left side.
 const LEFT_NUMBER: &str = "__cayenne_left_number";
-/// The same for the right side; another name, so that neither is ambiguous.
+/// The column that numbers the duplicates of the right side. Its name differs, so that neither is ambiguous.
 const RIGHT_NUMBER: &str = "__cayenne_right_number";
 
 /// Corrects `INTERSECT ALL` and `EXCEPT ALL`.
@@ -33,7 +33,7 @@ impl AnalyzerRule for SetOperations {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        // Upwards: the join that is made of one is not looked at again.
+        // Bottom-up, so that the rewritten join is not visited again.
         let rewritten = plan.transform_up_with_subqueries(|plan| match plan {
             LogicalPlan::Join(join) if keeps_duplicates(&join) => numbered_join(join).map(Transformed::yes),
             plan => Ok(Transformed::no(plan)),
@@ -42,9 +42,9 @@ impl AnalyzerRule for SetOperations {
     }
 }
 
-/// Says whether a join is what DataFusion makes of a set operation with `ALL`.
+/// Says whether a join is DataFusion's plan of a set operation with `ALL`.
 ///
-/// No join that is written as one treats nulls as equal before the plan is optimised.
+/// Before the plan is optimised, no join that the query writes as a join treats nulls as equal.
 fn keeps_duplicates(join: &Join) -> bool {
     let columns = join.left.schema().fields().len();
     matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti)

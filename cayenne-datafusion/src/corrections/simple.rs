@@ -1,8 +1,8 @@
-//! Which correlated subqueries DataFusion decorrelates rightly by itself.
+//! Decides which correlated subqueries DataFusion decorrelates correctly itself.
 //!
-//! It moves the conditions that name outer columns up to the top of the subquery, and joins on them. That keeps the meaning
-//! only where each node on the way up commutes with a filter. Elsewhere it refuses the query, or, for a limit, a window or
-//! an aggregation below `EXISTS` and `IN`, gives another answer.
+//! DataFusion moves the conditions that name outer columns to the top of the subquery, and joins on them. That keeps
+//! the meaning only if each node on the way up commutes with a filter. Otherwise DataFusion rejects the query or, for a
+//! limit, a window or an aggregation below `EXISTS` and `IN`, returns a wrong answer.
 
 use std::collections::HashSet;
 
@@ -10,18 +10,18 @@ use datafusion::common::Column;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, JoinType, LogicalPlan, Operator};
 
-/// Says whether a plan names columns of the query around it.
+/// Says whether a plan names outer columns.
 pub(super) fn is_correlated(plan: &LogicalPlan) -> bool {
     plan.contains_outer_reference() || plan.inputs().into_iter().any(is_correlated)
 }
 
-/// Says whether the conditions with outer columns can be moved to the top of a subquery of `EXISTS` or `IN`.
+/// Says whether the correlated conditions can be moved to the top of a subquery of `EXISTS` or `IN`.
 pub(super) fn filters_move_up(plan: &LogicalPlan) -> bool {
     commute(plan) && (!is_correlated(plan) || carries_names_once(plan))
 }
 
-/// At its top, under one alias, the columns that conditions name have no qualifiers: of two with one name DataFusion takes
-/// the first for both.
+/// Says whether the columns that conditions carry up have different names. At the top, under one alias, they have no
+/// qualifiers, and DataFusion takes the first of two columns with one name for both.
 fn carries_names_once(plan: &LogicalPlan) -> bool {
     let mut carried = HashSet::new();
     collect_carried(plan, &mut carried);
@@ -46,7 +46,7 @@ fn commute(plan: &LogicalPlan) -> bool {
     }
     let commutes = match plan {
         LogicalPlan::Filter(_) => true,
-        // Not an alias: it would not name the columns that are carried up through it.
+        // No aliases: columns that are carried up through an alias cannot be named above it.
         LogicalPlan::Projection(_) | LogicalPlan::Distinct(Distinct::All(_)) => !plan.contains_outer_reference(),
         LogicalPlan::Join(join) => join.join_type == JoinType::Inner && !plan.contains_outer_reference(),
         _ => false,
@@ -54,7 +54,8 @@ fn commute(plan: &LogicalPlan) -> bool {
     commutes && plan.inputs().into_iter().all(commute)
 }
 
-/// Says the same of a scalar subquery: one aggregation of all rows whose columns equal outer ones.
+/// Says whether a scalar subquery can be decorrelated by DataFusion: it is one aggregation, without groups, of the rows
+/// whose columns equal outer columns.
 pub(super) fn aggregates_equal_rows(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) => {

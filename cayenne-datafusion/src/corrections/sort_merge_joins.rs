@@ -1,7 +1,8 @@
-//! Sort-merge joins with conditions beside their keys.
+//! Sort-merge joins with a condition besides their keys.
 //!
-//! A condition without columns counts as true: here it gets a column that it does not use. An outer join evaluates its
-//! condition for rows without a partner too, and fails if a column may not be NULL: here all may.
+//! DataFusion takes a condition without columns for true; here it gets a column that it does not use. An outer join
+//! also evaluates its condition for rows without a partner, and fails if a column is NOT NULL; here all columns of the
+//! condition are nullable.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::SortMergeJoinExec;
 use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinFilter};
 
-/// Makes conditions such that they can be evaluated for each row.
+/// Rewrites the conditions of sort-merge joins so that they can be evaluated for every row.
 #[derive(Debug)]
 pub(super) struct ConditionsOfAnyRow;
 

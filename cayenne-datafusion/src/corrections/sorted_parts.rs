@@ -1,8 +1,8 @@
-//! The first rows of a union whose parts have a constant each: `… UNION ALL … ORDER BY c, k LIMIT 2`.
+//! Top-k of a union whose inputs each have a constant column: `… UNION ALL … ORDER BY c, k LIMIT 2`.
 //!
-//! DataFusion leaves a column out of the sort of a part if it is constant there, and merges the parts by all columns. But the
-//! sorts share the bound of the rows that may still be among the first, and without the column that bound of one part drops
-//! rows of another. Here the parts are sorted by all columns.
+//! DataFusion leaves a column out of the sort of an input in which it is constant, and merges the inputs by all
+//! columns. But the sorts share one top-k threshold, and without that column the threshold of one input drops rows of
+//! another. Here every input is sorted by all columns.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 
-/// Gives the sorts of parts all the columns by which the parts are merged. It comes last.
+/// Makes each input's sort use all the columns by which the inputs are merged. This rule runs last.
 #[derive(Debug)]
 pub(super) struct SortedParts;
 

@@ -1,8 +1,9 @@
-//! Aggregates with a filter over one row of another aggregation: `SELECT max(n) FILTER (WHERE n > 9) FROM (SELECT count(*) AS n …)`.
+//! Aggregates with a filter over the one row of another aggregation: `SELECT max(n) FILTER (WHERE n > 9) FROM (SELECT
+//! count(*) AS n …)`.
 //!
-//! DataFusion answers an aggregation without groups from statistics. It looks below the final one for its partial one, passes
-//! over one that has a filter, and takes the next aggregation that it finds for it: the answer is that of the inner query.
-//! Here such a plan is computed.
+//! DataFusion answers an aggregation without groups from statistics. Below the final aggregation it looks for its
+//! partial aggregation, skips one with a filter, and takes the next aggregation below: the answer is that of the inner
+//! query. Here such a plan is executed instead.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateInputMode};
 
-/// Runs the rule that answers from statistics, unless it would take one aggregation for another.
+/// Wraps the rule that answers from statistics, and skips it if it would mistake one aggregation for another.
 #[derive(Debug)]
 pub(super) struct OwnStatistics {
     rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>,

@@ -1,4 +1,4 @@
-//! The rule that corrects subqueries, one node after the other, the innermost first.
+//! The rule that corrects subqueries, node by node, the innermost first.
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
@@ -9,7 +9,7 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use super::node::Node;
 use super::{apply, join_conditions, marks, membership};
 
-/// Gives subqueries the meaning that SQL defines, wherever they stand.
+/// Gives subqueries the meaning that SQL defines, wherever they occur.
 #[derive(Debug)]
 pub(super) struct Subqueries;
 
@@ -34,7 +34,8 @@ impl OptimizerRule for Subqueries {
         if !corrected.transformed {
             return Ok(corrected);
         }
-        // DataFusion takes `IN` for NULL only if its operand may be: what is above must learn better.
+        // DataFusion declares `IN` nullable only if its operand is. The nodes above get the nullability of what
+        // replaced it.
         corrected.data.transform_up_with_subqueries(|plan| Ok(Transformed::yes(plan.recompute_schema()?)))
     }
 }
@@ -86,7 +87,8 @@ fn correct_node(mut node: Node, config: &dyn OptimizerConfig) -> Result<Transfor
     node.finish()
 }
 
-/// The condition of an inner join is a filter above it, and there its subqueries can be corrected.
+/// Corrects a join. The condition of an inner join with subqueries becomes a filter above it, where they can be
+/// corrected.
 fn correct_join(mut join: Join, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
     match join.filter.take() {
         Some(condition) if join.join_type == JoinType::Inner && contains_subquery(&condition) => {

@@ -1,8 +1,9 @@
 //! Conditions above an aggregation that must not be moved below it.
 //!
-//! DataFusion moves the conditions on group keys below an aggregation. It takes one that names no column for such: without
-//! keys, or with an empty grouping set, an aggregation has a row even if nothing comes in, and a condition that is false
-//! then keeps that row. And it computes a volatile key, such as `random()`, a second time. Such a filter stays where it is.
+//! DataFusion moves conditions on group keys below an aggregation. It treats a condition that names no column as one of
+//! them. But an aggregation without keys, or with an empty grouping set, returns a row even if its input is empty, so a
+//! false condition below it does not remove that row. DataFusion also computes a volatile key, such as `random()`, a
+//! second time in the moved condition. Here such a filter stays above the aggregation.
 
 use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result;
@@ -12,7 +13,7 @@ use datafusion::optimizer::OptimizerConfig;
 
 use super::around::Rule;
 
-/// Runs the rule that moves filters down, but not for those.
+/// Runs the rule that moves filters down, except for such filters.
 pub(super) fn run(rule: &Rule, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
     match &plan {
         LogicalPlan::Filter(filter) if stays(filter) => Ok(Transformed::no(plan)),
@@ -23,7 +24,7 @@ pub(super) fn run(rule: &Rule, plan: LogicalPlan, config: &dyn OptimizerConfig) 
 fn stays(filter: &Filter) -> bool {
     let mut conditions = split_conjunction(&filter.predicate);
     let mut input = &filter.input;
-    // The rule makes one filter of several.
+    // The rule merges adjacent filters into one.
     while let LogicalPlan::Filter(filter) = input.as_ref() {
         conditions.extend(split_conjunction(&filter.predicate));
         input = &filter.input;

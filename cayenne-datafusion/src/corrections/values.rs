@@ -1,7 +1,7 @@
 //! Subqueries in a list of values: `INSERT INTO t VALUES ((SELECT max(id) + 1 FROM t), 'x')`.
 //!
-//! DataFusion computes a list of values while it plans, when no subquery has run. Here the list is read by a projection, which
-//! puts each subquery in its place by the number of its row.
+//! DataFusion evaluates a list of values while it plans, before any subquery runs. Here a projection reads the list and
+//! puts each subquery in its place, by the number of its row.
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
@@ -13,7 +13,7 @@ use datafusion::optimizer::AnalyzerRule;
 use super::subqueries::is_subquery;
 use crate::project::project;
 
-/// Makes queries of the rows of lists that have a subquery.
+/// Turns lists of values that have a subquery into queries.
 #[derive(Debug)]
 pub(super) struct ValuesAsQueries;
 
@@ -34,11 +34,11 @@ impl AnalyzerRule for ValuesAsQueries {
 }
 
 fn has_subquery(value: &Expr) -> bool {
-    // What is asked of each expression cannot fail.
+    // The closure returns no error.
     value.exists(|expr| Ok(is_subquery(expr))).unwrap_or_default()
 }
 
-/// Returns the list with NULL in the places of the subqueries, and a projection of it that puts each in its place.
+/// Returns a list with NULL in place of each subquery, below a projection that puts the subqueries in their places.
 fn as_queries(list: Values) -> Result<LogicalPlan> {
     let Values { schema, values: mut rows } = list;
     let mut columns: Vec<_> = schema.columns().into_iter().map(|column| (column, Vec::new())).collect();

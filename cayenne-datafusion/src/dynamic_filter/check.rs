@@ -1,4 +1,4 @@
-//! Which rows of a batch pass a dynamic filter, at less cost than the filter as it was written.
+//! Evaluates a dynamic filter on a batch, at a lower cost than the filter's own expression.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use datafusion::physical_expr::split_conjunction;
 
 type Expr = Arc<dyn PhysicalExpr>;
 
-/// Returns which rows pass. It may be a few more than the filter says, never fewer.
+/// Returns which rows pass. A few rows that the filter rejects may be among them; no row that it accepts is missing.
 pub(super) fn passing(filter: &Expr, batch: &RecordBatch) -> Result<BooleanArray> {
     if let Some(case) = filter.downcast_ref::<CaseExpr>()
         && let Some(route) = case.expr()
@@ -36,7 +36,7 @@ pub(super) fn passing(filter: &Expr, batch: &RecordBatch) -> Result<BooleanArray
     Ok(passing.unwrap_or_else(|| BooleanArray::new(vec![true; batch.num_rows()].into(), None)))
 }
 
-/// Says whether a filter asks more than whether values lie between bounds.
+/// Says whether a filter tests more than bounds of values.
 pub(super) fn has_members(filter: &Expr) -> bool {
     match filter.downcast_ref::<CaseExpr>() {
         Some(case) => case.when_then_expr().iter().any(|(_, then)| has_members(then)),
@@ -44,28 +44,30 @@ pub(super) fn has_members(filter: &Expr) -> bool {
     }
 }
 
-/// Returns the conjuncts that decide. A join sends the bounds of its keys along with the keys themselves; whoever is one
-/// of the keys lies between their bounds.
+/// Returns the conjuncts that must be evaluated. A join sends the bounds of its keys along with the keys themselves;
+/// every key lies within the bounds, so the bounds need no check if there are keys.
 fn decisive(filter: &Expr) -> Vec<&Expr> {
     let conjuncts = split_conjunction(filter);
     let members: Vec<_> = conjuncts.iter().copied().filter(|conjunct| is_membership(conjunct)).collect();
     if members.is_empty() { conjuncts } else { members }
 }
 
-/// Comparisons, and what joins them, are the only other things a dynamic filter is made of.
+/// Says whether a conjunct tests membership. Other conjuncts of a dynamic filter are comparisons, or comparisons joined
+/// by operators.
 fn is_membership(conjunct: &Expr) -> bool {
     conjunct.downcast_ref::<BinaryExpr>().is_none() && conjunct.downcast_ref::<Literal>().is_none()
 }
 
-/// Returns the truth of an expression for each row; null is not true.
+/// Evaluates an expression for each row; null counts as false.
 fn evaluate(expr: &Expr, batch: &RecordBatch) -> Result<BooleanArray> {
     let answer = expr.evaluate(batch)?.into_array(batch.num_rows())?;
     let answer = as_boolean_array(&answer)?;
     Ok(if answer.null_count() > 0 { prep_null_mask_filter(answer) } else { answer.clone() })
 }
 
-/// A partitioned join has one filter for each partition and says which of them is for a row. Rows are sent to theirs
-/// and the answers back; a `CASE` would do the same for arrays of any kind, and with nulls.
+/// Evaluates the filter of a partitioned join, which has one filter for each partition and an expression that gives a
+/// row's partition. Each filter is evaluated on the rows of its partition only. A `CASE` returns the same, but is
+/// written for arrays of any kind and with nulls.
 fn routed(case: &CaseExpr, route: &Expr, batch: &RecordBatch) -> Result<Option<BooleanArray>> {
     let routes = route.evaluate(batch)?.into_array(batch.num_rows())?;
     let Some(routes) = routes.as_primitive_opt::<UInt64Type>().filter(|routes| routes.null_count() == 0) else {
@@ -87,7 +89,7 @@ fn routed(case: &CaseExpr, route: &Expr, batch: &RecordBatch) -> Result<Option<B
     Ok(Some(BooleanArray::new(all.finish(), None)))
 }
 
-/// Marks the rows that are this filter's and pass it.
+/// Marks the rows that belong to this filter and pass it.
 fn send(
     filter: &Expr,
     batch: &RecordBatch,

@@ -1,4 +1,4 @@
-//! What a filter says of each integer of a range, asked once instead of row by row.
+//! The answers of a filter for all integers of a range, computed once instead of row by row.
 
 use std::sync::Arc;
 
@@ -20,9 +20,9 @@ use datafusion::physical_expr::expressions::{BinaryExpr, CaseExpr, Column, Liter
 use super::check;
 use super::implied::is_false;
 
-/// A larger range is not asked through: its bits would take more memory than a processor has close by.
+/// Maximum number of integers in a range. The bits of a larger range would not fit into the caches of a processor.
 const SPAN_MAX: u64 = 8 * 1024 * 1024;
-/// How many integers are asked about at once.
+/// Number of integers that are evaluated at once.
 const BATCH: i64 = 32 * 1024;
 
 /// The integers that can pass a filter on one column.
@@ -32,7 +32,7 @@ pub(super) struct Range {
     last: i64,
 }
 
-/// The answers for all integers of a range. What lies outside does not pass, and neither does null.
+/// The answers for all integers of a range. Integers outside the range do not pass, and neither does null.
 #[derive(Debug)]
 pub(super) struct Domain {
     first: i64,
@@ -40,14 +40,15 @@ pub(super) struct Domain {
 }
 
 impl Range {
-    /// Returns the range that a filter on the only column of `columns` allows, if it is one of integers and not too long.
+    /// Returns the range that a filter allows; `None` unless `columns` is a single integer column and the range is not
+    /// too long.
     pub(super) fn of(filter: &Arc<dyn PhysicalExpr>, columns: &SchemaRef) -> Option<Self> {
         let [field] = columns.fields().as_ref() else { return None };
         let range = allowed(filter).filter(|_| is_integer(field.data_type()))?;
         (range.first <= range.last && range.rows() <= SPAN_MAX).then_some(range)
     }
 
-    /// Returns how many integers there are.
+    /// Returns the number of integers in the range.
     pub(super) fn rows(self) -> u64 {
         self.last.abs_diff(self.first).saturating_add(1)
     }
@@ -111,7 +112,8 @@ fn integer(value: &ScalarValue) -> Option<i64> {
 }
 
 impl Domain {
-    /// Asks `filter` about every integer of the range, or returns `None` if null passes, which this cannot say.
+    /// Evaluates `filter` for every integer of the range. Returns `None` if null passes, which a domain cannot
+    /// represent.
     pub(super) fn ask(filter: &Arc<dyn PhysicalExpr>, columns: &SchemaRef, range: Range) -> Result<Option<Self>> {
         let ask = |values: ArrayRef| {
             let values = cast(&values, columns.field(0).data_type())?;
@@ -134,7 +136,7 @@ impl Domain {
         Ok(Some(Self { first: range.first, passes: passes.finish() }))
     }
 
-    /// Looks up the values of a column.
+    /// Looks up the values of a column; `None` if its type is not supported.
     pub(super) fn passing(&self, column: &ArrayRef) -> Option<BooleanArray> {
         Some(match column.data_type() {
             DataType::Int8 => self.look_up::<Int8Type>(column.as_primitive()),

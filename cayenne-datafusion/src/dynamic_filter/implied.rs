@@ -11,7 +11,7 @@ use datafusion::physical_expr::utils::collect_columns;
 
 type Expr = Arc<dyn PhysicalExpr>;
 
-/// Returns a predicate on `column` alone that holds for every row for which `filter` holds, if the filter has one.
+/// Returns a predicate on `column` alone that is true for every row for which `filter` is true, if there is one.
 pub(super) fn by(filter: &Expr, column: &str) -> Option<Expr> {
     if let Some(case) = filter.downcast_ref::<CaseExpr>() {
         return by_case(case, column);
@@ -25,7 +25,8 @@ pub(super) fn by(filter: &Expr, column: &str) -> Option<Expr> {
     }
 }
 
-/// A partitioned join says per partition what its keys are: a row passes if it does in its partition.
+/// Returns the predicate implied by the filter of a partitioned join, which has one branch per partition: a row that
+/// passes satisfies the branch of its partition, and so the disjunction of all branches.
 fn by_case(case: &CaseExpr, column: &str) -> Option<Expr> {
     let branches = case.when_then_expr().iter().map(|(_, then)| then).chain(case.else_expr());
     let mut any: Option<Expr> = None;
@@ -50,7 +51,7 @@ fn joined(left: Expr, op: Operator, right: Expr) -> Expr {
     Arc::new(BinaryExpr::new(left, op, right))
 }
 
-/// Says whether an expression compares the column, and nothing else, with values.
+/// Says whether an expression compares only this column with values.
 fn is_about(expr: &Expr, column: &str) -> bool {
     let compares = expr.downcast_ref::<BinaryExpr>().is_some_and(|binary| {
         matches!(binary.op(), Operator::Eq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq)

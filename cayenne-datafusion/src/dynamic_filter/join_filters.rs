@@ -1,7 +1,7 @@
-//! Joins on values without a minimum make no filter for the scan of their other side.
+//! Removes the dynamic filter from hash joins on keys that have no minimum.
 //!
-//! DataFusion 55 has a hash join compute the minimum and the maximum of its keys for that filter, and fails for types
-//! that it cannot order: the join is right without the filter, and wrong only because of it.
+//! For its dynamic filter, a hash join of DataFusion 55 computes the minimum and maximum of its keys. This fails for
+//! types that DataFusion cannot order, although the join itself is correct without the filter.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::HashJoinExec;
 
-/// Takes the filter from hash joins that could not make it. It comes after the rule that gives them one.
+/// Removes the filter from hash joins that cannot compute it. It runs after the rule that adds the filter.
 #[derive(Debug)]
 pub(crate) struct JoinFilters;
 
@@ -47,8 +47,8 @@ fn orders_its_keys(join: &HashJoinExec) -> Result<bool> {
     Ok(true)
 }
 
-/// Says whether every value of a type can be compared with every other. Values with parts count as those that cannot: of
-/// some of them DataFusion has a minimum, by making a scalar of each row.
+/// Says whether any two values of a type can be compared. Nested types count as not comparable: DataFusion computes a
+/// minimum for some of them, but by making a scalar of each row.
 pub(crate) fn is_ordered(data_type: &DataType) -> bool {
     match data_type {
         DataType::Dictionary(_, values) => is_ordered(values),

@@ -1,18 +1,18 @@
-//! Filters that arise while a query runs, taken down to the rows of a file.
+//! Pushes filters that arise while a query runs down to the rows of a file.
 //!
-//! A hash join knows after its build side which keys can match, a top-k which values still count, and DataFusion hands
-//! both to the scan as a filter whose expression changes. Vortex's own converter leaves such a filter alone. Here it
-//! becomes two kinds of Vortex functions:
+//! After its build side is read, a hash join knows which keys can match. A top-k operator knows which values can still
+//! be in its result. DataFusion passes both to the scan as a dynamic filter, whose expression changes over time.
+//! Vortex's own converter does not convert such a filter. Here it becomes two kinds of Vortex functions:
 //!
-//! - [`rows::DynamicFilter`] asks DataFusion's expression about the rows of a batch, before the other columns of the
-//!   batch are decoded, and stops asking while nearly all rows pass;
-//! - [`zones::ZoneHint`] carries what the filter says about one column when the file is opened, and is evaluated on
-//!   zone statistics only, so that zones without a match are not decoded at all.
+//! - [`rows::DynamicFilter`] evaluates DataFusion's expression on the rows of a batch, before the other columns of the
+//!   batch are decoded. It stops evaluating while nearly all rows pass.
+//! - [`zones::ZoneHint`] holds what the filter implies for one column when the file is opened. It is evaluated on zone
+//!   statistics only, so that zones without a match are not decoded at all.
 //!
-//! Both only ever drop rows that the operator above would drop too. One operator cannot be trusted with that: the filter
-//! that an aggregation makes for its minimum or maximum may rule out rows that another of its columns needs, because
-//! DataFusion means it for the statistics of files. It looks like that of a top-k, so where a session has it switched on,
-//! only filters of joins, which ask for keys, are taken ([`Trust`]).
+//! Both drop only rows that the operator above would drop too. One dynamic filter breaks this rule: the filter of an
+//! aggregation for a minimum or maximum may exclude rows that another aggregate needs, because DataFusion intends it
+//! for file statistics. It looks like the filter of a top-k. If a session enables it, only filters that test keys are
+//! used, which only joins make ([`Trust`]).
 
 mod check;
 mod domain;
@@ -39,22 +39,22 @@ pub(crate) use self::rows::DynamicFilterCounts;
 pub(crate) use self::zones::register;
 use crate::dynamic_filter::join_filters::is_ordered;
 
-/// Which dynamic filters are exact.
+/// Which dynamic filters may be used to drop rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trust {
     /// All of them.
     All,
-    /// Those that ask whether a key is among others, which only joins make.
+    /// Only those that test membership of a key, which only joins make.
     Members,
 }
 
 impl Trust {
-    /// Returns what a session with these options makes.
+    /// Returns which filters can be trusted in a session with these options.
     pub(crate) fn of(options: &ConfigOptions) -> Self {
         if options.optimizer.enable_aggregate_dynamic_filter_pushdown { Self::Members } else { Self::All }
     }
 
-    /// Returns the filter as it stands now, if it can be trusted and rules anything out.
+    /// Returns the current expression of the filter if it can be trusted and excludes anything.
     fn current(self, filter: &Arc<dyn PhysicalExpr>) -> Result<Option<Arc<dyn PhysicalExpr>>> {
         let Some(dynamic) = filter.downcast_ref::<DynamicFilterPhysicalExpr>() else { return Ok(None) };
         let now = dynamic.current()?;
@@ -63,15 +63,15 @@ impl Trust {
     }
 }
 
-/// Says whether an expression is a filter that changes while the query runs.
+/// Says whether an expression is a dynamic filter.
 pub(crate) fn is_dynamic(expr: &Arc<dyn PhysicalExpr>) -> bool {
     expr.downcast_ref::<DynamicFilterPhysicalExpr>().is_some()
 }
 
-/// Converts a dynamic filter, or returns `None` if it is about no column, about one whose values have no order, or gives
-/// another answer each time.
+/// Converts a dynamic filter. Returns `None` if it names no column, names a column whose values have no order, or is
+/// volatile.
 ///
-/// `converter` decides which parts Vortex may evaluate on statistics.
+/// `converter` converts the parts that Vortex may evaluate on statistics.
 pub(crate) fn convert(
     filter: &Arc<dyn PhysicalExpr>,
     schema: &Schema,
@@ -94,7 +94,7 @@ pub(crate) fn convert(
     Ok(and_collect(conjuncts))
 }
 
-/// Returns the columns a filter is about.
+/// Returns the columns that a filter names.
 fn columns_of(filter: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<SchemaRef> {
     let mut columns: Vec<Column> = collect_columns(filter).into_iter().collect();
     columns.sort_unstable_by_key(Column::index);
@@ -102,7 +102,7 @@ fn columns_of(filter: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<SchemaR
     Ok(Arc::new(schema.project(&indices)?))
 }
 
-/// Returns what the filter says now about each of its columns, as far as statistics can tell.
+/// Returns what the current filter implies for each of its columns, as far as it can be evaluated on statistics.
 fn zone_hints(
     now: &Arc<dyn PhysicalExpr>,
     columns: &Schema,
@@ -111,7 +111,7 @@ fn zone_hints(
 ) -> Vec<Expression> {
     let hint = |field: &FieldRef| {
         let implied = implied::by(now, field.name())?;
-        // The answer does not need it: what cannot be converted is left out.
+        // A hint is optional: a predicate that cannot be converted is left out.
         let predicate = converter.try_convert(&implied, schema).ok().flatten()?;
         Some(zones::ZoneHint.new_expr(EmptyOptions, [predicate]))
     };

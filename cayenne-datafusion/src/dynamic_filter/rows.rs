@@ -1,4 +1,4 @@
-//! A filter of DataFusion, as a function that Vortex evaluates.
+//! A DataFusion filter as a function that Vortex evaluates.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -24,14 +24,14 @@ use super::domain::{Domain, Range};
 use super::runs::once_per_run;
 use super::{Trust, check};
 
-/// After how many rows it is known whether asking pays.
+/// Number of rows after which it is known whether evaluating the filter pays off.
 const SAMPLE_ROWS: u64 = 64 * 1024;
-/// Asking does not pay where more of the rows than this pass.
+/// Evaluating the filter does not pay off if more than this share of the rows passes, in percent.
 const PASSING_PERCENT: u64 = 80;
-/// Where asking does not pay, every so many batches it is tried again: rows further on may differ.
+/// Number of skipped batches after which a filter that does not pay off is tried again, because later rows may differ.
 const RETRY_BATCHES: u64 = 16;
 
-/// How many rows the dynamic filters of a scan have seen and dropped, for `EXPLAIN ANALYZE`.
+/// Number of rows that the dynamic filters of a scan have checked and dropped, for `EXPLAIN ANALYZE`.
 #[derive(Clone, Debug)]
 pub(crate) struct DynamicFilterCounts {
     checked: Count,
@@ -45,11 +45,12 @@ impl DynamicFilterCounts {
     }
 }
 
-/// True of the rows that pass the filter in its options. Its arguments are the columns of the filter.
+/// A function that is true for the rows that pass the filter in its options. Its arguments are the columns of the
+/// filter.
 #[derive(Clone, Debug)]
 pub(super) struct DynamicFilter;
 
-/// The filter, and what has been learnt about it. Two are equal if they are the same one.
+/// The filter, and its statistics so far. Two values are equal only if they share one filter instance.
 #[derive(Clone)]
 pub(super) struct RowFilter(Arc<Inner>);
 
@@ -61,7 +62,7 @@ struct Inner {
     counts: DynamicFilterCounts,
 }
 
-/// What came of asking so far; old rows count less and less.
+/// Statistics of the filter so far. Older rows have less weight.
 #[derive(Default)]
 struct Learnt {
     rows: u64,
@@ -72,20 +73,20 @@ struct Learnt {
     integers: Integers,
 }
 
-/// What is known of the integers that can pass.
+/// The answers of the filter for the integers that can pass.
 #[derive(Clone, Default)]
 enum Integers {
-    /// Nobody has asked about them.
+    /// No thread has computed them yet.
     #[default]
     NotAsked,
-    /// Somebody is asking; others go on with their rows meanwhile.
+    /// A thread is computing them; the others evaluate their rows meanwhile.
     Asking,
-    /// The answers, unless the filter has none that can be looked up.
+    /// The answers, or `None` if they cannot be looked up for this filter.
     Asked(Option<Arc<Domain>>),
 }
 
 impl RowFilter {
-    /// `filter` refers to columns by their place in `columns`.
+    /// Returns a row filter. `filter` names columns by their index in `columns`.
     pub(super) fn new(
         filter: Arc<dyn PhysicalExpr>,
         columns: SchemaRef,
@@ -95,7 +96,7 @@ impl RowFilter {
         Self(Arc::new(Inner { filter, columns, trust, learnt: Mutex::default(), counts }))
     }
 
-    /// Returns the filter as it stands now, unless all rows pass or so many that asking does not pay.
+    /// Returns the current filter, or `None` if all rows pass, or so many that evaluating it does not pay off.
     fn current(&self) -> Result<Option<Arc<dyn PhysicalExpr>>> {
         if self.0.learnt.lock().has_failed {
             return Ok(None);
@@ -104,10 +105,10 @@ impl RowFilter {
         Ok(now.filter(|_| self.0.learnt.lock().pays()))
     }
 
-    /// Returns the rows that pass, or `None` if all do or if it cannot be told.
+    /// Returns the rows that pass, or `None` if all pass or it is not known.
     ///
-    /// A key that is computed may fail for rows that another filter rules out. The operator above computes it again, for
-    /// the rows that are left: what fails there is an error, and what fails here only ends the asking.
+    /// Computing a key may fail for rows that another filter excludes. The operator above computes the key again for
+    /// the remaining rows, and returns an error if it fails there. A failure here only ends the use of this filter.
     fn ask(&self, rows: impl FnOnce() -> Result<RecordBatch>) -> Option<BooleanArray> {
         let asked = match self.current() {
             Ok(None) => return None,
@@ -131,10 +132,10 @@ impl RowFilter {
         Ok(passing)
     }
 
-    /// Returns the answers for all integers that can pass, once as many rows were asked about as there are such integers:
-    /// then asking about each integer has cost no more than the rows did.
+    /// Returns the answers for all integers that can pass. They are computed once as many rows have been checked as
+    /// there are such integers, so computing them costs no more than checking those rows did.
     fn domain(&self, filter: &Arc<dyn PhysicalExpr>) -> Result<Option<Arc<Domain>>> {
-        // Bounds alone are compared as fast as they are looked up, and those of a top-k change.
+        // Comparing with bounds alone is as fast as a lookup, and the bounds of a top-k change.
         let range = Range::of(filter, &self.0.columns).filter(|_| check::has_members(filter));
         let Some(range) = range else { return Ok(None) };
         {
@@ -218,7 +219,8 @@ impl ScalarFnVTable for DynamicFilter {
         })
     }
 
-    /// What fails is taken for passing, so values that no row refers to may be asked about too.
+    /// Returns true: rows for which the filter fails count as passing. It may thus be evaluated on values that no row
+    /// uses.
     fn is_infallible(&self, _: &RowFilter) -> bool {
         true
     }
@@ -261,7 +263,7 @@ mod tests {
         learnt.learn(SAMPLE_ROWS, SAMPLE_ROWS);
         let asked: Vec<u64> = (1..=RETRY_BATCHES).filter(|_| learnt.pays()).collect();
         assert_eq!(asked, [RETRY_BATCHES]);
-        // Further on hardly a row passes: a few retries, and it pays again.
+        // Later hardly any row passes: after a few retries the filter pays off again.
         let retries = (1..100).find(|_| {
             learnt.learn(SAMPLE_ROWS / 2, 0);
             learnt.pays()

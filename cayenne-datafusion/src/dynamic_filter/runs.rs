@@ -1,4 +1,4 @@
-//! Rows that repeat the one before them are not asked about again.
+//! Evaluates a filter once for each run of equal rows.
 
 use arrow_array::{BooleanArray, RecordBatch};
 use datafusion::arrow::array::BooleanBufferBuilder;
@@ -8,10 +8,10 @@ use datafusion::arrow::compute::kernels::cmp::distinct;
 use datafusion::arrow::util::bit_util;
 use datafusion::error::Result;
 
-/// How many rows a run must have on average to be worth while.
+/// Minimum average number of rows in a run for which runs are used.
 const RUN_ROWS: usize = 2;
 
-/// Asks about the first row of each run of equal rows, or about every row if runs are short.
+/// Calls `ask` with the first row of each run of equal rows, or with all rows if runs are short.
 pub(super) fn once_per_run(
     batch: &RecordBatch,
     ask: impl Fn(&RecordBatch) -> Result<BooleanArray>,
@@ -31,13 +31,13 @@ pub(super) fn once_per_run(
     Ok(BooleanArray::new(BooleanBuffer::new(passing.into(), 0, batch.num_rows()), None))
 }
 
-/// Marks the rows that differ from the one before, if they are few enough.
+/// Marks the rows that differ from the row before them; `None` if there are too many.
 fn firsts(batch: &RecordBatch) -> Result<Option<BooleanBuffer>> {
     let rows = batch.num_rows();
     let Some(rest) = rows.checked_sub(1).filter(|rest| *rest > 0) else { return Ok(None) };
     let mut differs: Option<BooleanBuffer> = None;
     for column in batch.columns() {
-        // Nested columns are compared by no kernel.
+        // There is no comparison kernel for nested columns.
         if column.data_type().is_nested() {
             return Ok(None);
         }
@@ -72,7 +72,7 @@ mod tests {
         RecordBatch::try_from_iter([("a", Arc::new(Int64Array::from(numbers)) as ArrayRef), ("b", text)]).unwrap()
     }
 
-    /// Says of each row whether its number is odd; counts the rows it is asked about.
+    /// Returns whether the number of each row is odd, and counts the rows.
     fn ask(rows: &RecordBatch, asked: &Cell<usize>) -> BooleanArray {
         asked.set(asked.get() + rows.num_rows());
         let numbers = rows.column(0).as_primitive::<Int64Type>();

@@ -1,4 +1,4 @@
-//! A predicate that is evaluated on zone statistics, and not on rows.
+//! A predicate that is evaluated on zone statistics only, not on rows.
 
 use vortex::array::arrays::ConstantArray;
 use vortex::array::stats::rewrite::StatsRewriteRule;
@@ -13,9 +13,9 @@ use vortex::scalar_fn::{
 use vortex::session::VortexSession;
 use vortex::session::registry::CachedId;
 
-/// True of every row, but proven false of a zone whenever its argument is.
+/// A function that is true for every row. A zone for which its argument is proven false is excluded.
 ///
-/// The argument must be implied by another conjunct of the same filter, which then decides about the rows.
+/// Another conjunct of the same filter must imply the argument; that conjunct decides which rows pass.
 #[derive(Clone, Debug)]
 pub(super) struct ZoneHint;
 
@@ -61,7 +61,7 @@ impl StatsRewriteRule for ZoneHintRule {
     }
 }
 
-/// Teaches a session what a [`ZoneHint`] proves. Once is enough; once more does no harm.
+/// Registers how a [`ZoneHint`] is proven false in a session. Further calls have no effect.
 pub(crate) fn register(session: &VortexSession) {
     let hint = ZoneHint.new_expr(EmptyOptions, [lit(false)]);
     let proof = hint.bind(&DType::Null).and_then(|hint| hint.falsify(session));

@@ -1,4 +1,4 @@
-//! The bytes of a text file: unpacked, and watched for a quote that is never closed.
+//! The decompressed bytes of a text file, with a check for a quote that is never closed.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,17 +13,17 @@ use datafusion::datasource::file_format::file_compression_type::FileCompressionT
 use crate::error::error_of;
 use crate::files::kind::compression_of_bytes;
 
-/// How much of a text is looked at to find out how it is written.
+/// Number of bytes of a text from which its dialect is detected.
 const SAMPLE_BYTES: u64 = 256 * 1024;
 
-/// The bytes of a text, unpacked.
+/// The decompressed bytes of a text.
 pub(crate) type Bytes = Box<dyn Read + Send>;
 
 /// The beginning of a text.
 #[derive(Debug)]
 pub(crate) struct Sample {
     pub(crate) bytes: Vec<u8>,
-    /// Whether this is all of it.
+    /// Whether the sample is the whole text.
     pub(crate) is_whole: bool,
 }
 
@@ -33,12 +33,12 @@ pub(crate) fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(|error| Error::io("the source file cannot be opened", error).with("file", path.display()))
 }
 
-/// Unpacks the bytes of a file.
+/// Decompresses the bytes of a file.
 pub(crate) fn unpacked(file: File, options: &CsvOptions) -> Result<Bytes> {
     FileCompressionType::from(options.compression).convert_read(file).map_err(error_of)
 }
 
-/// Reads the beginning of a text.
+/// Reads a sample from the beginning of a text.
 pub(crate) fn sample(path: &Path, compression: FileCompressionType) -> Result<Sample> {
     let text = compression.convert_read(open(path)?).map_err(error_of)?;
     let mut bytes = Vec::new();
@@ -57,7 +57,7 @@ pub(crate) fn sample(path: &Path, compression: FileCompressionType) -> Result<Sa
     Ok(Sample { bytes, is_whole })
 }
 
-/// Says that the bytes of a file cannot be had.
+/// Returns the error for a file whose bytes cannot be read.
 pub(crate) fn unreadable(path: &Path, error: io::Error, compression: FileCompressionType) -> Error {
     let help = if compression.is_compressed() {
         "it is damaged, cut off, or not compressed as its name says; nothing was changed"
@@ -71,7 +71,7 @@ pub(crate) fn unreadable(path: &Path, error: io::Error, compression: FileCompres
         .help(help)
 }
 
-/// Counts the quotes of a text while it is read: after a whole one their number is even.
+/// Counts the quotes of a text while it is read. If no quote is missing, their number is even at the end.
 pub(crate) struct QuoteCounter {
     bytes: Bytes,
     quote: u8,
@@ -79,7 +79,7 @@ pub(crate) struct QuoteCounter {
 }
 
 impl QuoteCounter {
-    /// Returns the bytes to read, and the number of quotes in what was read.
+    /// Returns a reader, and the number of quotes read so far.
     pub(crate) fn new(bytes: Bytes, quote: u8) -> (Self, Arc<AtomicU64>) {
         let quotes = Arc::new(AtomicU64::new(0));
         (Self { bytes, quote, quotes: Arc::clone(&quotes) }, quotes)
@@ -95,8 +95,8 @@ impl Read for QuoteCounter {
     }
 }
 
-/// Returns how often a byte is there. Counts of so few bytes fit in one byte: the compiler makes vector instructions of it
-/// that take as many at once as they can.
+/// Counts how often a byte occurs. Chunks are short enough to be counted in one byte, so that the compiler generates
+/// vector instructions with as many lanes as possible.
 fn count(bytes: &[u8], wanted: u8) -> u64 {
     let counts = bytes.chunks(usize::from(u8::MAX));
     counts.map(|bytes| u64::from(bytes.iter().map(|byte| u8::from(*byte == wanted)).sum::<u8>())).sum()

@@ -1,4 +1,4 @@
-//! How a text file is written: its delimiter, quote, escape and header; and what a user may say of that.
+//! The dialect of a text file (delimiter, quote, escape and header), and the options with which a user sets it.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -6,45 +6,46 @@ use std::num::NonZeroUsize;
 use arrow_schema::DataType;
 use cayenne_format::{Error, Result};
 
-/// How many rows of a text file decide the types of its columns, unless [`TextOptions::sample_rows`] says it.
+/// Number of rows of a text file from which the types of its columns are inferred, unless [`TextOptions::sample_rows`]
+/// is set.
 pub(crate) const SAMPLE_ROWS: usize = 10_000;
 
-/// What is known of text files before anybody looks into them. What is not said is found in the file.
+/// The options of text files. What is not set is detected from the file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TextOptions {
-    /// The byte between two fields.
+    /// The byte that separates two fields.
     pub delimiter: Option<u8>,
-    /// The byte around a field that holds delimiters or line ends.
+    /// The byte around a field that contains delimiters or line ends.
     pub quote: Option<u8>,
-    /// The byte before a quote that stands for itself. Without it, such a quote is doubled.
+    /// The byte before a literal quote. Without it, a literal quote is doubled.
     pub escape: Option<u8>,
     /// Whether the first record names the columns.
     pub header: Option<bool>,
-    /// Texts that stand for NULL, besides the empty field.
+    /// Texts that are read as NULL, besides the empty field.
     pub nulls: Vec<String>,
-    /// The columns: all of them for a file without a header, else those whose types are not to be found out.
+    /// The columns: all of them for a file without a header, else only those whose types are not to be inferred.
     pub columns: Vec<ColumnOption>,
-    /// How many rows decide the types of the columns; 10,000 if not given.
+    /// Number of rows from which the types of the columns are inferred. Default 10,000.
     pub sample_rows: Option<NonZeroUsize>,
 }
 
-/// What a user says of one column.
+/// The options of one column.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ColumnOption {
-    /// Its name.
+    /// The name of the column.
     pub name: String,
-    /// Its type, if it is not to be found out.
+    /// The type of the column; `None` to infer it.
     pub data_type: Option<DataType>,
 }
 
-/// How a text file is written.
+/// The dialect of a text file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dialect {
-    /// The byte between two fields.
+    /// The byte that separates two fields.
     pub delimiter: u8,
-    /// The byte around a field that holds delimiters or line ends.
+    /// The byte around a field that contains delimiters or line ends.
     pub quote: u8,
-    /// The byte before a quote that stands for itself; `None`: such a quote is doubled.
+    /// The byte before a literal quote; `None` if a literal quote is doubled.
     pub escape: Option<u8>,
     /// Whether the first record names the columns.
     pub header: bool,
@@ -58,7 +59,7 @@ impl fmt::Display for Dialect {
     }
 }
 
-/// Returns a byte as messages show it.
+/// Formats a byte for messages.
 pub(crate) fn shown(byte: u8) -> String {
     match byte {
         b'\t' => "tab".to_owned(),
@@ -67,7 +68,7 @@ pub(crate) fn shown(byte: u8) -> String {
     }
 }
 
-/// Reads a delimiter, quote or escape: one ASCII character, or `tab` or `\t`.
+/// Parses a delimiter, quote or escape: one ASCII character, or `tab` or `\t`.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
-//! The outside of Parquet and Arrow files: whether they are whole, judged by the lengths they name.
+//! Checks by the lengths that they state whether Parquet and Arrow files are complete.
 //!
-//! The libraries believe these lengths. A file that was cut off, or is something else, would make them set aside gigabytes
-//! or break off, and an Arrow stream that was cut between two batches would pass for a shorter one.
+//! The libraries that read these files trust the lengths. For a truncated or foreign file they would allocate gigabytes
+//! or panic, and an Arrow stream that was cut off between two batches would be read as a shorter stream.
 
 use std::fs::File;
 use std::io;
@@ -15,20 +15,20 @@ use crate::files::kind::FileKind;
 
 const PARQUET_MAGIC: &[u8] = b"PAR1";
 const ARROW_MAGIC: &[u8] = b"ARROW1";
-/// Length of the footer and magic, at the end of a Parquet file.
+/// Length in bytes of the footer length and the magic at the end of a Parquet file.
 const PARQUET_TAIL_BYTES: u64 = 8;
-/// Length of the footer and magic, at the end of an Arrow file.
+/// Length in bytes of the footer length and the magic at the end of an Arrow file.
 const ARROW_TAIL_BYTES: u64 = 10;
-/// The magic and its padding, at the beginning of an Arrow file.
+/// Length in bytes of the magic and its padding at the beginning of an Arrow file.
 const ARROW_HEAD_BYTES: u64 = 8;
-/// Begins every message of an Arrow stream, before the length of its description.
+/// The marker at the start of every message of an Arrow stream; the length of the message's metadata follows it.
 const CONTINUATION: u32 = u32::MAX;
 
-/// Looks at the outside of a Parquet or Arrow file. Files of other kinds have none.
+/// Checks the lengths and the magic of a Parquet or Arrow file. Files of other kinds are not checked.
 ///
 /// # Errors
 ///
-/// `Invalid` if the file was cut off, or is something else.
+/// `Invalid` if the file was cut off, or is of another kind.
 pub fn check_outside(path: &Path, kind: FileKind) -> CayenneResult<()> {
     let whole = match kind {
         FileKind::Parquet => check_parquet(path),
@@ -44,7 +44,7 @@ pub fn check_outside(path: &Path, kind: FileKind) -> CayenneResult<()> {
     })
 }
 
-/// Returns what is wrong with the outside of a Parquet file.
+/// Checks a Parquet file. The error says what is wrong.
 fn check_parquet(path: &Path) -> Result<(), String> {
     let file = Bytes::open(path)?;
     let head = file.read(0, 4)?;
@@ -65,7 +65,7 @@ fn check_parquet(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns what is wrong with the outside of an Arrow file or stream.
+/// Checks an Arrow file or stream. The error says what is wrong.
 fn check_arrow(path: &Path) -> Result<(), String> {
     let file = Bytes::open(path)?;
     if file.read(0, ARROW_MAGIC.len() as u64)? == ARROW_MAGIC { check_arrow_file(&file) } else { check_stream(&file) }
@@ -96,7 +96,7 @@ fn end_of(block: &Block) -> Option<u64> {
     described.checked_add(u64::try_from(block.bodyLength()).ok()?)
 }
 
-/// Steps from message to message until the mark that ends the stream.
+/// Steps from message to message until the end-of-stream marker.
 fn check_stream(file: &Bytes) -> Result<(), String> {
     let cut = || "the stream has no end; it may have been cut off".to_owned();
     let mut at = 0;
@@ -120,7 +120,7 @@ fn check_stream(file: &Bytes) -> Result<(), String> {
     }
 }
 
-/// The bytes of a file, read where they are asked for.
+/// A file from which ranges of bytes are read.
 struct Bytes {
     file: File,
     length: u64,

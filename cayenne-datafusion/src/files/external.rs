@@ -1,6 +1,7 @@
-//! `CREATE EXTERNAL TABLE … STORED AS PARQUET | CSV | TSV | JSON | NDJSON | ARROW`: DataFusion's, which look first.
+//! `CREATE EXTERNAL TABLE … STORED AS PARQUET | CSV | TSV | JSON | NDJSON | ARROW`: wraps DataFusion's factories and
+//! checks the files first.
 //!
-//! A location that is not there is an error, and text files tell how they are written.
+//! A missing location is an error. The dialect of text files is detected.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ use crate::files::text_format::TextFormat;
 const TEXT: [&str; 2] = ["CSV", "TSV"];
 const OTHERS: [&str; 4] = ["PARQUET", "JSON", "NDJSON", "ARROW"];
 
-/// Puts these factories in the place of DataFusion's.
+/// Replaces DataFusion's factories with these.
 pub(crate) fn install(factories: &mut HashMap<String, Arc<dyn TableProviderFactory>>) {
     for name in OTHERS {
         if let Some(inner) = factories.get(name).cloned() {
@@ -43,7 +44,7 @@ pub(crate) fn install(factories: &mut HashMap<String, Arc<dyn TableProviderFacto
     }
 }
 
-/// Tables of files that say themselves what is in them.
+/// The factory for tables of files that describe their own schema.
 #[derive(Debug)]
 struct FileTableFactory {
     inner: Arc<dyn TableProviderFactory>,
@@ -61,7 +62,7 @@ impl TableProviderFactory for FileTableFactory {
     }
 }
 
-/// Tables of text files.
+/// The factory for tables of text files.
 #[derive(Debug)]
 struct TextTableFactory {
     inner: Arc<dyn TableProviderFactory>,
@@ -88,7 +89,7 @@ impl TableProviderFactory for TextTableFactory {
     }
 }
 
-/// Returns what the statement says of the files and what the first of them shows.
+/// Returns the options of the statement, completed with what is detected in the first file.
 fn options(
     state: &dyn Session,
     command: &CreateExternalTable,
@@ -125,7 +126,7 @@ fn options(
     })
 }
 
-/// Returns how JSON files are compressed by the name of the location, unless the statement says it.
+/// Returns the compression of JSON files by the extension of the location; `None` if the statement sets it.
 fn compression_by_name(command: &CreateExternalTable) -> Option<String> {
     let is_json = matches!(command.file_type.to_ascii_uppercase().as_str(), "JSON" | "NDJSON");
     let is_said = command.options.keys().any(|key| bare(key) == "compression");
@@ -134,7 +135,7 @@ fn compression_by_name(command: &CreateExternalTable) -> Option<String> {
     compression.is_compressed().then(|| compression.get_variant().to_string())
 }
 
-/// DataFusion puts `format.` before options that have no prefix.
+/// Returns an option's name without the prefix `format.`, which DataFusion adds to options without a prefix.
 fn bare(key: &str) -> &str {
     key.strip_prefix("format.").unwrap_or(key)
 }
@@ -145,7 +146,8 @@ fn local_path(location: &str) -> Option<PathBuf> {
     (!path.contains("://")).then(|| PathBuf::from(path))
 }
 
-/// A folder need not be there if the columns are declared: rows can be inserted into it.
+/// Returns an error if a location does not exist. A folder may be missing if the columns are declared, because rows can
+/// be inserted into it.
 fn refuse_missing(command: &CreateExternalTable) -> CayenneResult<()> {
     for location in &command.locations {
         let Some(path) = local_path(location) else { continue };
@@ -153,13 +155,14 @@ fn refuse_missing(command: &CreateExternalTable) -> CayenneResult<()> {
         if path.is_dir() || can_be_made {
             continue;
         }
-        // What is there may have any name.
+        // An existing file may have any name.
         find_files(&[path], Some(FileKind::Ndjson)).map(drop)?;
     }
     Ok(())
 }
 
-/// Returns the first text file of the first location, if there is one on this machine.
+/// Returns the first text file of the first location; `None` if the location is not on this machine or has no text
+/// file.
 fn first_file(command: &CreateExternalTable) -> CayenneResult<Option<SourceFile>> {
     let Some(path) = command.locations.first().and_then(|location| local_path(location)) else {
         return Ok(None);
@@ -168,7 +171,7 @@ fn first_file(command: &CreateExternalTable) -> CayenneResult<Option<SourceFile>
     if !path.is_dir() {
         return Ok(find_files(&[path], kind)?.into_iter().next());
     }
-    // As the table reads them: those of one compression, plain ones before others.
+    // The table reads files of one compression only; plain files come first.
     let mut found = Vec::new();
     for pattern in ["*.csv", "*.csv.*"] {
         match find_files(&[path.join(pattern)], kind) {
@@ -179,7 +182,7 @@ fn first_file(command: &CreateExternalTable) -> CayenneResult<Option<SourceFile>
     Ok(found.into_iter().next())
 }
 
-/// Makes the format whose options are known.
+/// Creates a text format with fixed options.
 #[derive(Debug)]
 struct TextFormatFactory {
     options: CsvOptions,

@@ -1,4 +1,4 @@
-//! Which files a name or a pattern means.
+//! Resolves names and patterns to files.
 
 use std::path::{Path, PathBuf};
 
@@ -7,25 +7,26 @@ use datafusion::datasource::file_format::file_compression_type::FileCompressionT
 
 use crate::files::kind::{FileKind, kind_of};
 
-/// A file that is there.
+/// A file that exists.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceFile {
-    /// Where it is.
+    /// The path of the file.
     pub path: PathBuf,
-    /// Its length as it is stored.
+    /// The size of the file as it is stored, in bytes.
     pub bytes: u64,
-    /// What it holds.
+    /// The kind of the file.
     pub kind: FileKind,
-    /// How it is compressed.
+    /// The compression of the file.
     pub compression: FileCompressionType,
 }
 
-/// Finds the files that `patterns` name, in that order, those of a pattern by name. They are of one kind.
+/// Returns the files that `patterns` name, in the order of the patterns; the files of one pattern are sorted by name.
+/// All files are of one kind.
 ///
 /// # Errors
 ///
-/// `NotFound` for a missing file and a pattern without a match; `Invalid` for a folder, for something else than a regular
-/// file, for files of different kinds, and where `kind` is not given and the name does not tell it.
+/// `NotFound` for a missing file, and for a pattern without a match; `Invalid` for a folder, for anything else that is
+/// not a regular file, for files of different kinds, and if `kind` is `None` and cannot be told from the name.
 pub fn find_files(patterns: &[PathBuf], kind: Option<FileKind>) -> Result<Vec<SourceFile>> {
     let mut files = Vec::new();
     for pattern in patterns {
@@ -37,7 +38,8 @@ pub fn find_files(patterns: &[PathBuf], kind: Option<FileKind>) -> Result<Vec<So
     Ok(files)
 }
 
-/// A name that exists is taken as it is, so that a file called `a[1].csv` can be read too.
+/// Returns the paths that match a pattern. A name that exists is taken literally, so that a file called `a[1].csv` can
+/// be read.
 fn paths(pattern: &Path) -> Result<Vec<PathBuf>> {
     let text = pattern.to_str().filter(|text| text.contains(['*', '?', '[']));
     let Some(text) = text.filter(|_| !pattern.exists()) else {

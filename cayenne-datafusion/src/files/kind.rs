@@ -1,11 +1,11 @@
-//! What a file is, by its name or by its first bytes.
+//! The kind of a file, by its name or its first bytes.
 
 use std::path::Path;
 
 use cayenne_format::{Error, Result};
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 
-/// What a file holds.
+/// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
     /// Apache Parquet.
@@ -21,7 +21,7 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    /// Says whether it is delimited text.
+    /// Says whether files of this kind are delimited text.
     #[must_use]
     pub const fn is_text(self) -> bool {
         matches!(self, Self::Csv | Self::Tsv)
@@ -42,7 +42,7 @@ impl FileKind {
         })
     }
 
-    /// Returns what the first bytes of a file say; text unless they are the mark of something else.
+    /// Returns the kind by the first bytes of a file; `Csv` if they are no known signature.
     #[must_use]
     pub fn of_bytes(head: &[u8]) -> Self {
         match head {
@@ -54,7 +54,7 @@ impl FileKind {
     }
 }
 
-/// What the names of files end in that are compressed by means that are not read.
+/// Extensions of compressed files that cannot be read.
 const UNREADABLE: [&str; 4] = ["lz4", "br", "zip", "7z"];
 
 /// Returns the extension of a path in lower case, and the path without it.
@@ -72,7 +72,7 @@ fn compression_of_extension(extension: &str) -> FileCompressionType {
     }
 }
 
-/// Returns how the first bytes say that a file is compressed.
+/// Returns the compression by the first bytes of a file.
 #[must_use]
 pub fn compression_of_bytes(head: &[u8]) -> FileCompressionType {
     match head {
@@ -84,12 +84,12 @@ pub fn compression_of_bytes(head: &[u8]) -> FileCompressionType {
     }
 }
 
-/// Says whether a name ends like the name of a file that can be read.
+/// Says whether a name has the extension of a file that can be read.
 pub(crate) fn is_name_of_file(name: &str) -> bool {
     kind_of(Path::new(name), None).is_ok()
 }
 
-/// Returns what a file is by its name, unless that is given, and how it is compressed.
+/// Returns the kind of a file, by its name unless `given`, and its compression, by its name.
 pub(crate) fn kind_of(path: &Path, given: Option<FileKind>) -> Result<(FileKind, FileCompressionType)> {
     let (extension, rest) = split_extension(path);
     if UNREADABLE.contains(&extension.as_str()) {

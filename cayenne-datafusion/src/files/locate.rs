@@ -1,6 +1,6 @@
-//! Names the line and the column of what cannot be read, by reading up to there again.
+//! Finds the line and column of a value that cannot be read, by reading the file again up to it.
 //!
-//! The reader counts records, says little about some types and nothing about the column's name.
+//! The reader's own errors count records, say little about some types, and do not name the column.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -16,9 +16,9 @@ use crate::files::bytes::{Bytes, open, unpacked, unreadable};
 use crate::files::records::{Splitter, Step};
 use crate::files::text::{builder, marks};
 
-/// How many records after the last good batch are looked at. A batch has fewer.
+/// Maximum number of records to check after the last good batch. A batch has fewer.
 const RECORDS_MAX: u64 = 1 << 20;
-/// How much of a value an error shows.
+/// Maximum number of characters of a value that an error shows.
 const SHOWN_CHARS: usize = 100;
 
 /// A text file that could not be read to its end.
@@ -27,12 +27,12 @@ pub(crate) struct Broken<'a> {
     pub(crate) options: &'a CsvOptions,
     /// The columns of the file.
     pub(crate) schema: &'a Arc<Schema>,
-    /// The columns that were wanted.
+    /// The columns that were read.
     pub(crate) projection: &'a [usize],
 }
 
 impl Broken<'_> {
-    /// Says what is wrong in the records after the first `good` rows, where the reader met an error.
+    /// Returns an error that names the problem in the records after the first `good` rows, where the reader failed.
     pub(crate) fn explain(&self, error: ArrowError, good: u64) -> Error {
         if let ArrowError::IoError(_, error) = error {
             return unreadable(self.path, error, FileCompressionType::from(self.options.compression));
@@ -42,7 +42,7 @@ impl Broken<'_> {
         found.unwrap_or_else(|| self.bad_source("the source file cannot be read").because(error))
     }
 
-    /// Returns an error if the text ends within quotes.
+    /// Returns an error if the text ends inside a quoted field.
     pub(crate) fn refuse_open_quote(&self) -> Result<()> {
         let mut splitter = Splitter::new(marks(self.options));
         let mut records = Records::new(unpacked(open(self.path)?, self.options)?);
@@ -60,7 +60,7 @@ impl Broken<'_> {
         unreadable(self.path, error, FileCompressionType::from(self.options.compression))
     }
 
-    /// Returns what is wrong with the first bad record after `good` rows.
+    /// Returns an error for the first bad record after `good` rows, if one is found.
     fn search(&self, good: u64) -> Result<Option<Error>> {
         let header = u64::from(self.options.has_header.unwrap_or(true));
         let mut splitter = Splitter::new(marks(self.options));
@@ -70,7 +70,7 @@ impl Broken<'_> {
             let record = records.next(&mut splitter).map_err(|error| self.unreadable(error))?;
             let Some(record) = record else { break };
             let line = splitter.record_line();
-            // The header has as many fields as the file has columns, because it was read already.
+            // The header has as many fields as the file has columns, because the columns were read from it.
             if index < good + header {
                 continue;
             }
@@ -145,7 +145,7 @@ struct Raw {
     fields: usize,
 }
 
-/// The records of a text, one after the other.
+/// Reads the records of a text one by one.
 struct Records {
     reader: BufReader<Bytes>,
     ended_within_quotes: bool,

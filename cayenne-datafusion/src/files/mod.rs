@@ -1,4 +1,4 @@
-//! Files as tables: what they are, how text files are written, and how SQL and a load read them.
+//! Files as tables: their kinds, the dialects of text files, and how SQL and loads read them.
 
 mod bytes;
 mod dialect;

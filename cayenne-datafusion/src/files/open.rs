@@ -1,4 +1,4 @@
-//! `SELECT * FROM 'file.parquet'` and `'folder/*.csv'`: a name that means files, as a table for one statement.
+//! `SELECT * FROM 'file.parquet'` and `'folder/*.csv'`: opens files that a statement names as a table.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,9 +23,10 @@ use crate::files::place::literal_url;
 use crate::files::text::TextFile;
 use crate::files::text_format::TextFormat;
 
-/// Returns the files that a name in SQL means as a table, or `None` if it is no name of files.
+/// Returns the files that a name in SQL refers to as a table, or `None` if it refers to no files.
 ///
-/// It means files if it has a `/` or ends as names of files do, and if they are there: else it can be given to a new table.
+/// A name refers to files if it has a `/` or the extension of a file, and the files exist. Otherwise a new table can
+/// have it.
 pub(crate) async fn open(name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
     if !means_files(name) {
         return Ok(None);
@@ -49,7 +50,7 @@ fn local_path(name: &str) -> Result<PathBuf> {
     Ok(PathBuf::from(path))
 }
 
-/// Says of a table that is not there that it is a missing file, if its name is that of a file.
+/// Turns the error about a missing table into one about a missing file, if the table's name looks like a file's.
 pub(crate) fn missing(error: DataFusionError) -> DataFusionError {
     let text = error.strip_backtrace();
     let name = text.split_once("table '").and_then(|(_, rest)| rest.strip_suffix("' not found"));
@@ -77,7 +78,7 @@ async fn table(files: &[SourceFile]) -> Result<Arc<dyn TableProvider>> {
     Ok(Arc::new(ListingTable::try_new(config.with_schema(schema))?))
 }
 
-/// A listing table unpacks all of its files in one way.
+/// Returns an error if the files have different compressions: a listing table decompresses all its files the same way.
 fn refuse_different_compression(files: &[SourceFile]) -> Result<(), Error> {
     let Some((first, others)) = files.split_first() else { return Ok(()) };
     match others.iter().find(|file| file.compression != first.compression) {
@@ -103,12 +104,12 @@ fn format_of(first: &SourceFile) -> Result<Arc<dyn FileFormat>> {
     })
 }
 
-/// Says how a text file is read. The command shows it.
+/// Logs the dialect with which a text file is read. The command line shows it.
 pub(crate) fn say(path: &Path, text: &TextFile) {
     tracing::info!("{}: {}", path.display(), text.dialect());
 }
 
-/// Returns the columns of all files together.
+/// Returns the merged schema of all files.
 async fn columns(
     format: &dyn FileFormat,
     files: &[SourceFile],
@@ -128,12 +129,13 @@ async fn columns(
     format.infer_schema(&state, &store, &objects).await.map_err(|error| named(&file.path, error))
 }
 
-/// Looks into local files; the session of the statement does the reading. A catalog does not know its sessions.
+/// Returns a session that infers the schema of local files, because a catalog does not know its sessions. The session
+/// of the statement reads the rows.
 fn looking_state() -> SessionState {
     SessionStateBuilder::new().build()
 }
 
-/// Names the file in an error that does not.
+/// Adds the file's name to an error that lacks it.
 fn named(path: &Path, error: DataFusionError) -> DataFusionError {
     let known = error_of(error);
     if known.facts().any(|(name, _)| name == "file") {

@@ -1,4 +1,4 @@
-//! A path as DataFusion reads it.
+//! Converts paths into URLs for DataFusion.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,11 +8,11 @@ use datafusion::datasource::listing::ListingTableUrl;
 
 use crate::error::error_of;
 
-/// Returns the address of one file, taken literally: in a plain path DataFusion would take `[` and `*` for a pattern.
+/// Returns the URL of one file, taken literally: in a plain path DataFusion treats `[` and `*` as a pattern.
 ///
 /// # Errors
 ///
-/// That of the file system, if the current folder is not known.
+/// The error of the file system if the current folder is not known.
 pub fn literal_url(path: &Path) -> Result<ListingTableUrl> {
     let absolute = std::path::absolute(path);
     let path =

@@ -1,8 +1,9 @@
 //! Splits delimited text into records and fields, byte by byte, exactly as the CSV reader does.
 //!
-//! Pure: it is fed with bytes. Used to look at a sample, and to find the line of what cannot be read.
+//! It does no I/O: the caller passes the bytes. It is used to detect the dialect of a sample, and to find the line of a
+//! value that cannot be read.
 
-/// The bytes that structure a text.
+/// The bytes that separate and quote fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Marks {
     pub(crate) delimiter: u8,
@@ -10,10 +11,10 @@ pub(crate) struct Marks {
     pub(crate) escape: Option<u8>,
 }
 
-/// What a byte means.
+/// The meaning of one byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// It is structure only.
+    /// It is part of the structure and ends nothing.
     Nothing,
     /// It is a byte of the current field.
     Content(u8),
@@ -30,7 +31,7 @@ enum State {
     Field,
     Quoted,
     Escaped,
-    /// After a quote within a quoted field: it ends the field, or stands for itself if another one follows.
+    /// After a quote inside a quoted field. The quote ends the field, or is literal if another quote follows.
     QuoteEnd,
 }
 
@@ -50,7 +51,7 @@ impl Splitter {
         Self { marks, state: State::RecordStart, line: 1, record_line: 1, is_quoted: false, has_stray_quote: false }
     }
 
-    /// Takes the next byte in.
+    /// Processes the next byte.
     pub(crate) fn step(&mut self, byte: u8) -> Step {
         let line = self.line;
         if byte == b'\n' {
@@ -76,17 +77,17 @@ impl Splitter {
         }
     }
 
-    /// Ends the text; says whether that ends a record too.
+    /// Ends the text. Returns whether this ends a record.
     pub(crate) fn end(&mut self) -> bool {
         std::mem::replace(&mut self.state, State::RecordStart) != State::RecordStart
     }
 
-    /// Says whether the bytes so far end within a quoted field.
+    /// Says whether the bytes so far end inside a quoted field.
     pub(crate) fn is_within_quotes(&self) -> bool {
         matches!(self.state, State::Quoted | State::Escaped)
     }
 
-    /// Returns the line in which the current record begins, counted from 1.
+    /// Returns the line on which the current record begins, counted from 1.
     pub(crate) fn record_line(&self) -> u64 {
         self.record_line
     }
@@ -96,7 +97,7 @@ impl Splitter {
         self.is_quoted
     }
 
-    /// Says whether the current record has a quote where none may be, so that it is taken as it stands.
+    /// Says whether the current record has a misplaced quote, which is kept as a literal byte.
     pub(crate) fn has_stray_quote(&self) -> bool {
         self.has_stray_quote
     }
@@ -133,11 +134,11 @@ pub(crate) struct Record {
     pub(crate) fields: Vec<Vec<u8>>,
     pub(crate) quoted: usize,
     pub(crate) has_stray_quote: bool,
-    /// Where its first byte is in the sample.
+    /// The offset of its first byte in the sample.
     pub(crate) start: usize,
 }
 
-/// The records of a sample, and whether the last one ends within quotes.
+/// Splits a sample into records. Also returns whether the last record ends inside a quoted field.
 pub(crate) fn split(sample: &[u8], marks: Marks) -> (Vec<Record>, bool) {
     let mut splitter = Splitter::new(marks);
     let mut records = Vec::new();

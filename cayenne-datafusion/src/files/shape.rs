@@ -1,15 +1,15 @@
-//! What a field of a text looks like: enough to tell a header from rows, and a delimiter from a comma in a number.
+//! Classifies the fields of a text, to tell a header from rows, and a delimiter from a comma in a number.
 
-/// What a field looks like.
+/// The shape of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     Empty,
     Boolean,
-    /// A whole or a decimal number.
+    /// An integer or a decimal number.
     Number,
     /// A date, a time or both.
     Time,
-    /// What people write numbers with, but no type is made of: `1,5`.
+    /// A number in a notation that no type parses, such as `1,5`.
     Figure,
     Text,
 }
@@ -23,7 +23,7 @@ impl Shape {
         if text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false") {
             return Self::Boolean;
         }
-        // `inf` and `nan` are numbers for `parse`, and words in a header.
+        // `parse` accepts `inf` and `nan` as numbers, but in a header they are words.
         if text.contains(|character: char| character.is_ascii_digit()) && text.parse::<f64>().is_ok() {
             return Self::Number;
         }
@@ -35,7 +35,7 @@ impl Shape {
     }
 }
 
-/// Says whether a text begins like `2024-01-31` or `12:30`, and goes on with what times are written with.
+/// Says whether a text begins like `2024-01-31` or `12:30`, and has only characters of dates and times.
 fn is_time(text: &str) -> bool {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let separator = text.as_bytes().get(digits);
@@ -43,9 +43,10 @@ fn is_time(text: &str) -> bool {
     begins && text.bytes().all(|byte| byte.is_ascii_digit() || b"-:.+TZ ".contains(&byte))
 }
 
-/// Says whether a field is made of what numbers and times are written with anywhere: `1,5`, `1 000`, `31.12.2024`, `50 %`.
+/// Says whether a field has only characters that numbers and times have in any country: `1,5`, `1 000`, `31.12.2024`,
+/// `50 %`.
 ///
-/// A field that holds another delimiter than a comma is not: then that may be the delimiter.
+/// A field with a candidate delimiter other than the comma is not a figure, because that may be the delimiter.
 pub(crate) fn is_figure(field: &[u8]) -> bool {
     let has_digit = field.iter().any(u8::is_ascii_digit);
     let allowed = |byte: &u8| byte.is_ascii_digit() || b"+-.,:/eETZ %$".contains(byte);

@@ -1,7 +1,7 @@
-//! Finds out how a text file is written, from its beginning.
+//! Detects the dialect of a text file from a sample of its beginning.
 //!
-//! Pure: a function of a sample and of what is known already. It prefers to ask over guessing wrong: two delimiters that
-//! fit equally well are an error.
+//! The result depends only on the sample and the given options. If two delimiters fit equally well, it returns an error
+//! instead of guessing.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -17,7 +17,7 @@ const QUOTES: [u8; 2] = [b'"', b'\''];
 const ESCAPES: [Option<u8>; 2] = [None, Some(b'\\')];
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Finds out how a text is written. `is_whole` says that the sample is all of it; else its last record may be cut off.
+/// Detects the dialect of a text. If the sample is not the whole text (`is_whole`), its last record may be cut off.
 ///
 /// # Errors
 ///
@@ -35,16 +35,16 @@ fn delimiters(given: &TextOptions) -> Vec<u8> {
     given.delimiter.map_or_else(|| DELIMITERS.to_vec(), |delimiter| vec![delimiter])
 }
 
-/// The sample, read in one way.
+/// The sample as read with one choice of marks.
 #[derive(Debug)]
 struct Reading {
     marks: Marks,
     records: Vec<Record>,
     columns: usize,
-    /// How many records have as many fields as the first.
+    /// Number of records with as many fields as the first.
     agreeing: usize,
     quoted: usize,
-    /// Whether a quote stands where none may, or a quoted field swallows much of the sample.
+    /// Whether a quote is misplaced, or a quoted field swallows much of the sample.
     is_malformed: bool,
 }
 
@@ -67,17 +67,17 @@ impl Reading {
         })
     }
 
-    /// Says whether every record has the same number of fields and no quote is out of place.
+    /// Says whether all records have the same number of fields and no quote is misplaced.
     fn is_regular(&self) -> bool {
         self.agreeing == self.records.len() && !self.is_malformed
     }
 
-    /// Says whether at least half of the records agree with the first.
+    /// Says whether there are several columns, and at least half of the records have as many fields as the first.
     fn is_likely(&self) -> bool {
         self.columns > 1 && self.agreeing * 2 >= self.records.len()
     }
 
-    /// Says whether another delimiter occurs in figures only, as the comma of `1,5` does.
+    /// Says whether the delimiter of another reading occurs only in figures, such as the comma of `1,5`.
     fn explains(&self, other: &Self) -> bool {
         if self.marks.delimiter == other.marks.delimiter {
             return true;
@@ -89,7 +89,7 @@ impl Reading {
 
 /// Reads the sample with the quote and escape that suit a delimiter best.
 ///
-/// Of those that are regular it is the one that makes most of its quotes; a quote that nobody uses is the usual one.
+/// Among regular readings, the one with the most quoted fields wins. If no field is quoted, the usual quote wins.
 fn best(sample: &[u8], is_whole: bool, delimiter: u8, given: &TextOptions) -> Option<Reading> {
     let quotes = given.quote.map_or_else(|| QUOTES.to_vec(), |quote| vec![quote]);
     let escapes = given.escape.map_or_else(|| ESCAPES.to_vec(), |escape| vec![Some(escape)]);
@@ -101,7 +101,7 @@ fn best(sample: &[u8], is_whole: bool, delimiter: u8, given: &TextOptions) -> Op
     let marks = quotes.iter().flat_map(|quote| escapes.iter().map(move |escape| (*quote, *escape)));
     let marks = marks.map(|(quote, escape)| Marks { delimiter, quote, escape }).filter(is_worth_it);
     let readings = marks.filter_map(|marks| Reading::new(sample, is_whole, marks));
-    // The first of those that are equally good.
+    // Among equally good readings, the first wins.
     readings.min_by_key(|reading| (!reading.is_regular(), reading.is_malformed, Reverse(reading.quoted)))
 }
 
@@ -118,16 +118,17 @@ fn choose(readings: &[Reading]) -> Result<&Reading> {
         let explains = |reading: &Reading| several.iter().all(|other| reading.explains(other));
         return likeliest(several.clone(), |reading| usize::from(explains(reading)));
     }
-    // No delimiter fits all records. One that fits most is named by the reader together with the line that it does not.
+    // No delimiter fits all records. With one that fits most, the reader reports the line that does not fit.
     let likely: Vec<&Reading> = readings.iter().filter(|reading| reading.is_likely()).collect();
     if !likely.is_empty() {
         return likeliest(likely, |reading| reading.agreeing);
     }
-    // One column: any delimiter that does not occur will do.
+    // There is one column: any delimiter that does not occur works.
     Ok(regular.first().copied().unwrap_or(first))
 }
 
-/// Returns the reading that has most of something, and among equals the one with at least twice the columns of the others.
+/// Returns the reading with the highest score. Among equal scores, it must have at least twice the columns of the
+/// others.
 fn likeliest(mut readings: Vec<&Reading>, score: impl Fn(&Reading) -> usize) -> Result<&Reading> {
     readings.sort_by_key(|reading| Reverse((score(reading), reading.columns)));
     match readings.as_slice() {
@@ -146,10 +147,10 @@ fn ambiguous(a: u8, b: u8) -> Error {
         .with("other_delimiter", shown(b))
 }
 
-/// Says whether the first record names the columns.
+/// Says whether the first record is a header.
 ///
-/// It does if a column of numbers, times or truth values has something else there. Where there is no such column, it does if
-/// its fields are words, all different.
+/// It is if a column of numbers, times or booleans has something else in its first field. If there is no such column,
+/// it is if its fields are distinct words.
 fn has_header(records: &[Record], nulls: &[String]) -> bool {
     let Some((first, rows)) = records.split_first() else { return true };
     let shape = |field: &[u8]| {
@@ -165,7 +166,7 @@ fn has_header(records: &[Record], nulls: &[String]) -> bool {
     names.iter().all(|name| *name == Shape::Text) && first.fields.iter().all(|field| seen.insert(field))
 }
 
-/// Returns the shape that all fields of a column have, unless that is text or they are empty.
+/// Returns the common shape of a column's non-empty fields; `None` if they are text, of several shapes, or all empty.
 fn shape_of_column(rows: &[Record], column: usize, shape: impl Fn(&[u8]) -> Shape) -> Option<Shape> {
     let fields = rows.iter().filter_map(|row| row.fields.get(column)).map(|field| shape(field));
     let mut shapes = fields.filter(|shape| *shape != Shape::Empty);

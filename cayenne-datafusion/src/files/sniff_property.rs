@@ -1,4 +1,4 @@
-//! Random tables, written with random marks, are found again.
+//! Property tests: the dialect of random tables, written with random marks, is detected.
 
 use proptest::prelude::*;
 
@@ -15,7 +15,7 @@ struct Table {
 }
 
 impl Table {
-    /// Writes the table; fields are quoted where they must be, or if the row says so.
+    /// Writes the table. Fields are quoted where they must be, or all of them if `is_always_quoted`.
     fn written(&self, dialect: Dialect, is_always_quoted: bool, line_end: &str) -> String {
         let mut text = String::new();
         let names = dialect.header.then_some(&self.names);
@@ -28,7 +28,8 @@ impl Table {
     }
 }
 
-/// Says whether a column of texts has figures: then its first text may be taken for its name.
+/// Says whether a text column has values that are not texts. Without a header, its first text may then be taken for a
+/// name.
 fn has_figures(table: &Table) -> bool {
     let texts = table.rows.iter().flat_map(|row| row.iter().skip(1));
     texts.map(|text| Shape::of(text.as_bytes())).any(|shape| !matches!(shape, Shape::Empty | Shape::Text))
@@ -79,7 +80,7 @@ fn dialects() -> impl Strategy<Value = Dialect> {
     })
 }
 
-/// Returns the fields of a text as the reader would see them.
+/// Splits a text into fields as the reader does.
 fn fields(text: &str, dialect: Dialect) -> Vec<Vec<Vec<u8>>> {
     let marks = Marks { delimiter: dialect.delimiter, quote: dialect.quote, escape: dialect.escape };
     split(text.as_bytes(), marks).0.into_iter().map(|record| record.fields).collect()
@@ -88,7 +89,7 @@ fn fields(text: &str, dialect: Dialect) -> Vec<Vec<Vec<u8>>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// With every field quoted there is one way only to read the table, whatever its texts hold.
+    /// If every field is quoted, there is only one way to read the table, whatever its texts contain.
     #[test]
     fn a_table_of_quoted_fields_is_found_again(
         table in tables(),
@@ -104,7 +105,7 @@ proptest! {
         }
     }
 
-    /// With quotes only where they must be, what is found reads the same table.
+    /// If only the fields are quoted that must be, the detected dialect reads the same table.
     #[test]
     fn a_table_under_a_header_is_found_again(table in tables(), dialect in dialects()) {
         let dialect = Dialect { header: true, ..dialect };
@@ -114,7 +115,7 @@ proptest! {
         prop_assert!(found.header, "{}", text);
     }
 
-    /// What is said is believed, and the rest is found.
+    /// Given options are kept, and the others are detected.
     #[test]
     fn what_is_given_is_kept(table in tables(), dialect in dialects()) {
         let text = table.written(dialect, false, "\n");
@@ -131,7 +132,7 @@ proptest! {
         );
     }
 
-    /// No sample makes it break off, and an empty one is the only one without an answer but an ambiguous one.
+    /// No sample causes a panic. The only errors are an empty sample and an ambiguous delimiter.
     #[test]
     fn any_bytes_have_an_answer(bytes in prop::collection::vec(any::<u8>(), 0..200), is_whole in any::<bool>()) {
         if let Err(error) = sniff(&bytes, is_whole, &TextOptions::default()) {

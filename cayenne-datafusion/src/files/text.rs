@@ -1,4 +1,4 @@
-//! One text file: how it is written, the columns it has, and its rows as a table.
+//! A text file: its dialect, its columns, and its rows as a table.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,11 +34,11 @@ pub struct TextFile {
 }
 
 impl TextFile {
-    /// Looks into a file and finds out what `given` does not say.
+    /// Opens a file and detects what `given` leaves open.
     ///
     /// # Errors
     ///
-    /// `Invalid` if the file is empty, cannot be unpacked, or has two delimiters that are equally likely.
+    /// `Invalid` if the file is empty, cannot be decompressed, or has two equally likely delimiters.
     pub fn find_out(file: &SourceFile, given: &TextOptions) -> Result<Self> {
         given.validate()?;
         let mut given = given.clone();
@@ -51,7 +51,7 @@ impl TextFile {
             delimiter: dialect.delimiter,
             quote: dialect.quote,
             escape: dialect.escape,
-            // Only then may a quoted field hold a line end wherever it stands.
+            // Without it, a quoted field cannot contain a line end everywhere in the file.
             newlines_in_values: Some(true),
             compression: file.compression.into(),
             schema_infer_max_rec: Some(given.sample_rows()),
@@ -61,7 +61,7 @@ impl TextFile {
         Ok(Self { path: file.path.clone(), dialect, options, columns: given.columns })
     }
 
-    /// Returns how the file is written.
+    /// Returns the dialect of the file.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
         self.dialect
@@ -71,13 +71,15 @@ impl TextFile {
         &self.options
     }
 
-    /// Returns the columns: their names from the header, their types from the first rows, and what was given of them.
+    /// Returns the columns: their names from the header, and their types from the first rows, replaced by the given
+    /// options of columns.
     ///
     /// A column without values has the type Null. Columns without a name are called `column_1` and so on.
     ///
     /// # Errors
     ///
-    /// `Invalid` if a line has another number of fields, or if a column is given that the file does not have.
+    /// `Invalid` if a line has a different number of fields, or if an option names a column that the file does not
+    /// have.
     pub fn columns(&self) -> Result<SchemaRef> {
         let (schema, _) = infer(&self.path, &self.options, self.sample_rows())?;
         declared(schema, &self.columns, self.dialect.header)
@@ -85,20 +87,20 @@ impl TextFile {
             .map_err(|error| error.with("file", self.path.display()))
     }
 
-    /// Returns the names of the columns; their types are what one row suggests.
+    /// Returns the names of the columns. Their types are inferred from only one row.
     ///
     /// # Errors
     ///
-    /// As [`columns`](Self::columns).
+    /// The errors of [`columns`](Self::columns).
     pub fn names(&self) -> Result<SchemaRef> {
         Self { options: CsvOptions { schema_infer_max_rec: Some(1), ..self.options.clone() }, ..self.clone() }.columns()
     }
 
-    /// Returns the rows as a table of these columns, which are those of the file, in their order.
+    /// Returns the rows as a table. The columns of `schema` must be those of the file, in their order.
     ///
     /// # Errors
     ///
-    /// If the path is no path of a file.
+    /// Returns an error if the path is not the path of a file.
     pub fn table(&self, schema: SchemaRef) -> Result<Arc<dyn TableProvider>> {
         let format = TextFormat::new(self.options.clone());
         let options = ListingOptions::new(Arc::new(format)).with_file_extension("");
@@ -125,12 +127,12 @@ fn null_pattern(nulls: &[String]) -> Option<String> {
     (!texts.is_empty()).then(|| format!("^(?:|{})$", texts.join("|")))
 }
 
-/// Returns what structures a text.
+/// Returns the delimiter, quote and escape of the options.
 pub(crate) fn marks(options: &CsvOptions) -> Marks {
     Marks { delimiter: options.delimiter, quote: options.quote, escape: options.escape }
 }
 
-/// Returns the reader of text with these options. An expression for NULL was checked when the options were made.
+/// Returns a builder for a reader with these options. The pattern for NULL was validated when the options were created.
 pub(crate) fn builder(schema: SchemaRef, options: &CsvOptions) -> ReaderBuilder {
     ReaderBuilder::new(schema).with_format(format(options))
 }
@@ -154,7 +156,7 @@ fn format(options: &CsvOptions) -> Format {
     nulls.map_or(format.clone(), |nulls| format.with_null_regex(nulls))
 }
 
-/// Reads the names of the columns, and their types off the first rows. Returns how many those were.
+/// Infers the names of the columns, and their types from the first rows. Also returns the number of rows read.
 pub(crate) fn infer(path: &Path, options: &CsvOptions, rows: usize) -> Result<(Schema, usize)> {
     let text = unpacked(open(path)?, options)?;
     format(options).infer_schema(text, Some(rows)).map_err(|error| {
@@ -179,7 +181,7 @@ fn first_record(path: &Path, options: &CsvOptions) -> SchemaRef {
     Arc::new(Schema::new(fields.into_iter().enumerate().map(column).collect::<Vec<_>>()))
 }
 
-/// Puts what was given of the columns in the place of what was found.
+/// Replaces the found names and types of columns with the given ones.
 fn declared(found: Schema, given: &[ColumnOption], has_names: bool) -> Result<Schema> {
     if given.is_empty() {
         return Ok(found);

@@ -1,8 +1,9 @@
-//! Delimited text as a file format of DataFusion's: DataFusion's own, with a reader that names what it cannot read.
+//! Delimited text as a file format: DataFusion's own, with a reader that names the line and column of a value that it
+//! cannot read.
 //!
-//! It differs in four things: it knows texts for NULL when it reads, not only when it looks for types; types of several
-//! files are widened until all fit; errors name file, line and column; and a file that ends within quotes is an error.
-//! It reads local files only.
+//! It differs in four ways. It applies the texts for NULL when it reads, not only when it infers types. It widens the
+//! types of columns until all files fit. Its errors name file, line and column. A file that ends inside a quoted field
+//! is an error. It reads local files only.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,12 +31,12 @@ use crate::files::dialect::SAMPLE_ROWS;
 use crate::files::text::infer;
 use crate::files::text_source::TextSource;
 
-/// Delimited text.
+/// The file format of delimited text.
 #[derive(Debug)]
 pub(crate) struct TextFormat {
-    /// Complete: nothing in it is left for the session to say.
+    /// All options are set, so the session's defaults are not used.
     options: CsvOptions,
-    /// Whether each file must have the names of the columns in its header, because they came from one.
+    /// Whether the header of each file must have the names of the columns, because these come from a header.
     checks_header: bool,
 }
 
@@ -133,7 +134,7 @@ impl FileFormat for TextFormat {
     }
 }
 
-/// Widens the types of columns until another file fits too. Its columns are the same, or the reader refuses the file.
+/// Widens the types of columns until another file fits. If its columns have other names, the reader rejects the file.
 fn widened(columns: Vec<Field>, other: &Schema) -> Vec<Field> {
     let same = |column: &Field| other.fields().iter().find(|field| field.name() == column.name()).cloned();
     let widened = columns.into_iter().map(|column| match same(&column) {
@@ -157,7 +158,8 @@ fn widened_type(a: &DataType, b: &DataType) -> DataType {
     }
 }
 
-/// A column without values becomes text, and text takes the form that queries work on fastest.
+/// Returns the final type of a column. A column without values becomes text, and text is read in the format that
+/// queries process fastest.
 fn settled(field: Field) -> Field {
     match field.data_type() {
         DataType::Null | DataType::Utf8 => field.with_data_type(DataType::Utf8View),

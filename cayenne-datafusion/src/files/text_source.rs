@@ -1,4 +1,4 @@
-//! Reads delimited text for DataFusion, and names file, line and column of what cannot be read.
+//! Reads delimited text for DataFusion. Its errors name the file, line and column of a value that it cannot read.
 
 use std::fmt;
 use std::io::BufReader;
@@ -30,10 +30,10 @@ use crate::files::locate::Broken;
 use crate::files::text::{builder, infer};
 use crate::files::text_format::local;
 
-/// How much of a file is read at a time.
+/// Size of the read buffer, in bytes.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// Text files that one scan reads.
+/// The text files of one scan.
 #[derive(Clone)]
 pub(crate) struct TextSource {
     options: Arc<CsvOptions>,
@@ -48,7 +48,7 @@ impl TextSource {
     pub(crate) fn new(schema: TableSchema, options: CsvOptions, checks_header: bool) -> Self {
         let projection = SplitProjection::unprojected(&schema);
         let metrics = ExecutionPlanMetricsSet::new();
-        // The batch size is set before anything is read.
+        // DataFusion sets the batch size before it reads anything.
         Self { options: Arc::new(options), checks_header, schema, projection, batch_rows: 1024, metrics }
     }
 }
@@ -90,7 +90,7 @@ impl FileSource for TextSource {
         "csv"
     }
 
-    /// A line end may stand within quotes, so a file cannot be entered in its middle.
+    /// Returns false: a line end may be inside quotes, so a reader cannot start in the middle of a file.
     fn supports_repartitioning(&self) -> bool {
         false
     }
@@ -166,7 +166,8 @@ impl Rows {
         if self.is_over { None } else { self.reader.next() }
     }
 
-    /// With an escape the quotes tell nothing, so the file is read again.
+    /// Returns an error if the file ends inside a quoted field. With an escape, the number of quotes proves nothing.
+    /// Then, and if it is odd, the file is read again.
     fn refuse_open_quote(&self) -> Result<(), Error> {
         let has_escape = self.source.options.escape.is_some();
         let is_even = self.quotes.load(Ordering::Relaxed).is_multiple_of(2);
@@ -196,7 +197,8 @@ impl Iterator for Rows {
     }
 }
 
-/// Columns are read by their places, so another order of names would put values into the wrong columns.
+/// Returns an error if the header differs from the columns. Columns are read by their index, so values would end up in
+/// the wrong columns.
 fn refuse_other_header(source: &TextSource, path: &std::path::Path) -> Result<(), Error> {
     let options = CsvOptions { schema_infer_max_rec: Some(1), ..source.options.as_ref().clone() };
     let (header, _) = infer(path, &options, 0)?;

@@ -1,4 +1,4 @@
-//! Primary keys, as they are declared and as DataFusion is told of them.
+//! Primary keys: how they are declared, and how DataFusion learns of them.
 
 use std::collections::BTreeSet;
 
@@ -6,9 +6,9 @@ use cayenne_format::{Error, Result, TableName, TableOptions};
 use cayenne_table::Table;
 use datafusion::common::{Constraint, Constraints};
 
-/// Returns the primary key of a table in the words of DataFusion.
+/// Returns the primary key of a table as a DataFusion constraint.
 pub(crate) fn constraints_of(table: &Table) -> Option<Constraints> {
-    // A key that nobody looks at may be there twice.
+    // If the table does not check for key conflicts, a key may occur more than once.
     let key = &table.options().primary_key;
     if !table.options().finds_conflicts() {
         return None;
@@ -17,13 +17,13 @@ pub(crate) fn constraints_of(table: &Table) -> Option<Constraints> {
     Some(Constraints::new_unverified(vec![Constraint::PrimaryKey(places?)]))
 }
 
-/// Returns the columns of the declared primary key, in its order; none if there is none.
+/// Returns the columns of the declared primary key, in the order of the key; empty if no key is declared.
 ///
-/// `columns` are the names of all columns of the table. What would not be enforced is refused.
+/// `columns` are the names of all columns of the table. Constraints that would not be enforced are rejected.
 ///
 /// # Errors
 ///
-/// `Invalid` for two primary keys, `Unsupported` for a unique constraint on anything else.
+/// `Invalid` for two primary keys; `Unsupported` for a unique constraint on columns other than those of the key.
 pub(crate) fn declared_key(table: &TableName, columns: &[&str], constraints: &Constraints) -> Result<Vec<String>> {
     let mut keys = constraints.iter().filter_map(|constraint| match constraint {
         Constraint::PrimaryKey(places) => Some(places),
@@ -51,18 +51,18 @@ pub(crate) fn declared_key(table: &TableName, columns: &[&str], constraints: &Co
     key.into_iter().flatten().map(name).collect()
 }
 
-/// Sets the primary key of a new table; a key that is declared takes the place of one that is an option.
+/// Sets the primary key of a new table. A declared key replaces the key in the options.
 pub(crate) fn set_key(options: &mut TableOptions, declared: Vec<String>) {
     if !declared.is_empty() {
         options.primary_key = declared;
     }
 }
 
-/// Refuses to take a table with one primary key for a table with another.
+/// Checks that an existing table has the declared primary key, if one is declared.
 ///
 /// # Errors
 ///
-/// `Invalid` if a key is declared and the table has not got it.
+/// `Invalid` if a key is declared and the table has another key or none.
 pub(crate) fn same_key(table: &Table, declared: &[String]) -> Result<()> {
     let key = &table.options().primary_key;
     if declared.is_empty() || declared == key.as_slice() {

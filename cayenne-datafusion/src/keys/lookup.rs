@@ -1,6 +1,6 @@
-//! Conditions that name the keys of all rows they can be true for: those rows are looked up, and no others are read.
+//! Finds filters that determine the keys of all matching rows. Only these rows are looked up and read.
 //!
-//! The whole condition is still applied to them: what is looked up need only be enough.
+//! The whole filter is still applied to them, so the keys may be a superset of those that match.
 
 use std::collections::BTreeMap;
 
@@ -14,33 +14,33 @@ use datafusion::scalar::ScalarValue;
 
 use crate::keys::value::{self, Equals};
 
-/// With more keys than this, rows are not looked up.
+/// Maximum number of keys that are looked up.
 const KEYS_MAX: usize = 65_536;
-/// In so many files keys are looked up without choosing among them first.
+/// Number of files up to which keys are looked up without pruning the files first.
 pub(crate) const FILES_MIN: usize = 64;
-/// With a condition nested deeper than this, rows are not looked up.
+/// Maximum depth of a condition for which rows are looked up.
 const DEPTH_MAX: usize = 64;
 
-/// Values of some columns of the key, by their place in it.
+/// Values of some columns of the key, by their index in the key.
 type Pinned = BTreeMap<usize, ScalarValue>;
 
-/// Returns the keys of all rows for which all filters can be true, one array for each column of the key; `None` if the
-/// filters do not tell.
+/// Returns the keys of all rows for which all filters can be true, one array per column of the key; `None` if the
+/// filters do not determine the keys.
 pub(crate) fn keys(table: &Table, filters: &[Expr]) -> Result<Option<Vec<ArrayRef>>> {
     let Some(key) = KeyColumns::of(table) else { return Ok(None) };
     key.rows(filters).map(|rows| key.columns(&rows)).transpose()
 }
 
-/// So many keys are read one by one without asking what else could be done.
+/// Maximum number of keys that are looked up one by one without considering other plans.
 const EXACT_KEYS_MAX: usize = 512;
 
-/// Returns the keys of the rows for which a condition is true, and for which it is true of all; `None` if it says anything
-/// else too.
+/// Returns the keys that a condition names, if it is true for exactly the rows with these keys; `None` if it tests
+/// anything else.
 pub(crate) fn exactly(table: &Table, condition: &Expr) -> Result<Option<Vec<ArrayRef>>> {
     let width = table.options().primary_key.len();
     let says_only = match condition {
         Expr::InList(list) => width == 1 && list.list.len() <= EXACT_KEYS_MAX,
-        // As many conditions as columns, which together pin every column, say nothing else.
+        // As many equalities as key columns test nothing else if together they pin every column.
         condition => {
             let parts = operands(condition, Operator::And);
             parts.len() == width
@@ -50,17 +50,17 @@ pub(crate) fn exactly(table: &Table, condition: &Expr) -> Result<Option<Vec<Arra
     if says_only { exact_keys(table, condition) } else { Ok(None) }
 }
 
-/// Says whether a condition is a list, and so long that it takes longer to plan than to look up.
+/// Says whether a condition is a list that takes longer to plan than to look up.
 pub(crate) fn is_long_list(condition: &Expr) -> bool {
     matches!(condition, Expr::InList(list) if list.list.len() > EXACT_KEYS_MAX)
 }
 
-/// Returns the keys of such a list, if it is one of keys.
+/// Returns the keys of such a list, if its values are keys.
 pub(crate) fn long_list(table: &Table, condition: &Expr) -> Result<Option<Vec<ArrayRef>>> {
     if is_long_list(condition) && only_key(table).is_some() { exact_keys(table, condition) } else { Ok(None) }
 }
 
-/// Returns the keys that a condition names, if it is true of each of them.
+/// Returns the keys that a condition names, if it is true for each of them.
 fn exact_keys(table: &Table, condition: &Expr) -> Result<Option<Vec<ArrayRef>>> {
     let Some(key) = KeyColumns::of(table) else { return Ok(None) };
     let rows = key.rows(std::slice::from_ref(condition));
@@ -68,7 +68,7 @@ fn exact_keys(table: &Table, condition: &Expr) -> Result<Option<Vec<ArrayRef>>> 
     rows.filter(is_exact).map(|rows| key.columns(&rows)).transpose()
 }
 
-/// Returns the column of a primary key that has no other, if its values can be looked up and are what SQL takes for equal.
+/// Returns the column of a single-column primary key, if it can be looked up and its key equality is SQL equality.
 pub(crate) fn only_key(table: &Table) -> Option<(&str, &DataType)> {
     let key = KeyColumns::of(table)?;
     match key.0.as_slice() {
@@ -77,11 +77,11 @@ pub(crate) fn only_key(table: &Table) -> Option<(&str, &DataType)> {
     }
 }
 
-/// The columns of a primary key, with their types.
+/// The names and types of the columns of a primary key.
 struct KeyColumns<'a>(Vec<(&'a str, &'a DataType)>);
 
 impl<'a> KeyColumns<'a> {
-    /// Returns the columns, if keys can be looked up.
+    /// Returns the columns of a table's key, if keys can be looked up in the table.
     fn of(table: &'a Table) -> Option<Self> {
         if !table.options().finds_conflicts() {
             return None;
@@ -94,13 +94,14 @@ impl<'a> KeyColumns<'a> {
         table.options().primary_key.iter().map(column).collect::<Option<_>>().map(Self)
     }
 
-    /// Returns the keys of all rows for which all filters can be true, or `None` if the filters do not tell.
+    /// Returns the keys of all rows for which all filters can be true; `None` if the filters do not determine every
+    /// column.
     fn rows(&self, filters: &[Expr]) -> Option<Vec<Pinned>> {
         let rows = self.all_of(filters.iter(), 0)?;
         rows.iter().all(|row| row.len() == self.0.len()).then_some(rows)
     }
 
-    /// Returns keys as one array for each column.
+    /// Returns the keys as one array per column.
     fn columns(&self, rows: &[Pinned]) -> Result<Vec<ArrayRef>> {
         let column = |(place, (_, data_type)): (usize, &(&str, &DataType))| {
             let values: Vec<ScalarValue> = rows.iter().filter_map(|row| row.get(&place).cloned()).collect();
@@ -112,12 +113,13 @@ impl<'a> KeyColumns<'a> {
         self.0.iter().enumerate().map(column).collect()
     }
 
-    /// Returns what rows must be like for which all conditions are true.
+    /// Returns the key values that rows must have for all conditions to be true; `None` if no condition determines any.
     fn all_of<'e>(&self, conditions: impl Iterator<Item = &'e Expr>, depth: usize) -> Option<Vec<Pinned>> {
         let known = conditions.filter_map(|condition| self.one_of(condition, depth));
         known.reduce(|all, some| {
             if all.len().saturating_mul(some.len()) > KEYS_MAX {
-                // Either of them is enough; the one that pins more columns, or else has fewer keys, is more use.
+                // Either list is sufficient. The one that pins more columns is better; if equal, the one with fewer
+                // keys.
                 let pins = |list: &[Pinned]| list.iter().map(BTreeMap::len).min().unwrap_or(usize::MAX);
                 let is_better = (pins(&some), all.len()) > (pins(&all), some.len());
                 return if is_better { some } else { all };
@@ -127,7 +129,7 @@ impl<'a> KeyColumns<'a> {
         })
     }
 
-    /// Returns what rows must be like for which a condition is true, or `None` if it does not say.
+    /// Returns the key values that rows must have for a condition to be true; `None` if it does not determine any.
     fn one_of(&self, condition: &Expr, depth: usize) -> Option<Vec<Pinned>> {
         if depth > DEPTH_MAX {
             return None;
@@ -150,7 +152,7 @@ impl<'a> KeyColumns<'a> {
                 self.equals(left, right).or_else(|| self.equals(right, left))
             }
             Expr::InList(InList { expr, list, negated: false }) if list.len() <= KEYS_MAX => {
-                // All of them are compared in one type.
+                // The planner compares all values of a list in one type.
                 let mut types = list.iter().map(|value| value.as_literal().map(ScalarValue::data_type));
                 let first = types.next();
                 if types.any(|found| Some(found) != first) {
@@ -167,7 +169,7 @@ impl<'a> KeyColumns<'a> {
         }
     }
 
-    /// Nothing equals null.
+    /// Returns the key values for which `column = value` is true. Nothing equals null.
     fn equals(&self, column: &Expr, value: &Expr) -> Option<Vec<Pinned>> {
         let Expr::Literal(value, _) = value else { return None };
         let (column, compared) = match column {
@@ -192,7 +194,7 @@ impl<'a> KeyColumns<'a> {
         })
     }
 
-    /// A condition may be a column of the key itself, or its negation.
+    /// Returns the key value for a condition that is a Boolean key column (`value` is true) or its negation.
     fn is(&self, column: &Expr, value: bool) -> Option<Vec<Pinned>> {
         let Expr::Column(column) = column else { return None };
         let is_it = |(name, data_type): &(&str, &DataType)| *name == column.name && **data_type == DataType::Boolean;
@@ -201,7 +203,7 @@ impl<'a> KeyColumns<'a> {
     }
 }
 
-/// Returns what is both, or `None` if nothing can be.
+/// Combines two sets of key values; `None` if they contradict each other.
 fn together(a: &Pinned, b: &Pinned) -> Option<Pinned> {
     let mut both = a.clone();
     for (place, value) in b {
@@ -213,7 +215,7 @@ fn together(a: &Pinned, b: &Pinned) -> Option<Pinned> {
     Some(both)
 }
 
-/// Returns the operands of nested applications of an operator: there may be thousands, one inside the other.
+/// Returns the operands of nested applications of an operator. It does not recurse, because there may be thousands.
 fn operands(expr: &Expr, operator: Operator) -> Vec<&Expr> {
     let mut open = vec![expr];
     let mut found = Vec::new();
@@ -226,11 +228,11 @@ fn operands(expr: &Expr, operator: Operator) -> Vec<&Expr> {
     found
 }
 
-/// Returns rows to look up as they are to be read, if looking them up is less work than reading the files.
+/// Says whether looking up the keys is less work than reading the files that pruning keeps.
 pub(crate) fn is_worth_it(keys: &[ArrayRef], files_kept: usize, files: usize, rows: u64) -> bool {
-    /// The keys of a table are looked up in all of its files, whatever their statistics say.
+    /// Maximum number of files per kept file. A lookup searches all files of the table, whatever their statistics say.
     const FILES_FOR_EACH_KEPT: usize = 8;
-    /// Beyond so few, a lookup is compared with reading so many rows.
+    /// Number of keys up to which a lookup is worth it. With more, each key counts as reading `ROWS_FOR_EACH_KEY` rows.
     const KEYS_MIN: usize = 1_024;
     const ROWS_FOR_EACH_KEY: usize = 16;
     let wanted = keys.first().map_or(0, |column| column.len());

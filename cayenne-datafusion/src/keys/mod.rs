@@ -1,4 +1,4 @@
-//! Primary keys: how they are declared, and which keys a filter asks for.
+//! Primary keys: how they are declared, and which keys a filter names.
 
 pub(crate) mod declared;
 pub(crate) mod lookup;

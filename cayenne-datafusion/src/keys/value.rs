@@ -1,31 +1,31 @@
-//! Which value of a key a condition names, where the types of the two differ.
+//! Finds the key value that equals a literal of another type.
 //!
-//! SQL brings both sides of `key = literal` to one type and compares them there. If every value of the key has a value of
-//! its own in that type, at most one of them equals the literal: it is the literal in the type of the key, if that comes
-//! back as the same.
+//! SQL coerces both sides of `key = literal` to one type and compares them there. If the cast of the key to that type
+//! is injective, at most one key value equals the literal: the literal cast to the type of the key, if casting it back
+//! gives the same literal.
 
 use arrow_schema::{DataType, TimeUnit};
 use datafusion::logical_expr::Operator;
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::scalar::ScalarValue;
 
-/// Below it, every whole number has a 64-bit float of its own.
+/// Below this bound, every integer has a 64-bit float of its own.
 const WHOLE_FLOATS_END: f64 = 9_007_199_254_740_992.0;
-/// So many decimal digits come back from a 64-bit float.
+/// Number of decimal digits that survive a round trip through a 64-bit float.
 const FLOAT_DIGITS: u8 = 15;
-/// So many powers of ten are 64-bit floats, exactly.
+/// Largest power of ten that a 64-bit float represents exactly, as an exponent.
 const FLOAT_SCALE_MAX: i8 = 22;
 
-/// What equals a literal.
+/// The key values that equal a literal.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Equals {
     /// No value of the key.
     Nothing,
-    /// At most this one.
+    /// At most this value.
     Value(ScalarValue),
 }
 
-/// Says whether keys of this type can be looked up: what SQL takes for equal is the same key.
+/// Says whether keys of this type can be looked up. For these types, values that SQL considers equal are the same key.
 pub(crate) fn is_key(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Boolean | DataType::Date32 | DataType::Date64 | DataType::Float32 | DataType::Float64)
         || matches!(data_type, DataType::Time32(_) | DataType::Time64(_) | DataType::Timestamp(..))
@@ -35,13 +35,14 @@ pub(crate) fn is_key(data_type: &DataType) -> bool {
         || is_binary(data_type)
 }
 
-/// Says whether all values that are the same key as this one are equal to it for SQL, so that nothing is left to compare:
-/// zeros of both signs are one key, and so is whatever is not a number.
+/// Says whether SQL considers all values with the same key as this one equal to it, so that nothing is left to compare.
+/// This is false for zeros, because both signs are one key, and for NaNs, which are all one key.
 pub(crate) fn is_equal_to_its_key(value: &ScalarValue) -> bool {
     float(value).is_none_or(|value| value != 0.0 && !value.is_nan())
 }
 
-/// Returns which values of a key of a type equal a literal, as the planner would compare them; `None` if that is not known.
+/// Returns the key values of a type that equal a literal, as the planner would compare them; `None` if that is not
+/// known.
 pub(crate) fn equal_to(key: &DataType, literal: &ScalarValue) -> Option<Equals> {
     let found = literal.data_type();
     if found == *key {
@@ -51,11 +52,11 @@ pub(crate) fn equal_to(key: &DataType, literal: &ScalarValue) -> Option<Equals> 
     if ours != theirs {
         return None;
     }
-    // What cannot be brought there is an error, which the plan that compares will return.
+    // A literal that cannot be cast is an error, which the plan that makes the comparison returns.
     compared_as(key, &ours, &literal.cast_to(&theirs).ok()?)
 }
 
-/// Returns which values of a key of a type, cast to another type, equal a value of that; `None` if that is not known.
+/// Returns the key values of a type that equal `value` once they are cast to `compared`; `None` if that is not known.
 pub(crate) fn compared_as(key: &DataType, compared: &DataType, value: &ScalarValue) -> Option<Equals> {
     if value.data_type() != *compared {
         return None;
@@ -74,14 +75,14 @@ pub(crate) fn compared_as(key: &DataType, compared: &DataType, value: &ScalarVal
     Some(if comes_back && !found.is_null() { Equals::Value(plain(&found)) } else { Equals::Nothing })
 }
 
-/// Says whether each value of a key has a value of its own in the type that it is compared in, at least around `value`, and
-/// comes back from there.
+/// Says whether the cast from the type of the key to the type of the comparison is injective and can be reversed, at
+/// least around `value`.
 fn each_has_its_own(key: &DataType, compared: &DataType, value: &ScalarValue) -> bool {
     use DataType as T;
     if let Some(float) = float(value)
         && (float == 0.0 || float.is_nan())
     {
-        // Which of them are equal is for those to say who compare them.
+        // The comparison itself must decide which zeros and NaNs are equal.
         return false;
     }
     match (key, compared) {
@@ -91,7 +92,7 @@ fn each_has_its_own(key: &DataType, compared: &DataType, value: &ScalarValue) ->
         | (T::Time32(_), T::Time64(_))
         | (T::Time64(TimeUnit::Microsecond), T::Time64(TimeUnit::Nanosecond)) => true,
         (T::Timestamp(unit, zone), T::Timestamp(other, other_zone)) => {
-            // The time of day in a zone is no instant in some hours, and two in others.
+            // A local time in a time zone may be no instant, or two.
             unit <= other && zone.is_some() == other_zone.is_some()
         }
         (key, compared) if key.is_string() => compared.is_string(),
@@ -119,7 +120,7 @@ fn each_has_its_own(key: &DataType, compared: &DataType, value: &ScalarValue) ->
     }
 }
 
-/// Returns the one that stands for all values that are the same key.
+/// Returns the representative of all values that have the same key as this one.
 fn plain(value: &ScalarValue) -> ScalarValue {
     match value {
         ScalarValue::Float32(Some(float)) if *float == 0.0 => ScalarValue::Float32(Some(0.0)),
@@ -142,7 +143,7 @@ fn is_binary(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_))
 }
 
-/// Returns whether whole numbers of a type have a sign, and how many bits they have.
+/// Returns whether the integers of a type are signed, and their number of bits.
 fn whole(data_type: &DataType) -> Option<(bool, u32)> {
     match data_type {
         DataType::Int8 => Some((true, 8)),
@@ -157,7 +158,7 @@ fn whole(data_type: &DataType) -> Option<(bool, u32)> {
     }
 }
 
-/// Returns how many digits numbers of a type have, and how many of them are behind the point.
+/// Returns the number of digits of a type's numbers, and how many of them follow the decimal point.
 fn digits(data_type: &DataType) -> Option<(u8, i8)> {
     match data_type {
         DataType::Decimal32(digits, scale)

@@ -1,4 +1,4 @@
-//! Which expressions Vortex may evaluate: those it evaluates as DataFusion does.
+//! Selects the expressions that Vortex may evaluate: those for which it returns the same answer as DataFusion.
 
 use std::sync::Arc;
 
@@ -16,15 +16,15 @@ use vortex_datafusion::convert::{DefaultExpressionConverter, ExpressionConverter
 
 use crate::dynamic_filter::{self, DynamicFilterCounts, Trust};
 
-/// Converts as Vortex's own converter does, except where the two differ in the answer.
+/// Converts expressions like Vortex's own converter, except where Vortex's answer differs from DataFusion's:
 ///
-/// - A list membership of Vortex is false where SQL says NULL. A filter drops both, so it may go down where nothing but
-///   AND and OR stands above it, and nowhere else.
-/// - Vortex tells −0.0 from 0.0 where SQL does not.
-/// - A point in time near the end of the year 9999, or in a zone it does not know, makes Vortex panic.
-/// - Integer arithmetic of Vortex fails on overflow where DataFusion wraps around.
+/// - A list membership in Vortex is false where SQL says NULL. A filter drops both, so a membership is pushed down only
+///   if it stands below nothing but AND and OR.
+/// - Vortex distinguishes −0.0 from 0.0; SQL does not.
+/// - Vortex panics on a timestamp near the end of the year 9999, and on one in a time zone that it does not know.
+/// - Integer arithmetic in Vortex fails on overflow; in DataFusion it wraps around.
 ///
-/// A filter that changes while the query runs goes down by way of [`dynamic_filter`].
+/// A dynamic filter is converted by [`dynamic_filter`].
 pub(crate) struct SameAnswers {
     inner: DefaultExpressionConverter,
     trust: Trust,
@@ -71,7 +71,7 @@ impl ExpressionConverter for SameAnswers {
     }
 }
 
-/// Says whether every list membership in a filter may be false in place of NULL.
+/// Says whether each list membership in a filter may return false instead of NULL.
 fn membership_only_decides(expr: &Arc<dyn PhysicalExpr>) -> Result<bool> {
     if let Some(binary) = expr.downcast_ref::<BinaryExpr>()
         && matches!(binary.op(), Operator::And | Operator::Or)
@@ -88,12 +88,12 @@ fn contains_membership(expr: &Arc<dyn PhysicalExpr>) -> Result<bool> {
     expr.exists(|expr| Ok(expr.downcast_ref::<InListExpr>().is_some()))
 }
 
-/// Says whether a part of an expression has another value in Vortex.
+/// Says whether any part of an expression has a different value in Vortex.
 fn differs(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<bool> {
     expr.exists(|expr| Ok(is_beyond_vortex(expr) || wraps_around(expr, schema)? || tells_zeros_apart(expr, schema)?))
 }
 
-/// Says whether an expression computes integers that may pass the ends of their type.
+/// Says whether an expression is integer arithmetic that may overflow.
 fn wraps_around(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<bool> {
     match expr.downcast_ref::<BinaryExpr>() {
         Some(binary) if matches!(binary.op(), Operator::Plus | Operator::Minus | Operator::Multiply) => {
@@ -127,9 +127,9 @@ fn is_not_zero(expr: &Arc<dyn PhysicalExpr>) -> bool {
     }
 }
 
-/// Says whether an expression is a literal of a time that Vortex has no word for.
+/// Says whether an expression is a literal of a time that Vortex cannot represent.
 fn is_beyond_vortex(expr: &Arc<dyn PhysicalExpr>) -> bool {
-    /// 9999-01-01T00:00:00Z; Vortex gives up a little later, and before as many seconds ahead of 1970.
+    /// 9999-01-01T00:00:00Z in seconds. Vortex fails a little later, and a little beyond as many seconds before 1970.
     const SECONDS_MAX: i64 = 253_370_764_800;
     let Some(literal) = expr.downcast_ref::<Literal>() else {
         return false;
@@ -153,7 +153,7 @@ fn is_beyond_vortex(expr: &Arc<dyn PhysicalExpr>) -> bool {
     }
 }
 
-/// Says whether a zone is anything but UTC: those take the way that cannot go wrong.
+/// Says whether a time zone is anything but UTC. To be safe, literals in such zones are not converted.
 fn is_odd(zone: Option<&str>) -> bool {
     zone.is_some_and(|zone| !matches!(zone, "UTC" | "+00:00" | "Z"))
 }

@@ -1,5 +1,5 @@
-//! Rows that are read without a scan of Vortex: those of inline data files, which are in memory as Arrow batches, and single
-//! rows that were looked up. So the filter and the projection of the scan are DataFusion's own.
+//! Reads rows without a scan of Vortex: the rows of inline data files, which are Arrow batches in memory, and single
+//! rows that were looked up. DataFusion evaluates the filter and the projection of the scan on them.
 
 use crate::scan::kept::KeptFile;
 use std::collections::BTreeSet;
@@ -26,19 +26,19 @@ use crate::error::external;
 use crate::scan::identity::Identity;
 use crate::scan::kept::GivenRows;
 
-/// Rows are handed on in batches of at least this many: an operator does not work for a thousand rows.
+/// Minimum number of rows in a batch, except for the last one. Operators are inefficient on smaller batches.
 const BATCH_ROWS: usize = 8 * 1024;
 
-/// Data files that are read together.
+/// Data files that one stream reads.
 #[derive(Clone, Debug)]
 pub(crate) struct DirectFiles(pub(crate) Arc<[DirectFile]>);
 
-/// A data file whose rows are read directly: an inline one, or one of which a few rows were looked up.
+/// A data file whose rows are read directly: an inline one, or one in which a few rows were looked up.
 #[derive(Clone, Debug)]
 pub(crate) struct DirectFile {
     pub(crate) file: Arc<DataFile>,
     pub(crate) rows: GivenRows,
-    /// Its place among the files of the view.
+    /// The index of the file in the view.
     pub(crate) place: u32,
 }
 
@@ -48,7 +48,7 @@ impl From<&KeptFile> for DirectFile {
     }
 }
 
-/// What a scan wants of rows that are read directly.
+/// A scan of rows that are read directly.
 #[derive(Clone, Debug)]
 pub(crate) struct DirectScan(Arc<Wanted>);
 
@@ -56,23 +56,23 @@ pub(crate) struct DirectScan(Arc<Wanted>);
 struct Wanted {
     table: Arc<Table>,
     identity: Option<Identity>,
-    /// The places of the columns of the table that are read.
+    /// The indices of the table's columns that are read.
     columns: Vec<usize>,
-    /// In terms of the columns that are read.
+    /// The filter, over the columns that are read.
     filter: Option<Arc<dyn PhysicalExpr>>,
     projector: Option<Projector>,
 }
 
 impl DirectScan {
-    /// Returns what `source` was told, but for filters that change while the query runs: the operators that make them
-    /// drop those rows themselves, and there are few of them here.
+    /// Returns a scan with the filter and projection of `source`, but without its dynamic filters. The operators that
+    /// create those drop the rows themselves, and there are few rows here.
     pub(crate) fn of_source(table: Arc<Table>, identity: Option<Identity>, source: &dyn FileSource) -> Result<Self> {
         let filter = source.filter();
         let lasting = filter.iter().flat_map(split_conjunction).filter(|conjunct| !is_dynamic(conjunct)).cloned();
         Self::new(table, identity, conjunction_opt(lasting), source.projection())
     }
 
-    /// Returns a scan of the rows that pass `filter`. Without a projection it gives all columns.
+    /// Returns a scan of the rows that pass `filter`. Without a projection it returns all columns.
     pub(crate) fn new(
         table: Arc<Table>,
         identity: Option<Identity>,
@@ -89,7 +89,7 @@ impl DirectScan {
 
     /// Opens data files.
     pub(crate) fn open(&self, files: &DirectFiles, file: &PartitionedFile) -> FileOpenFuture {
-        // A scan may be cut into ranges of bytes; the rows belong to the one that has the first byte.
+        // DataFusion may split a file into ranges of bytes. The range with the first byte reads all rows.
         let is_mine = file.range.as_ref().is_none_or(|range| range.start == 0);
         let files = if is_mine { files.clone() } else { DirectFiles(Arc::new([])) };
         future::ready(Ok(self.read(&files))).boxed()
@@ -106,7 +106,7 @@ impl DirectScan {
     }
 }
 
-/// Returns the places of the columns of the table that a scan needs.
+/// Returns the indices of the table's columns that a scan needs.
 fn columns_of(
     table: &Table,
     filter: Option<&Arc<dyn PhysicalExpr>>,
@@ -125,7 +125,8 @@ fn projector(projection: ProjectionExprs, read: &SchemaRef) -> Result<Projector>
 }
 
 impl Wanted {
-    /// Returns the next rows, put together to batches that are worth handing on, and the file to go on with.
+    /// Returns the next batch, which concatenates the rows of several files if they are small, and the index of the
+    /// next file.
     async fn batch(&self, files: &[DirectFile], mut next: usize) -> Result<Option<(RecordBatch, usize)>> {
         let mut gathered: Vec<RecordBatch> = Vec::new();
         let mut rows = 0;
@@ -162,7 +163,7 @@ impl Wanted {
         self.projector.as_ref().map_or(Ok(kept.clone()), |projector| projector.project_batch(&kept))
     }
 
-    /// Returns the columns that are read, of the rows that the scan gives.
+    /// Reads the needed columns of the rows that the scan returns from a file.
     async fn given(&self, file: &DirectFile) -> Result<RecordBatch> {
         let all = || Ok(self.table.inline_rows(&file.file).map_err(external)?.project(&self.columns)?);
         match &file.rows {

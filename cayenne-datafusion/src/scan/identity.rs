@@ -1,7 +1,7 @@
-//! Which row is which: two more columns that a statement reads to say which rows it takes away.
+//! Identity columns: two more columns, which a statement reads to identify the rows that it hides.
 //!
-//! The first is the position of a row in its data file, the second the place of that file in the view of the scan. Both
-//! hold for that one view only, and no user sees them.
+//! The first is the position of a row in its data file, the second the index of that file in the view of the scan. Both
+//! are valid for that view only, and are not visible to users.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use datafusion::physical_expr_adapter::{
     DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory,
 };
 
-/// The columns of a scan that tells which row is which: those of the table, the position, the place of the file.
+/// The columns of a scan with identity columns: those of the table, the position, and the index of the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     pub(crate) position: String,
@@ -27,7 +27,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Returns the columns for a table, under names that no column of it has.
+    /// Returns the columns for a table. The identity columns have names that no column of the table has.
     pub(crate) fn of(table: &Schema) -> Self {
         let position = free_name(table, "__cayenne_position");
         let file = free_name(table, "__cayenne_file");
@@ -41,7 +41,8 @@ impl Identity {
         &self.schema
     }
 
-    /// Returns the columns as a file source knows them: the place of the file is the same for all rows of a file.
+    /// Returns the columns as a file source declares them: the index of the file is a partition column, as it is the
+    /// same for all rows of a file.
     pub(crate) fn table_schema(&self) -> TableSchema {
         let mut fields: Vec<FieldRef> = self.schema.fields().iter().cloned().collect();
         let file = fields.pop();
@@ -49,7 +50,7 @@ impl Identity {
         TableSchema::builder(of_files).with_table_partition_cols(file.into_iter().collect::<Vec<_>>()).build()
     }
 
-    /// Returns some columns of the table, and these two.
+    /// Returns a schema of some columns of the table, followed by the identity columns.
     pub(crate) fn beside(&self, columns: &Schema) -> SchemaRef {
         let mut fields: Vec<FieldRef> = columns.fields().iter().cloned().collect();
         fields.push(Arc::new(Field::new(&self.position, DataType::UInt64, false)));
@@ -57,7 +58,8 @@ impl Identity {
         Arc::new(Schema::new_with_metadata(fields, columns.metadata().clone()))
     }
 
-    /// Returns rows of one data file, which are at these positions, with both columns.
+    /// Adds the identity columns to rows of one data file. `positions` are the positions of the rows, `place` is the
+    /// index of the file.
     pub(crate) fn extend(
         &self,
         rows: &RecordBatch,
@@ -89,7 +91,7 @@ impl RowPosition {
         expr.exists(|expr| Ok(expr.downcast_ref::<Self>().is_some()))
     }
 
-    /// Returns an expression with the column at `index` in place of the position.
+    /// Replaces the position in an expression with the column at `index`.
     pub(crate) fn into_column(expr: Arc<dyn PhysicalExpr>, name: &str, index: usize) -> Result<Arc<dyn PhysicalExpr>> {
         let replaced = expr.transform_down(|expr| {
             Ok(match expr.downcast_ref::<Self>() {
@@ -133,7 +135,7 @@ impl PhysicalExpr for RowPosition {
     }
 }
 
-/// Puts [`RowPosition`] in place of the column of positions, which no file has.
+/// Replaces the position column, which no file has, with [`RowPosition`].
 #[derive(Debug)]
 pub(crate) struct PositionAdapters {
     pub(crate) position: String,

@@ -1,4 +1,4 @@
-//! The data files that a scan reads, and which of their rows it gives.
+//! The data files that a scan reads, and the rows that it returns from each.
 
 use std::sync::Arc;
 
@@ -6,31 +6,31 @@ use cayenne_deletes::DeletionVector;
 use cayenne_format::DataFile;
 use vortex::scan::selection::Selection;
 
-/// Up to so many rows of a data file are read one by one. It takes about as long as a scan of a small file then.
+/// Maximum number of rows of a data file that are read one by one. This takes about as long as a scan of a small file.
 const DIRECT_ROWS_MAX: u64 = 512;
 
 /// A data file that a scan reads.
 #[derive(Clone, Debug)]
 pub(crate) struct KeptFile {
     pub(crate) file: Arc<DataFile>,
-    /// Its place among the files of the view, in a scan that tells which row is which.
+    /// The index of the file in the view, in a scan with identity columns.
     pub(crate) place: u32,
     pub(crate) rows: GivenRows,
 }
 
-/// Which rows of a data file a scan gives.
+/// The rows of a data file that a scan returns.
 #[derive(Clone, Debug)]
 pub(crate) enum GivenRows {
-    /// All of them.
+    /// All rows.
     All,
-    /// All but those that are hidden.
+    /// All rows except the hidden ones.
     AllBut(Arc<DeletionVector>),
-    /// Those that were looked up.
+    /// The rows that were looked up.
     Only(Arc<DeletionVector>),
 }
 
 impl GivenRows {
-    /// Returns how many rows of a data file are given.
+    /// Returns the number of rows that are returned from a data file.
     pub(crate) fn count(&self, file: &DataFile) -> u64 {
         match self {
             Self::All => file.rows,
@@ -39,7 +39,7 @@ impl GivenRows {
         }
     }
 
-    /// Returns the positions of the rows that are given, of so many.
+    /// Returns the positions of the rows that are returned from a data file with `rows` rows.
     pub(crate) fn positions(&self, rows: u64) -> impl Iterator<Item = u64> {
         let all = |has: fn(&Self, u64) -> bool| (0..rows).filter(move |position| has(self, *position));
         let (all, found) = match self {
@@ -62,17 +62,17 @@ impl GivenRows {
 }
 
 impl KeptFile {
-    /// Returns how many of its rows are given.
+    /// Returns the number of rows that are returned.
     pub(crate) fn given_rows(&self) -> u64 {
         self.rows.count(&self.file)
     }
 
-    /// Says whether its rows are read without a scan.
+    /// Says whether the rows are read without a scan of Vortex.
     pub(crate) fn is_direct(&self) -> bool {
         self.file.is_inline() || matches!(&self.rows, GivenRows::Only(found) if found.len() <= DIRECT_ROWS_MAX)
     }
 
-    /// Returns how many of its rows are hidden, as far as the scan has to know.
+    /// Returns the number of hidden rows that the scan must leave out.
     pub(crate) fn hidden_rows(&self) -> u64 {
         match &self.rows {
             GivenRows::AllBut(hidden) => hidden.len(),

@@ -1,4 +1,4 @@
-//! The plan node that reads rows which were looked up by their keys, and nothing else.
+//! The plan node that reads only rows that were looked up by their keys.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use futures::StreamExt;
 use crate::scan::direct::{DirectFiles, DirectScan};
 use crate::scan::plan::Scan;
 
-/// Reads a few rows of a table, where they are. It has one partition, and is a leaf.
+/// Reads a few rows of a table by their positions. It is a leaf with one partition.
 #[derive(Debug)]
 pub(crate) struct LookupExec {
     table: TableName,
@@ -31,7 +31,7 @@ pub(crate) struct LookupExec {
     rows: DirectScan,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
-    /// It keeps the files alive.
+    /// Keeps the files alive.
     view: Arc<PinnedView>,
 }
 
@@ -60,7 +60,7 @@ impl LookupExec {
         })
     }
 
-    /// Returns where counts are shown.
+    /// Returns the metrics of the node, to which counters can be added.
     pub(crate) fn counters(&self) -> &ExecutionPlanMetricsSet {
         &self.metrics
     }
@@ -110,7 +110,7 @@ impl ExecutionPlan for LookupExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    // Deprecated, and still a required method of the trait.
+    // Deprecated, but still a required method of the trait.
     fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(self)
     }
@@ -118,7 +118,7 @@ impl ExecutionPlan for LookupExec {
     fn statistics_from_inputs(&self, _: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
         let rows = self.files.0.iter().map(|file| file.rows.count(&file.file)).sum::<u64>();
         let mut statistics = Statistics::new_unknown(self.columns());
-        // So few that nobody deals them out to several threads.
+        // With so few rows, the planner does not distribute them to several threads.
         statistics.num_rows = Precision::Exact(usize::try_from(rows).unwrap_or(usize::MAX));
         Ok(Arc::new(statistics))
     }

@@ -1,6 +1,6 @@
 //! Reading a table: the plan of a scan, pruning, statistics, and the streams that read data files.
 //!
-//! Filters that arrive while a scan runs are in `dynamic_filter`.
+//! Dynamic filters, which arrive while a scan runs, are in `dynamic_filter`.
 
 pub(crate) mod converter;
 pub(crate) mod direct;

@@ -1,8 +1,8 @@
-//! A file decoded piece by piece, where the memory pool is too short for decoding ahead.
+//! Decodes a file piece by piece if the memory pool has too little memory for decoding ahead.
 //!
-//! A piece is a range of bytes of the file, as DataFusion deals them out: Vortex gives it the splits whose middle is in it,
-//! so every row is in one piece. One piece is decoded at a time, and streams of one scan take turns if there is not room for
-//! all of them.
+//! A piece is a range of bytes of the file, as DataFusion assigns them. Vortex reads the splits whose midpoint is in
+//! the range, so every row belongs to exactly one piece. A stream decodes one piece at a time. The streams of one scan
+//! take turns if there is not enough memory for all of them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,10 +20,10 @@ use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use crate::error::external;
 use crate::scan::scanned::Scanned;
 
-/// A stream waits for others of its scan as long as one of them ends a piece within this time.
+/// Maximum time that a stream waits for memory while no other stream of its scan finishes a piece.
 const STANDSTILL_MAX: Duration = Duration::from_secs(30);
 
-/// Memory that one stream of a scan holds.
+/// The memory that one stream of a scan holds.
 struct Held {
     memory: DecodeMemory,
     scanned: Arc<Scanned>,
@@ -51,18 +51,18 @@ impl Held {
     }
 }
 
-/// A file, or a part of one, that is about to be decoded piece by piece.
+/// A file, or a part of one, to be decoded piece by piece.
 pub(crate) struct Pieces {
     pub(crate) opener: Arc<dyn FileOpener>,
     pub(crate) scanned: Arc<Scanned>,
     pub(crate) columns: Arc<Schema>,
     pub(crate) file: PartitionedFile,
-    /// How many rows it has.
+    /// Number of rows of the file or part.
     pub(crate) rows: u64,
 }
 
 impl Pieces {
-    /// Returns the rows. Nothing is taken from the pool before the first of them is asked for.
+    /// Returns the rows as a stream. It takes memory from the pool only when it is first polled.
     pub(crate) fn stream(self) -> BoxStream<'static, Result<RecordBatch>> {
         stream::once(self.begin()).try_flatten().boxed()
     }
@@ -77,7 +77,7 @@ impl Pieces {
         Ok(rows.boxed())
     }
 
-    /// Returns where the bytes begin and end that are read.
+    /// Returns the start and the end of the range of bytes to read.
     fn bytes(&self) -> (i64, i64) {
         let size = i64::try_from(self.file.object_meta.size).unwrap_or(i64::MAX);
         self.file.range.as_ref().map_or((0, size), |range| (range.start, range.end))
@@ -90,7 +90,7 @@ impl Pieces {
         opened.await.map_err(|error| self.scanned.failure.or(error))
     }
 
-    /// Takes memory for a piece, or waits until another stream of the scan gives its own back.
+    /// Takes memory for a piece. If there is none, waits until another stream of the scan returns its memory.
     async fn wait_for_room(&self) -> Result<Held> {
         let turns = &self.scanned.turns;
         loop {
@@ -108,7 +108,7 @@ impl Pieces {
         }
     }
 
-    /// Takes memory for a piece, or says why not and how many streams of the scan hold some.
+    /// Takes memory for a piece. The error comes with the number of streams of the scan that hold memory.
     fn take(&self) -> Result<Held, (Error, usize)> {
         let Self { scanned, columns, rows, .. } = self;
         let consumer = format!("cayenne.scan {}", scanned.table.name());
@@ -120,13 +120,13 @@ impl Pieces {
     }
 }
 
-/// A file of which one piece after the other is read.
+/// A file that is being read piece by piece.
 struct Reading {
     pieces: Pieces,
     held: Held,
-    /// Where the next piece begins.
+    /// Where the next piece begins, in bytes.
     at: i64,
-    /// What is left of the last one.
+    /// The rest of the current piece.
     open: Option<BoxStream<'static, Result<RecordBatch>>>,
 }
 
@@ -153,7 +153,7 @@ impl Reading {
     }
 }
 
-/// Returns where a piece of about `piece_rows` rows ends that begins at `at`, in a range of bytes with `rows` rows.
+/// Returns the end of a piece of about `piece_rows` rows that begins at `at`, in a range of bytes with `rows` rows.
 fn end_of_piece(at: i64, (begin, end): (i64, i64), rows: u64, piece_rows: u64) -> i64 {
     let bytes = u128::from(end.abs_diff(begin)) * u128::from(piece_rows) / u128::from(rows.max(1));
     at.saturating_add(i64::try_from(bytes.max(1)).unwrap_or(i64::MAX)).min(end)

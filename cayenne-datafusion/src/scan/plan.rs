@@ -1,4 +1,5 @@
-//! The plan that reads a table: which files are kept, which of their rows are hidden, and how they are dealt out.
+//! Plans the scan of a table: which files it keeps, which of their rows are hidden, and how files are assigned to
+//! partitions.
 
 use crate::scan::kept::GivenRows;
 use crate::scan::kept::KeptFile;
@@ -41,13 +42,13 @@ use crate::scan::source::CayenneSource;
 use crate::scan::statistics;
 use crate::scan::turns::Turns;
 
-/// As many deletion files are read at once: they are small and come from one folder.
+/// Number of deletion files that are read concurrently. They are small and in one folder.
 const DELETIONS_AHEAD: usize = 8;
 
 /// The data files that a scan reads.
 struct Kept {
     files: Vec<KeptFile>,
-    /// How often a key index was asked for a key, if the rows were looked up.
+    /// Number of probes of key indexes for a key, if the rows were looked up.
     index_probes: Option<u64>,
 }
 
@@ -55,13 +56,13 @@ struct Kept {
 pub(crate) struct Scan<'a> {
     pub(crate) table: &'a Arc<Table>,
     pub(crate) view: Arc<PinnedView>,
-    /// The columns that tell which row is which, if they are wanted.
+    /// The identity columns, if the scan returns them.
     pub(crate) identity: Option<&'a Identity>,
     pub(crate) state: &'a dyn Session,
 }
 
 impl Scan<'_> {
-    /// Returns the plan.
+    /// Returns the plan of the scan.
     pub(crate) async fn plan(self, args: &ScanArgs<'_>) -> Result<Arc<dyn ExecutionPlan>> {
         let filters = self.filters_of_table(args);
         let kept = match self.found_in_few_files(&filters).await? {
@@ -71,7 +72,7 @@ impl Scan<'_> {
         self.plan_of(&kept, args)
     }
 
-    /// Returns the plan that reads the rows with these keys and no others.
+    /// Returns a plan that reads only the rows with these keys.
     pub(crate) async fn of_keys(self, keys: &[ArrayRef], args: &ScanArgs<'_>) -> Result<Arc<dyn ExecutionPlan>> {
         let all: Vec<_> = self.view.files().cloned().collect();
         let kept = self.found(&all, keys).await?;
@@ -94,14 +95,14 @@ impl Scan<'_> {
                 Arc::new(PositionAdapters { position: identity.position.clone() }) as Arc<dyn PhysicalExprAdapterFactory>
             }))
             .with_projection_indices(args.projection().map(<[usize]>::to_vec))?
-            // Vortex counts the limit after dynamic filters and hidden rows. Any rows will do, because a scan declares no
-            // order.
+            // Vortex applies the limit after dynamic filters and hidden rows. Any rows will do, because the scan
+            // declares no order.
             .with_limit(args.limit())
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }
 
-    /// Returns the plan that reads a few rows and nothing else.
+    /// Returns a plan that reads only rows that were looked up.
     fn lookup_of(&self, projection: Option<&[usize]>, kept: &Kept) -> Result<Arc<dyn ExecutionPlan>> {
         let files = DirectFiles(kept.files.iter().map(DirectFile::from).collect());
         let lookup = LookupExec::new(self, projection, files)?;
@@ -109,7 +110,8 @@ impl Scan<'_> {
         Ok(Arc::new(lookup))
     }
 
-    /// Returns the rows whose keys the filters name, where looking into all files is less work than choosing among them.
+    /// Looks up the rows if the filters determine their keys, and if there are so few files that pruning them first
+    /// would be more work.
     async fn found_in_few_files(&self, filters: &[Expr]) -> Result<Option<Kept>> {
         if self.view.files().len() > lookup::FILES_MIN {
             return Ok(None);
@@ -118,7 +120,7 @@ impl Scan<'_> {
         self.looked_up(&all, filters).await
     }
 
-    /// Returns the files that statistics do not rule out, and which of their rows are given.
+    /// Returns the files that remain after pruning, and which of their rows the scan returns.
     async fn kept(&self, filters: &[Expr]) -> Result<Kept> {
         let pruned = prune(&self.view, self.table.schema(), filters, self.state)?;
         match self.looked_up(&pruned, filters).await? {
@@ -131,7 +133,7 @@ impl Scan<'_> {
         self.identity.map_or(self.table.schema(), Identity::schema)
     }
 
-    /// Returns the filters that statistics can say something about.
+    /// Returns the filters that can be evaluated on statistics: those without identity columns.
     fn filters_of_table(&self, args: &ScanArgs<'_>) -> Vec<Expr> {
         let filters = args.filters().unwrap_or_default();
         let is_of_table = |filter: &&Expr| {
@@ -143,7 +145,7 @@ impl Scan<'_> {
         filters.iter().filter(is_of_table).cloned().collect()
     }
 
-    /// Returns the rows whose keys the filters name, if they do.
+    /// Looks up the rows if the filters determine their keys and the lookup is less work than a scan.
     async fn looked_up(&self, files: &[Arc<DataFile>], filters: &[Expr]) -> Result<Option<Kept>> {
         let Some(keys) = lookup::keys(self.table, filters)? else { return Ok(None) };
         let rows = files.iter().map(|file| file.rows).sum();
@@ -153,7 +155,7 @@ impl Scan<'_> {
         self.found(files, &keys).await.map(Some)
     }
 
-    /// Returns the rows of data files that have these keys.
+    /// Looks up the rows with these keys in data files.
     async fn found(&self, files: &[Arc<DataFile>], keys: &[ArrayRef]) -> Result<Kept> {
         let found = self.table.find(&self.view, keys).await.map_err(external)?;
         let places = self.places();
@@ -166,7 +168,7 @@ impl Scan<'_> {
         Ok(Kept { files: kept.collect(), index_probes: Some(index_probes) })
     }
 
-    /// Returns the place of each file in the view, if the scan tells which row is which.
+    /// Returns the index of each file in the view; empty without identity columns.
     fn places(&self) -> HashMap<FileId, u32> {
         match self.identity {
             None => HashMap::new(),
@@ -174,7 +176,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Returns what hides rows of each file, and leaves out files of which no row is left.
+    /// Reads the deletion vectors of files, and leaves out files whose rows are all hidden.
     async fn without_hidden(&self, files: Vec<Arc<DataFile>>) -> Result<Vec<KeptFile>> {
         let places = self.places();
         let kept = |file: Arc<DataFile>| KeptFile { place: place(&places, &file), file, rows: GivenRows::All };
@@ -204,7 +206,7 @@ impl Scan<'_> {
 
     fn partitioned_file(&self, kept: &KeptFile, columns: &[usize]) -> Result<PartitionedFile> {
         let file = &kept.file;
-        // The path only tells files apart in caches and messages: bytes come through our own reader.
+        // The path only identifies the file in caches and messages: the bytes come from our own reader.
         let path = format!("{}/{}", self.table.record().location, file.id);
         let scanned = PartitionedFile::new(path, file.bytes)
             .with_extension(ScannedFile(Arc::clone(file)))
@@ -220,8 +222,8 @@ impl Scan<'_> {
         self.identity.map(|_| ScalarValue::from(place)).into_iter().collect()
     }
 
-    /// Returns the files of a scan. Inline ones, and those of which few rows are wanted, are small and many: a scan takes
-    /// them in as few as there are partitions.
+    /// Returns the files of a scan. Files that are read directly (inline ones, and those with few rows to read) are
+    /// many and small, so they are combined into at most as many files as there are partitions.
     fn partitioned_files(
         &self,
         kept: &[KeptFile],
@@ -240,7 +242,7 @@ impl Scan<'_> {
         let first = together.first().map(|kept| kept.file.id.to_string()).unwrap_or_default();
         let bytes = together.iter().map(|kept| kept.file.bytes).sum();
         let statistics = statistics::of_files(together, self.schema(), columns)?;
-        // Each of them has a place of its own, which its rows are given when they are read.
+        // Each combined file has an index of its own, which its rows get when they are read.
         Ok(PartitionedFile::new(format!("{}/direct-{first}", self.table.record().location), bytes)
             .with_extension(DirectFiles(together.iter().map(DirectFile::from).collect()))
             .with_statistics(Arc::new(statistics))
@@ -287,7 +289,7 @@ fn place(places: &HashMap<FileId, u32>, file: &DataFile) -> u32 {
     places.get(&file.id).copied().unwrap_or_default()
 }
 
-/// Shows in `EXPLAIN ANALYZE` what is left after pruning by file statistics, and what is hidden in it.
+/// Adds the metrics that `EXPLAIN ANALYZE` shows: what pruning by file statistics left, and how much of that is hidden.
 fn show_counts(metrics: &ExecutionPlanMetricsSet, files_total: usize, rows_total: u64, kept: &Kept) {
     let Kept { files: kept, index_probes } = kept;
     let rows_kept: u64 = kept.iter().map(|kept| kept.file.rows).sum();
@@ -304,7 +306,8 @@ fn show_counts(metrics: &ExecutionPlanMetricsSet, files_total: usize, rows_total
     counter("index_probes").add(as_metric(index_probes.unwrap_or_default()));
 }
 
-/// Deals files out to output partitions. A scan of nothing has one, which is empty: no plan works on none.
+/// Distributes files over output partitions. Without files there is one empty partition, because no plan works without
+/// one.
 fn groups_of(files: Vec<PartitionedFile>, target_partitions: usize) -> Vec<FileGroup> {
     if files.is_empty() {
         return vec![FileGroup::new(files)];
@@ -312,7 +315,7 @@ fn groups_of(files: Vec<PartitionedFile>, target_partitions: usize) -> Vec<FileG
     FileGroup::new(files).split_files(target_partitions)
 }
 
-/// Columns whose statistics a plan may ask for: those it reads and those it filters by.
+/// Returns the columns whose statistics the planner may need: those that are read, and those that are filtered on.
 fn needed_columns(schema: &SchemaRef, args: &ScanArgs<'_>) -> Vec<usize> {
     let mut columns: Vec<usize> = match args.projection() {
         Some(projection) => projection.to_vec(),

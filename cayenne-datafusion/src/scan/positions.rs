@@ -1,4 +1,4 @@
-//! Which expressions Vortex may evaluate in a scan that gives positions of rows.
+//! Selects the expressions that Vortex may evaluate in a scan that returns the positions of rows.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use crate::error::external;
 use crate::scan::converter::SameAnswers;
 use crate::scan::identity::RowPosition;
 
-/// Filters as [`SameAnswers`] does, and has the scan give bare columns and the position.
+/// Converts filters like [`SameAnswers`], and makes the scan return plain columns and the position.
 ///
-/// Positions are the scan's to know: once a filter has been applied outside of it, they are lost. So a filter goes into
-/// the scan, or stays above it, and is never left between.
+/// Only the scan knows the positions of rows: they are lost once a filter is applied outside it. So a filter is pushed
+/// into the scan or stays in the plan above it, and is never applied in between.
 pub(crate) struct WithPositions {
     inner: SameAnswers,
     position: String,
@@ -34,7 +34,7 @@ impl WithPositions {
 
 impl ExpressionConverter for WithPositions {
     fn try_convert(&self, expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Option<Expression>> {
-        // While a plan is made, the schema is the one of the scan; when a file is opened, it is the one of the file.
+        // During planning, the schema is that of the scan; when a file is opened, it is that of the file.
         let is_planned = schema.field_with_name(&self.position).is_ok();
         if is_planned {
             let asks_position = collect_columns(expr).iter().any(|column| column.name() == self.position);
@@ -42,7 +42,7 @@ impl ExpressionConverter for WithPositions {
         }
         match self.inner.try_convert(expr, schema)? {
             Some(converted) => Ok(Some(converted)),
-            // The operator that made it drops those rows itself.
+            // The operator that created the filter drops the rows itself.
             None if is_dynamic(expr) => Ok(Some(lit(true))),
             None => Err(external(
                 cayenne_format::Error::internal("a filter cannot be applied where rows have positions")

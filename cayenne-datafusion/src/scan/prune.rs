@@ -1,4 +1,4 @@
-//! Which data files can hold a row that a predicate wants.
+//! Prunes data files by their statistics.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -19,9 +19,9 @@ use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicate
 use crate::error::external;
 use crate::scan::statistics::on_the_safe_side;
 
-/// Returns the files that may hold a row for which all `filters` are true.
+/// Returns the files that may have a row for which all `filters` are true.
 ///
-/// A file whose statistics cannot tell is kept.
+/// A file is kept if its statistics do not rule it out.
 pub(crate) fn prune(
     view: &View,
     schema: &SchemaRef,
@@ -30,7 +30,7 @@ pub(crate) fn prune(
 ) -> Result<Vec<Arc<DataFile>>> {
     let filter = conjunction(filters.iter().cloned()).filter(|_| view.files().len() > 0);
     let predicate = filter.map(|filter| predicate(filter, schema, state)).transpose()?.flatten();
-    // A predicate that statistics can say nothing about keeps every file.
+    // A predicate that cannot be evaluated on statistics keeps every file.
     let Some(predicate) = predicate else {
         return Ok(view.files().cloned().collect());
     };
@@ -45,7 +45,7 @@ fn predicate(filter: Expr, schema: &SchemaRef, state: &dyn Session) -> Result<Op
     Ok(PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema)).build(filter))
 }
 
-/// The statistics of the columns that one predicate asks for.
+/// The statistics of the columns that a predicate needs.
 struct StatsOfFiles<'a> {
     schema: &'a SchemaRef,
     rows: ArrayRef,
@@ -54,20 +54,20 @@ struct StatsOfFiles<'a> {
 
 /// The statistics of one column in all files.
 ///
-/// A table may have a hundred thousand files, whose statistics are scattered over the memory: they are visited once, and
-/// only what pruning asks for is kept.
+/// A table may have a hundred thousand files, whose statistics are scattered in memory. Each file is visited once, and
+/// only what pruning needs is extracted.
 struct StatsOfColumn {
     bounds: Option<Bounds>,
     nulls: ArrayRef,
 }
 
-/// The smallest and the largest value in each file, where they are known.
+/// The minimum and maximum in each file, where they are known.
 struct Bounds {
     min: ArrayRef,
     max: ArrayRef,
 }
 
-/// [`StatsOfColumn`], as far as files have been visited.
+/// Builds a [`StatsOfColumn`] file by file.
 struct ColumnBuilder {
     index: usize,
     bounds: Option<(ValueArrayBuilder, ValueArrayBuilder)>,
@@ -87,7 +87,8 @@ impl ColumnBuilder {
         self.nulls.append_option(null_count);
         if let Some((mins, maxs)) = &mut self.bounds {
             mins.append(min.map(|min| on_the_safe_side(min.value, -0.0)).as_ref());
-            // NaN is above every number, and no bound: a file that may hold one has no known maximum.
+            // NaN is above every number but is not part of the bounds: a file that may contain NaN has no known
+            // maximum.
             let max = max.filter(|_| nan_count == Some(0));
             maxs.append(max.map(|max| on_the_safe_side(max.value, 0.0)).as_ref());
         }
@@ -101,7 +102,7 @@ impl ColumnBuilder {
 }
 
 impl<'a> StatsOfFiles<'a> {
-    /// Decodes the needed columns of all files, once.
+    /// Decodes the statistics of the needed columns of all files, once.
     fn read(files: &[&Arc<DataFile>], schema: &'a SchemaRef, predicate: &PruningPredicate) -> Result<Self> {
         let needed: HashSet<usize> = datafusion::physical_expr::utils::collect_columns(predicate.orig_expr())
             .iter()

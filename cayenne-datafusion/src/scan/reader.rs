@@ -1,4 +1,4 @@
-//! Hands Vortex our reader, which verifies every block, and keeps count of what it did.
+//! Gives Vortex our reader, which verifies every block, and shows its counters as metrics.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,22 +20,22 @@ use vortex::io::{CoalesceConfig, VortexReadAt};
 use vortex::session::VortexSession;
 use vortex_datafusion::reader::VortexReaderFactory;
 
-/// The data file that a `PartitionedFile` stands for.
+/// The data file behind a `PartitionedFile`.
 #[derive(Clone, Debug)]
 pub(crate) struct ScannedFile(pub(crate) Arc<DataFile>);
 
-/// The first error of a scan, as it was before Vortex and DataFusion turned it into text.
+/// The first error of a scan, in the form it had before Vortex and DataFusion turned it into text.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FirstError(Arc<ReadCounters>);
 
 impl FirstError {
-    /// Returns the first error of the readers in place of `other`, if there is one.
+    /// Returns the first error of the readers, or `other` if there is none.
     pub(crate) fn or(&self, other: DataFusionError) -> DataFusionError {
         self.0.failure().map_or(other, crate::error::external)
     }
 }
 
-/// Makes the readers of one scan.
+/// Creates the readers of one scan.
 #[derive(Clone, Debug)]
 pub(crate) struct Readers {
     table: Arc<Table>,
@@ -67,7 +67,7 @@ struct ReadCounts {
     shown: [Shown; 4],
 }
 
-/// A metric that follows a counter.
+/// A metric that shows the value of a counter.
 #[derive(Debug)]
 struct Shown {
     metric: Count,

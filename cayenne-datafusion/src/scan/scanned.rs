@@ -1,4 +1,4 @@
-//! What the streams of one scan share.
+//! The state that the streams of one scan share.
 
 use crate::scan::turns::Turns;
 use std::sync::Arc;
@@ -10,21 +10,21 @@ use datafusion::execution::memory_pool::MemoryPool;
 use crate::scan::identity::Identity;
 use crate::scan::reader::FirstError;
 
-/// What a scan reads, decided once.
+/// What a scan reads, as it was decided when the scan was planned.
 #[derive(Debug)]
 pub(crate) struct Scanned {
     pub(crate) table: Arc<Table>,
     pub(crate) sequence: Sequence,
-    /// The columns that tell which row is which, if the scan gives them.
+    /// The identity columns, if the scan returns them.
     pub(crate) identity: Option<Identity>,
     pub(crate) files_kept: usize,
     pub(crate) files_total: usize,
     pub(crate) failure: FirstError,
-    /// What decoding is charged to.
+    /// The pool to which the memory of decoding is charged.
     pub(crate) memory: Arc<dyn MemoryPool>,
-    /// How many streams it has at most.
+    /// Maximum number of concurrent streams of the scan.
     pub(crate) streams: usize,
     pub(crate) turns: Turns,
-    /// Held, not read: it keeps the files of the scan alive.
+    /// Never read: it keeps the files of the scan alive.
     pub(crate) _view: Arc<PinnedView>,
 }

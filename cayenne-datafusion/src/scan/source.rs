@@ -1,6 +1,6 @@
-//! The file source of a Cayenne scan: Vortex's own, with what Cayenne knows of the files around it.
+//! The file source of a Cayenne scan: wraps Vortex's file source and adds what Cayenne knows of the files.
 //!
-//! It is the seam behind which a source of our own can take the place of Vortex's.
+//! A source of our own could replace Vortex's behind this interface.
 
 use crate::scan::scanned::Scanned;
 use std::collections::BTreeSet;
@@ -29,7 +29,7 @@ use crate::scan::direct::DirectScan;
 use crate::scan::pieces::Pieces;
 use crate::scan::reader::ScannedFile;
 
-/// Delegates to the source of Vortex.
+/// A file source that delegates to Vortex's.
 #[derive(Clone)]
 pub(crate) struct CayenneSource {
     inner: Arc<dyn FileSource>,
@@ -41,7 +41,7 @@ impl CayenneSource {
         Self { inner, scanned: Arc::new(scanned) }
     }
 
-    /// Returns the columns that a scan decodes: those it gives and those it filters by.
+    /// Returns the columns that a scan decodes: those that it returns and those that it filters on.
     fn decoded_columns(&self) -> Result<Schema> {
         let schema = self.inner.table_schema().table_schema();
         let projected = self.inner.projection().into_iter().flat_map(|exprs| exprs.iter().map(|expr| &expr.expr));
@@ -161,8 +161,9 @@ impl FileSource for CayenneSource {
     }
 }
 
-/// Opens data files through Vortex, inline ones and those of which few rows are wanted directly, charges what they decode,
-/// or decodes it piece by piece, and gives errors back as they were before they became text.
+/// Opens data files. Inline files, and those in which few rows were looked up, are read directly; the others go through
+/// Vortex. Decoding is charged to the memory pool, or is done piece by piece if the pool has too little. Errors are
+/// returned in the form they had before they became text.
 struct CayenneOpener {
     inner: Arc<dyn FileOpener>,
     scanned: Arc<Scanned>,
@@ -196,7 +197,7 @@ impl FileOpener for CayenneOpener {
     }
 }
 
-/// Returns how many rows of a file are about to be read: all, or those of a range of bytes.
+/// Returns the number of rows to read from a file: all of them, or the estimated share of a range of bytes.
 fn rows_of(file: &PartitionedFile) -> u64 {
     let Some(ScannedFile(whole)) = file.extension() else {
         return 0;

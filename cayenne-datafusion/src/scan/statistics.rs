@@ -1,4 +1,4 @@
-//! Statistics of data files, in the words of DataFusion.
+//! Converts the statistics of data files into DataFusion's.
 
 use arrow_schema::{DataType, SchemaRef};
 use cayenne_format::{Bound, ColumnStats, Value};
@@ -10,10 +10,10 @@ use datafusion::error::Result;
 use crate::error::external;
 use crate::scan::kept::KeptFile;
 
-/// Returns the statistics of the visible rows of files together; columns other than `columns` stay unknown, and so do
-/// those that no file has.
+/// Returns the merged statistics of the visible rows of files. Columns other than `columns` stay unknown, and so do
+/// statistics that no file has.
 ///
-/// The number of rows is exact. Where rows are hidden, bounds and nulls are those of all rows: limits, and no answers.
+/// The number of rows is exact. If rows are hidden, the bounds and null counts include them, and are therefore inexact.
 pub(crate) fn of_files<'a>(
     files: impl IntoIterator<Item = &'a KeptFile>,
     schema: &SchemaRef,
@@ -36,7 +36,7 @@ pub(crate) fn of_files<'a>(
     let mut statistics = Statistics::new_unknown(schema);
     let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     statistics.num_rows = Precision::Exact(count(rows));
-    // An estimate, for the choice of join sides.
+    // An estimate, from which the optimizer chooses the sides of joins.
     statistics.total_byte_size = Precision::Inexact(count(rows.saturating_mul(row_bytes(schema))));
     for (merged, column) in merged.into_iter().zip(columns) {
         let Some(slot) = statistics.column_statistics.get_mut(*column) else { continue };
@@ -50,10 +50,10 @@ pub(crate) fn of_files<'a>(
 #[derive(Clone, Debug)]
 struct Merged {
     bounds: Option<(Bound, Bound)>,
-    /// No row has a value that could be a bound: all are null or NaN.
+    /// Whether no row has a value that could be a bound: all are null or NaN.
     empty: bool,
     nulls: Option<u64>,
-    /// Some of the nulls may be hidden.
+    /// Whether some of the nulls may be hidden, so that `nulls` is only an upper limit.
     nulls_at_most: bool,
     nans: Option<u64>,
 }
@@ -74,7 +74,7 @@ impl Merged {
         }
     }
 
-    /// Any row may be hidden, also the one with the smallest value.
+    /// Marks the statistics as inexact: any row may be hidden, including the one with the smallest value.
     fn with_hidden_rows(self) -> Self {
         let bounds = self.bounds.map(|(min, max)| (Bound { exact: false, ..min }, Bound { exact: false, ..max }));
         let nulls_at_most = self.nulls != Some(0);
@@ -107,7 +107,7 @@ impl Merged {
         }
         if let Some((min, max)) = self.bounds {
             statistics.min_value = precision(&min, -0.0, data_type)?;
-            // NaN is above everything: with one around, or perhaps, the largest number is not the maximum.
+            // NaN is above all numbers: unless there is no NaN for certain, the largest number may not be the maximum.
             if self.nans == Some(0) {
                 statistics.max_value = precision(&max, 0.0, data_type)?;
             }
@@ -120,7 +120,7 @@ fn lower(a: Bound, b: Bound) -> Option<Bound> {
     match a.value.compare(&b.value)? {
         std::cmp::Ordering::Greater => Some(b),
         std::cmp::Ordering::Less => Some(a),
-        // Of two equal bounds, an exact one tells more.
+        // Of two equal bounds, the exact one is more useful.
         std::cmp::Ordering::Equal => Some(if a.exact { a } else { b }),
     }
 }
@@ -133,7 +133,8 @@ fn upper(a: Bound, b: Bound) -> Option<Bound> {
     }
 }
 
-/// Both zeros are one value: a zero bound takes the sign `zero`, which keeps both inside, and is not an answer.
+/// Converts a bound. Zeros of both signs are equal: a zero bound gets the sign of `zero`, so that both are within the
+/// bounds, and is inexact.
 fn precision(bound: &Bound, zero: f64, data_type: &DataType) -> Result<Precision<ScalarValue>> {
     let value = on_the_safe_side(bound.value.clone(), zero);
     let array = Value::to_array(&[Some(value)], data_type);
@@ -145,10 +146,11 @@ fn precision(bound: &Bound, zero: f64, data_type: &DataType) -> Result<Precision
     Ok(if bound.exact && !is_zero { Precision::Exact(scalar) } else { Precision::Inexact(scalar) })
 }
 
-/// Arrow orders −0.0 before 0.0, SQL does not: a zero bound takes the sign that keeps both inside.
+/// Gives a zero bound the sign of `zero`. Arrow orders −0.0 before 0.0 and SQL does not, so the sign must keep both
+/// zeros within the bounds.
 pub(crate) fn on_the_safe_side(value: Value, zero: f64) -> Value {
     match value {
-        // The pattern is either zero.
+        // The pattern matches both zeros.
         Value::Float(0.0) => Value::Float(zero),
         value => value,
     }

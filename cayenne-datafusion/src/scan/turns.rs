@@ -1,16 +1,16 @@
-//! Which stream of a scan may hold memory.
+//! Coordinates which streams of a scan hold memory.
 
 use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// What the streams of one scan know of each other.
+/// The state by which the streams of one scan take turns.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
-    /// How many streams hold memory.
+    /// Number of streams that hold memory.
     pub(crate) holders: Mutex<usize>,
-    /// How many pieces were decoded.
+    /// Number of pieces that have been decoded.
     pub(crate) pieces: AtomicU64,
     pub(crate) released: Notify,
 }

@@ -1,4 +1,4 @@
-//! One call that installs Cayenne in a DataFusion session.
+//! Installs Cayenne in a DataFusion session.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -27,30 +27,34 @@ use crate::values::stored_text::{self, StoredTexts};
 
 use crate::catalog::names::{CATALOG, SCHEMA};
 
-/// Larger than DataFusion's default of 8,192: fewer calls for each row, and still small beside the caches.
+/// Rows of a batch. Larger than DataFusion's default of 8,192: fewer calls per row, and still small compared to the
+/// caches.
 const BATCH_ROWS: usize = 32 * 1024;
-/// Up to so many rows, divided by the partitions, one hash table is built for all partitions of a join.
+/// Maximum number of rows, to be divided by the number of partitions, for which a join builds one hash table for all
+/// partitions.
 const COLLECTED_ROWS: usize = 4 * 1024 * 1024;
-/// DataFusion's default for the same, which is kept where there are many partitions.
+/// DataFusion's default for this limit, which is the minimum if there are many partitions.
 const COLLECTED_ROWS_MIN: usize = 128 * 1024;
-/// What a row of the small side of a join is taken to be wide.
+/// Assumed width of a row of the small side of a join, in bytes.
 const COLLECTED_ROW_BYTES: usize = 32;
-/// Integer keys within so many of each other are looked up in an array of 4 bytes each, however few they are.
+/// Maximum span of integer keys for which a join uses an array of 4 bytes per value, however few the keys are.
 const KEY_SPAN: usize = 8 * 1024 * 1024;
-/// Beyond that, an array is used if it has no more than twenty places for each key.
+/// Minimum number of keys per array slot for which a join uses an array beyond that span: one in twenty.
 const KEY_DENSITY: f64 = 0.05;
 
-/// Returns the settings that suit Cayenne tables, for `partitions` streams at once. A session works without them.
+/// Returns the settings that suit Cayenne tables, for `partitions` concurrent streams. A session works without them.
 ///
-/// They differ from DataFusion's defaults in four things. Batches have 32,768 rows. A join collects its small side in
-/// one hash table up to 4 Mi rows divided by `partitions`: a table for each partition has both sides sent through a
-/// repartition, and keeps the filter that the join makes from being a simple one. And a join looks integer keys up in an
-/// array rather than a hash table if that takes at most 32 MiB, or 80 bytes for each key.
+/// They differ from DataFusion's defaults in four ways:
 ///
-/// A number with a point in a statement is a `DECIMAL`, as SQL defines it: `0.1` is a tenth, and `n = 99999999.99` finds
-/// that value in a `DECIMAL` column. DataFusion's default reads the nearest 64-bit float.
+/// - Batches have 32,768 rows.
+/// - A join collects its small side in one hash table up to 4 Mi rows divided by `partitions`. One hash table per
+///   partition would repartition both sides, and would make the join's dynamic filter more complex.
+/// - A join looks up integer keys in an array instead of a hash table if the array takes at most 32 MiB, or 80 bytes
+///   per key.
+/// - A number with a decimal point in a statement is a `DECIMAL`, as SQL defines it: `0.1` is exactly a tenth, and `n =
+///   99999999.99` finds that value in a `DECIMAL` column. DataFusion's default is the nearest 64-bit float.
 ///
-/// What is not named here is DataFusion's default, and can be set afterwards like everything else.
+/// All other settings are DataFusion's defaults. All of them can be changed afterwards.
 #[must_use]
 pub fn recommended_config(partitions: NonZeroUsize) -> SessionConfig {
     let mut config = SessionConfig::new().with_target_partitions(partitions.get()).with_batch_size(BATCH_ROWS);
@@ -66,18 +70,29 @@ pub fn recommended_config(partitions: NonZeroUsize) -> SessionConfig {
 
 /// Installs Cayenne in a session that is being built.
 pub trait SessionStateBuilderExt {
-    /// Adds the catalog [`CATALOG`] with the tables of `database` and with names of local files as tables, `STORED AS
-    /// CAYENNE`, the readers of the other `STORED AS` that look into text files first, the functions `cayenne_at`,
-    /// `cayenne_flush`, `cayenne_expire` and `cayenne_collect`, the settings of the database for `SHOW cayenne.durability`
-    /// and `SHOW cayenne.metastore`, the rule that carries out `DELETE`, `UPDATE` and `MERGE`, those that correct what
-    /// DataFusion answers wrongly (subqueries and lists with nulls, `INTERSECT ALL`, `EXCEPT ALL`, joins on nested
-    /// values), and the guard that refuses `FOR … AS OF`. Call it after `with_config` and `with_default_features`.
+    /// Adds to the session:
     ///
-    /// It switches `optimizer.enable_aggregate_dynamic_filter_pushdown` off in the settings of the builder: with it,
-    /// DataFusion 55 prunes files by the minimum or maximum found so far even where another column of the aggregation
-    /// needs their rows. It switches `optimizer.enable_leaf_expression_pushdown` off too, which takes a computed column for
-    /// the column of the same name below it; and it sets `execution.skip_physical_aggregate_schema_check`, since a `UNION`
-    /// of a column that may be NULL with one that may not fails that check. Everything else of the builder stays as it is; the default catalog does too.
+    /// - the catalog [`CATALOG`], with the tables of `database`, and with names of local files as tables,
+    /// - `STORED AS CAYENNE`, and the other `STORED AS` with detection of the dialect of text files,
+    /// - the functions `cayenne_at`, `cayenne_flush`, `cayenne_compact`, `cayenne_expire` and `cayenne_collect`,
+    /// - the settings of the database, for `SHOW cayenne.durability` and `SHOW cayenne.metastore`,
+    /// - the rule that executes `DELETE`, `UPDATE` and `MERGE`,
+    /// - the rules that correct what DataFusion answers wrongly (subqueries and lists with nulls, `INTERSECT ALL`,
+    ///   `EXCEPT ALL`, joins on nested values),
+    /// - the guard that rejects `FOR … AS OF`.
+    ///
+    /// Call it after `with_config` and `with_default_features`.
+    ///
+    /// It changes three settings of the builder:
+    ///
+    /// - `optimizer.enable_aggregate_dynamic_filter_pushdown` is switched off: with it, DataFusion 55 prunes files by
+    ///   the minimum or maximum found so far, even if another aggregate needs their rows.
+    /// - `optimizer.enable_leaf_expression_pushdown` is switched off: it mistakes a computed column for the column of
+    ///   the same name below it.
+    /// - `execution.skip_physical_aggregate_schema_check` is switched on: a `UNION` of a nullable and a NOT NULL column
+    ///   fails that check.
+    ///
+    /// Everything else in the builder, including the default catalog, stays as it is.
     #[must_use]
     fn with_cayenne(self, database: &Arc<Database>) -> Self;
 }
@@ -108,7 +123,7 @@ impl SessionStateBuilderExt for SessionStateBuilder {
         self.relation_planners().get_or_insert_default().splice(0..0, planners);
         self.scalar_functions().get_or_insert_default().push(Arc::new(stored_text::function()));
         corrections::install(&mut self);
-        // First of all: what they make of a statement is corrected, and checked, like any query.
+        // These two come first, so that the queries they produce are corrected and checked like any other query.
         let rules = &mut self.analyzer().get_or_insert_default().rules;
         rules.splice(0..0, [Arc::new(StoredTexts) as Arc<dyn AnalyzerRule + Send + Sync>, Arc::new(ChangesAsQueries)]);
         self.physical_optimizer_rules().get_or_insert_default().push(Arc::new(JoinFilters));
@@ -116,11 +131,11 @@ impl SessionStateBuilderExt for SessionStateBuilder {
     }
 }
 
-/// Returns a session whose default catalog is the one of `database`.
+/// Returns a session whose default catalog is the catalog of `database`.
 ///
 /// # Errors
 ///
-/// None today; reserved for settings that contradict each other.
+/// None today; reserved for contradictory settings.
 pub fn session(config: SessionConfig, runtime: Arc<RuntimeEnv>, database: &Arc<Database>) -> Result<SessionContext> {
     let config = config
         .with_create_default_catalog_and_schema(false)

@@ -21,10 +21,10 @@ use crate::error::external;
 use crate::keys::declared::{declared_key, same_key, set_key};
 use crate::provider::CayenneTable;
 
-/// Opens, or makes, a table of the database at a location.
+/// Opens or creates a table in the database at a location.
 #[derive(Debug)]
 pub(crate) struct CayenneTableFactory {
-    /// One handle for each database folder: a process must not be two writers of one table.
+    /// One handle for each database folder, because a process must not be two writers of one table.
     databases: Mutex<HashMap<PathBuf, Arc<Database>>>,
 }
 
@@ -35,7 +35,7 @@ impl CayenneTableFactory {
     }
 }
 
-/// Makes a path absolute without asking the file system, so that one folder has one name.
+/// Makes a path absolute without accessing the file system, so that each folder has one name.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -59,7 +59,7 @@ impl TableProviderFactory for CayenneTableFactory {
 }
 
 impl CayenneTableFactory {
-    /// Everything that can be refused is refused before the folder of the database is opened, or made.
+    /// Opens or creates the table. Every check that needs no database runs before the folder is opened or created.
     async fn open_or_create(&self, state: &dyn Session, command: &CreateExternalTable) -> CayenneResult<Arc<Table>> {
         let name = TableName::try_from(command.name.table())?;
         refuse_clauses(&name, command)?;
@@ -94,16 +94,16 @@ impl CayenneTableFactory {
     }
 }
 
-/// What a statement says of a table.
+/// What a statement declares about a table.
 struct Declared<'c> {
     schema: &'c Schema,
     key: Vec<String>,
-    /// All of them, the key and the defaults included.
+    /// All options, including the key and the defaults.
     options: TableOptions,
 }
 
 impl<'c> Declared<'c> {
-    /// Says what a statement declares, whether or not the table already exists.
+    /// Returns the declarations of a statement, whether or not the table exists.
     async fn by(command: &'c CreateExternalTable, name: &TableName, mut options: TableOptions) -> CayenneResult<Self> {
         command.options.iter().try_for_each(|(key, value)| options.set(bare_key(key), value))?;
         let schema = command.schema.as_arrow();
@@ -120,7 +120,7 @@ impl<'c> Declared<'c> {
     }
 }
 
-/// Says whether there is no database in a folder.
+/// Says whether a folder contains no database yet.
 fn is_new(root: &Path) -> CayenneResult<bool> {
     let found = root.join(path::METADATA_FOLDER).try_exists();
     found
@@ -135,7 +135,7 @@ fn no_columns(name: &TableName, location: &str) -> Error {
         .help("list them after the name of the table")
 }
 
-/// Refuses a table of another database, or in another schema, for the catalog of a Cayenne database, which takes none.
+/// Returns an error if the table is to be in the catalog of another Cayenne database, or in another schema of it.
 fn refuse_elsewhere(
     state: &dyn Session,
     command: &CreateExternalTable,
@@ -153,7 +153,7 @@ fn refuse_elsewhere(
     if is_here { Ok(()) } else { Err(elsewhere(name)) }
 }
 
-/// DataFusion puts `format.` before options that have no prefix.
+/// Returns an option's name without the prefix `format.`, which DataFusion adds to options without a prefix.
 fn bare_key(key: &str) -> &str {
     key.strip_prefix("format.").unwrap_or(key)
 }
@@ -175,7 +175,8 @@ fn refuse_clauses(name: &TableName, command: &CreateExternalTable) -> CayenneRes
     }
 }
 
-/// Says that the options of a statement are those of a table that exists: it keeps what it was made with.
+/// Checks that the options in a statement equal those of the existing table, which keeps the options it was created
+/// with.
 fn same_options(table: &Table, command: &CreateExternalTable) -> CayenneResult<()> {
     let mut declared = table.options().clone();
     command.options.iter().try_for_each(|(key, value)| declared.set(bare_key(key), value))?;
@@ -194,7 +195,7 @@ fn same_options(table: &Table, command: &CreateExternalTable) -> CayenneResult<(
     }
 }
 
-/// Says that the defaults of a statement are those of a table that exists.
+/// Checks that the defaults in a statement equal those of the existing table.
 fn same_defaults(table: &Table, declared: &TableOptions) -> CayenneResult<()> {
     let known = &table.options().column_defaults;
     match declared.column_defaults.iter().find(|(column, text)| known.get(*column) != Some(*text)) {

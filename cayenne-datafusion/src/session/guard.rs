@@ -1,4 +1,4 @@
-//! Refuses clauses that the planner would drop without a word.
+//! Rejects clauses that DataFusion's planner would silently ignore.
 
 use datafusion::error::Result;
 use datafusion::logical_expr::planner::{RelationPlanner, RelationPlannerContext, RelationPlanning};
@@ -6,7 +6,8 @@ use datafusion::sql::sqlparser::ast::TableFactor;
 
 use crate::error::external;
 
-/// Refuses `FOR … AS OF` and its kin: some dialects parse it, and the planner would read the latest rows instead.
+/// Rejects `FOR … AS OF` and similar clauses: some dialects parse them, and the planner would read the latest rows
+/// instead.
 #[derive(Debug)]
 pub(crate) struct VersionGuard;
 

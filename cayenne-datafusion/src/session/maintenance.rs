@@ -1,7 +1,7 @@
-//! Table functions that do something: `cayenne_flush('t')`, `cayenne_compact('t')`, `cayenne_expire('t')`,
+//! Table functions that run maintenance: `cayenne_flush('t')`, `cayenne_compact('t')`, `cayenne_expire('t')`,
 //! `cayenne_collect()`.
 //!
-//! What they do is done when the statement runs and not when it is planned, so that `EXPLAIN` changes nothing.
+//! They run when the statement is executed and not when it is planned, so that `EXPLAIN` changes nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,17 +23,17 @@ use futures::stream;
 
 use crate::error::external;
 
-/// What a function does, and what it tells of it.
+/// The work of a function, and its result.
 #[async_trait]
 trait Maintenance: fmt::Debug + Send + Sync {
-    /// Returns the columns of the answer.
+    /// Returns the columns of the result.
     fn schema(&self) -> SchemaRef;
 
-    /// Does it.
+    /// Runs the work and returns the result.
     async fn run(&self) -> CayenneResult<RecordBatch>;
 }
 
-/// A scan that does its work when it is executed.
+/// A scan that runs the work when it is executed.
 #[derive(Debug)]
 struct Execution {
     schema: SchemaRef,
@@ -58,16 +58,16 @@ fn when_executed(work: impl Maintenance + 'static) -> Result<Arc<dyn TableProvid
     Ok(Arc::new(StreamingTable::try_new(schema, vec![Arc::new(execution)])?))
 }
 
-/// The functions.
+/// The maintenance functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Function {
     /// `cayenne_flush('t')`: moves the inline rows of a table to data files.
     Flush,
-    /// `cayenne_compact('t' [, max_files])`: makes fewer and larger data files of small ones.
+    /// `cayenne_compact('t' [, max_files])`: rewrites small data files into fewer and larger ones.
     Compact,
-    /// `cayenne_expire('t' [, keep [, dry_run]])`: gives up earlier snapshots of a table.
+    /// `cayenne_expire('t' [, keep [, dry_run]])`: expires earlier snapshots of a table.
     Expire,
-    /// `cayenne_collect([dry_run])`: removes files that nobody names.
+    /// `cayenne_collect([dry_run])`: removes files that nothing references.
     Collect,
 }
 
@@ -105,7 +105,7 @@ impl Function {
     }
 }
 
-/// One of the functions, on a database.
+/// One of the functions on a database.
 #[derive(Debug)]
 pub(crate) struct MaintenanceFunction {
     database: Arc<Database>,
@@ -200,7 +200,7 @@ struct Compact {
     max_files: Option<u64>,
 }
 
-/// The counts of a pass.
+/// The columns with the counts of a pass.
 const PASS: [&str; 7] = ["inputs", "bytes_read", "outputs", "bytes_written", "rows", "rows_left_out", "sequence"];
 
 #[async_trait]
@@ -235,7 +235,7 @@ fn counts_of(pass: &Compacted) -> [u64; PASS.len()] {
 struct Expire {
     database: Arc<Database>,
     table: TableName,
-    /// In place of what the options of the table say.
+    /// Overrides the retention in the options of the table.
     keep: Option<u64>,
     dry_run: bool,
 }
@@ -279,7 +279,7 @@ impl Maintenance for Collect {
     }
 }
 
-/// Returns the columns of an answer about one table: its name, and counts.
+/// Returns the columns of a result about one table: its name, and counts.
 fn schema_of(counts: &[&str]) -> SchemaRef {
     let name = Field::new("table_name", DataType::Utf8, false);
     let counts = counts.iter().map(|count| Field::new(*count, DataType::UInt64, false));

@@ -1,4 +1,4 @@
-//! Installing Cayenne in a DataFusion session: settings, rules, functions, and `CREATE EXTERNAL TABLE`.
+//! Installs Cayenne in a DataFusion session: settings, rules, functions, and `CREATE EXTERNAL TABLE`.
 
 pub(crate) mod build;
 pub(crate) mod factory;

@@ -1,4 +1,4 @@
-//! What a session says about its database: `SHOW cayenne.durability`, and the like.
+//! The settings of the database that a session shows: `SHOW cayenne.durability` and others.
 
 use std::any::Any;
 
@@ -9,7 +9,7 @@ use datafusion::error::Result;
 
 use crate::error::external;
 
-/// Settings of a database, which are chosen when it is opened: a session shows them and cannot change them.
+/// The settings that were chosen when the database was opened. A session can show them but not change them.
 #[derive(Clone, Debug)]
 pub(crate) struct ShownSettings {
     durability: &'static str,

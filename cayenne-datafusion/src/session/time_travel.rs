@@ -1,4 +1,4 @@
-//! `cayenne_at('table', sequence)`: a table as it was after a commit.
+//! `cayenne_at('table', sequence)`: a table as of the commit with that sequence.
 
 use std::sync::Arc;
 

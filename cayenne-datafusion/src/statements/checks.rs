@@ -1,4 +1,4 @@
-//! What several statements refuse, and what those without rows return.
+//! Checks that several statements share, and the result of statements without rows.
 
 use cayenne_format::{Error, TableName};
 use datafusion::common::DFSchema;
@@ -10,12 +10,12 @@ use datafusion::prelude::SessionContext;
 use crate::catalog::provider::Tables;
 use crate::error::external;
 
-/// Returns the answer of a statement that has no rows.
+/// Returns an empty result, for a statement that returns no rows.
 pub(crate) fn nothing(ctx: &SessionContext) -> Result<DataFrame> {
     Ok(DataFrame::new(ctx.state(), LogicalPlanBuilder::empty(false).build()?))
 }
 
-/// Refuses two columns of one name.
+/// Returns an error if two columns have the same name.
 pub(crate) fn unique_names(schema: &DFSchema) -> Result<()> {
     let mut seen = std::collections::HashSet::new();
     match schema.fields().iter().find(|field| !seen.insert(field.name())) {
@@ -26,7 +26,7 @@ pub(crate) fn unique_names(schema: &DFSchema) -> Result<()> {
     }
 }
 
-/// Refuses to take a view for a table, in the statements that drop or make one.
+/// Returns an error if a name is that of a view, for statements that create or drop a table.
 ///
 /// # Errors
 ///

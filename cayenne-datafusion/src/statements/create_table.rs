@@ -1,5 +1,4 @@
-//! `CREATE TABLE`, `CREATE TABLE … AS` and `CREATE OR REPLACE TABLE`: everything that can be refused is refused before
-//! anything is made.
+//! `CREATE TABLE`, `CREATE TABLE … AS` and `CREATE OR REPLACE TABLE`. All checks run before anything is created.
 
 use crate::statements::checks::unique_names;
 use std::sync::Arc;
@@ -20,7 +19,8 @@ use crate::statements::checks::refuse_view;
 use crate::write::plan::logical_write;
 use crate::write::target::{NewColumns, WriteTarget};
 
-/// Makes a table, unless it is there and the statement says to leave it. Returns the number of rows that a query gave it.
+/// Creates a table, unless it exists and the statement has `IF NOT EXISTS`. Returns the number of rows that its query
+/// wrote.
 pub(crate) async fn create_table(
     ctx: &SessionContext,
     database: Arc<Database>,
@@ -60,8 +60,8 @@ pub(crate) async fn create_table(
     Ok(has_query.then_some(written))
 }
 
-/// Refuses `CREATE OR REPLACE EXTERNAL TABLE` in the place of a Cayenne table: DataFusion would drop it first, and look at
-/// the statement after.
+/// Returns an error if `CREATE OR REPLACE EXTERNAL TABLE` would replace a Cayenne table: DataFusion drops the table
+/// before it checks the statement.
 pub(crate) async fn refuse_to_drop_for(ctx: &SessionContext, command: &CreateExternalTable) -> Result<()> {
     let Some(database) = database_of(ctx, &command.name).filter(|_| command.or_replace) else { return Ok(()) };
     let Ok(name) = TableName::try_from(command.name.table()) else { return Ok(()) };
@@ -77,7 +77,7 @@ pub(crate) async fn refuse_to_drop_for(ctx: &SessionContext, command: &CreateExt
     }
 }
 
-/// Says what the table is stored as, and adds to its options what the statement declares.
+/// Returns the stored definition of the table, and adds the declarations of the statement to its options.
 async fn define(
     name: &TableName,
     columns: NewColumns,
@@ -94,13 +94,14 @@ async fn define(
     TableDefinition::new(name, &declared, options.clone()).map_err(external)
 }
 
-/// `CREATE TABLE t (a INT NOT NULL)` declares its columns, `CREATE TABLE t AS SELECT …` does not.
+/// Says where the columns come from: `CREATE TABLE t (a INT NOT NULL)` declares them, `CREATE TABLE t AS SELECT …` does
+/// not.
 fn columns_of(input: &LogicalPlan) -> NewColumns {
     if matches!(input, LogicalPlan::EmptyRelation(_)) { NewColumns::AsDeclared } else { NewColumns::Nullable }
 }
 
-/// A table that takes the place of another one is stored as that one was. Its columns, its primary key and what goes with
-/// the key are as the statement says.
+/// Copies the storage options of the table that is replaced. The columns, the primary key, and the options of the key
+/// come from the statement.
 fn keep_how_it_is_stored(options: &mut TableOptions, of: &TableOptions) {
     options.target_file_size_mb = of.target_file_size_mb;
     options.compression = of.compression;
@@ -110,7 +111,8 @@ fn keep_how_it_is_stored(options: &mut TableOptions, of: &TableOptions) {
     options.compaction = of.compaction;
 }
 
-/// Says whether a table is what it would be replaced by: then only its rows are, and its history goes on.
+/// Says whether a table has the definition that would replace it. Then only its rows are replaced, and its history
+/// continues.
 fn is_same(table: &Table, new: &TableDefinition) -> bool {
     let columns = |schema: &Schema| -> Vec<_> {
         let fields = schema.fields().iter();

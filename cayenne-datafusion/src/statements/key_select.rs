@@ -1,8 +1,8 @@
-//! Queries for rows by their keys, planned without the detour.
+//! Plans queries for rows by their keys in a shorter way.
 //!
-//! `SELECT … FROM t WHERE id = 7` costs the planner twenty times what it costs to read the row. In place of the filter and
-//! the scan comes a table that has these rows and no others; what is left to plan is next to nothing. So it is with a list
-//! of very many keys anywhere in a query: as an expression, every rule of the planner would visit each of them.
+//! Planning `SELECT … FROM t WHERE id = 7` costs twenty times as much as reading the row. Here the filter and the scan
+//! are replaced by a table that has only these rows, so that next to nothing is left to plan. The same is done for a
+//! very long list of keys anywhere in a query: as expressions, each key would be visited by every rule of the planner.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use crate::pinned::Reads;
 use crate::provider::CayenneTable;
 use crate::scan::plan::Scan;
 
-/// Returns the query with less to plan, if it is one of these; else as it is.
+/// Returns a shorter query to plan if the query reads rows by key; otherwise returns it unchanged.
 pub(crate) fn shortened(query: DataFrame) -> Result<DataFrame> {
     let short = match shorter_or_its_explanation(query.logical_plan())? {
         Some(short) => short,
@@ -39,7 +39,7 @@ pub(crate) fn shortened(query: DataFrame) -> Result<DataFrame> {
     Ok(DataFrame::new(state, short))
 }
 
-/// `EXPLAIN` tells of the plan that runs.
+/// Shortens a plan, or the plan inside `EXPLAIN`, which must show the plan that runs.
 fn shorter_or_its_explanation(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
     Ok(match plan {
         LogicalPlan::Explain(explain) => shorter(&explain.plan)?
@@ -50,8 +50,8 @@ fn shorter_or_its_explanation(plan: &LogicalPlan) -> Result<Option<LogicalPlan>>
     })
 }
 
-/// Says whether some condition of a query lists very many keys. Conditions of statements that change rows are theirs: they
-/// tell which rows of the table itself are meant.
+/// Says whether a condition of a query lists very many keys. Conditions of statements that change rows are left alone,
+/// because they identify rows of the changed table itself.
 fn lists_many_keys(plan: &LogicalPlan) -> Result<bool> {
     let is_long = |condition: &&Expr| lookup::is_long_list(condition);
     let mut found = false;
@@ -68,7 +68,7 @@ fn lists_many_keys(plan: &LogicalPlan) -> Result<bool> {
     Ok(found)
 }
 
-/// Returns the query with rows in place of every condition that lists very many keys.
+/// Replaces every condition of a query that lists very many keys with the rows.
 fn with_listed_rows(plan: &LogicalPlan) -> Result<LogicalPlan> {
     let listed = plan.clone().transform_down_with_subqueries(|plan| {
         let rows = match &plan {
@@ -80,7 +80,7 @@ fn with_listed_rows(plan: &LogicalPlan) -> Result<LogicalPlan> {
     Ok(listed.data)
 }
 
-/// Returns the rows that a filter lists, filtered by what else it says.
+/// Returns the rows that a filter lists, filtered by its other conditions.
 fn listed_rows(filter: &Filter) -> Result<Option<LogicalPlan>> {
     let conditions = split_conjunction(&filter.predicate);
     for (place, condition) in conditions.iter().enumerate() {
@@ -92,15 +92,15 @@ fn listed_rows(filter: &Filter) -> Result<Option<LogicalPlan>> {
     Ok(None)
 }
 
-/// A query for columns of rows, perhaps by their keys.
+/// A query for columns of one table's rows under a condition that may determine their keys.
 pub(crate) struct KeyQuery {
     pub(crate) table: Arc<Table>,
     pub(crate) condition: Expr,
-    /// The places of the columns, or `None` for all of them.
+    /// The indices of the columns, or `None` for all of them.
     pub(crate) columns: Option<Vec<usize>>,
 }
 
-/// Returns what a plan asks for, if it is columns of one table under some condition, with the names that they have there.
+/// Returns the query of a plan, if it reads columns of one table under a condition and does not rename them.
 pub(crate) fn by_key(plan: &LogicalPlan) -> Option<KeyQuery> {
     let (projection, below) = match plan {
         LogicalPlan::Projection(projection) => (Some(projection), projection.input.as_ref()),
@@ -136,10 +136,10 @@ fn shorter(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
     }))
 }
 
-/// Says which keys a condition on a table names, if it says nothing else.
+/// Returns the keys that a condition on a table names, if it tests nothing else.
 type FindKeys = fn(&Table, &Expr) -> Result<Option<Vec<ArrayRef>>>;
 
-/// Returns the rows that a condition of a filter asks for, if it names their keys and nothing else.
+/// Returns the rows for which a condition of a filter is true, if it names their keys and tests nothing else.
 fn rows_of(filter: &Filter, condition: &Expr, find_keys: FindKeys) -> Result<Option<LogicalPlan>> {
     let Some((table_name, provider)) = filtered_table(filter) else { return Ok(None) };
     let Some(table) = provider.downcast_ref::<CayenneTable>() else { return Ok(None) };
@@ -149,14 +149,14 @@ fn rows_of(filter: &Filter, condition: &Expr, find_keys: FindKeys) -> Result<Opt
     Ok(Some(LogicalPlan::TableScan(rows)))
 }
 
-/// Returns the table whose rows a filter is about, if it gets all of them.
+/// Returns the table below a filter, if the filter reads all rows and columns of it.
 fn filtered_table(filter: &Filter) -> Option<(&TableReference, Arc<dyn TableProvider>)> {
     let LogicalPlan::TableScan(scan) = filter.input.as_ref() else { return None };
     let TableScan { table_name, source, projection: None, filters, fetch: None, .. } = scan else { return None };
     filters.is_empty().then(|| source_as_provider(source).ok()).flatten().map(|provider| (table_name, provider))
 }
 
-/// Says whether a projection gives all columns as they are.
+/// Says whether a projection returns all columns unchanged.
 fn is_all(projection: &Projection, rows: &LogicalPlan) -> bool {
     let columns = rows.schema().columns();
     projection.schema.as_ref() == rows.schema().as_ref()
@@ -168,7 +168,7 @@ fn is_all(projection: &Projection, rows: &LogicalPlan) -> bool {
             .all(|(expr, column)| matches!(expr, Expr::Column(found) if found == column))
 }
 
-/// The rows of a table that have some keys.
+/// A provider of the rows of a table that have the given keys.
 #[derive(Debug)]
 struct KeyRows {
     table: Arc<Table>,

@@ -1,4 +1,4 @@
-//! Statements: the ones that DataFusion does not plan as Cayenne means them, and the way of all others to it.
+//! Statements: the entry point for all SQL, and the statements that DataFusion does not plan as Cayenne needs them.
 
 pub(crate) mod checks;
 pub(crate) mod create_table;

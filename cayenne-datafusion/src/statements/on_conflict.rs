@@ -1,7 +1,7 @@
-//! `INSERT … ON CONFLICT`, which DataFusion parses and does not plan.
+//! `INSERT … ON CONFLICT`, which DataFusion parses but does not plan.
 //!
-//! It becomes a `MERGE` whose source is first the table itself under the name `excluded`, which has the columns that the
-//! new rows have; once that is planned, the new rows take its place.
+//! The statement becomes a `MERGE`. For planning, its source is the table itself under the name `excluded`, because
+//! that has the columns of the new rows. Then the new rows replace that source in the plan.
 
 use crate::text::idents::name_of;
 use std::ops::ControlFlow;
@@ -33,10 +33,10 @@ use crate::provider::cayenne_table;
 use crate::values::stored_text;
 use crate::write::target::no_primary_key;
 
-/// The name of the new rows in a statement.
+/// The name by which a statement refers to the new rows.
 const NEW_ROWS: &str = "excluded";
 
-/// Takes `ON CONFLICT` off an `INSERT`, or off one that is to be explained.
+/// Removes `ON CONFLICT` from an `INSERT`, or from an `INSERT` inside `EXPLAIN`, and returns it.
 pub(crate) fn take(statement: &mut Statement) -> Option<OnConflict> {
     let insert = insert_of(statement)?;
     match insert.on.take() {
@@ -59,11 +59,11 @@ fn insert_of(statement: &mut Statement) -> Option<&mut Insert> {
     }
 }
 
-/// Plans an `INSERT` whose `ON CONFLICT` has been taken off.
+/// Plans an `INSERT` from which `ON CONFLICT` has been removed.
 ///
 /// # Errors
 ///
-/// What planning returns; `Invalid` if the clause is not about the primary key of the table.
+/// Any planning error; `Invalid` if the conflict target is not the primary key of the table.
 pub(crate) async fn plan(ctx: &SessionContext, mut statement: Statement, clause: &OnConflict) -> Result<LogicalPlan> {
     let missing = || external(Error::internal("a statement is no INSERT any more"));
     let insert = insert_of(&mut statement).ok_or_else(missing)?;
@@ -106,7 +106,7 @@ fn not_ours(table: &TableReference) -> Error {
     Error::unsupported("ON CONFLICT is for Cayenne tables").code("unsupported-sql").with("table", table)
 }
 
-/// Refuses a clause about anything but the primary key.
+/// Returns an error if the conflict target is not the primary key.
 fn about_the_key(table: &Table, clause: &OnConflict) -> cayenne_format::Result<()> {
     let key = &table.options().primary_key;
     if !table.options().finds_conflicts() {
@@ -154,7 +154,7 @@ fn merge_of(table: &Table, name: &ast::ObjectName, clause: &OnConflict) -> Resul
         "MERGE INTO {name} USING {name} AS {NEW_ROWS} ON {on} {updates} \
          WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})"
     );
-    // Not in the dialect of the session, which may quote names in another way.
+    // Not in the dialect of the session, which may quote names differently.
     let mut merge = DFParser::parse_sql_with_dialect(&text, &GenericDialect {})?
         .pop_front()
         .ok_or_else(|| external(Error::internal("a merge was not parsed as a statement")))?;
@@ -162,7 +162,7 @@ fn merge_of(table: &Table, name: &ast::ObjectName, clause: &OnConflict) -> Resul
         let mut update = update.clone();
         let mut qualify = Qualify { target: &target, fields: &fields, queries: 0 };
         for assignment in &mut update.assignments {
-            // Cannot break off.
+            // The visitor never stops early.
             let _done = assignment.value.visit(&mut qualify);
         }
         let _done = update.selection.visit(&mut qualify);
@@ -171,7 +171,7 @@ fn merge_of(table: &Table, name: &ast::ObjectName, clause: &OnConflict) -> Resul
     Ok(merge)
 }
 
-/// Puts what is to be set, and when, into the first clause of a merge.
+/// Puts the assignments and the condition of an update into the first clause of a merge.
 fn put(merge: &mut Statement, update: ast::DoUpdate) {
     if let Statement::Statement(statement) = merge
         && let ast::Statement::Merge(merge) = statement.as_mut()
@@ -184,11 +184,12 @@ fn put(merge: &mut Statement, update: ast::DoUpdate) {
     }
 }
 
-/// Lets bare names of columns mean the row of the table: the new rows have the same columns.
+/// Qualifies bare column names with the table, because the new rows have columns of the same names.
 struct Qualify<'a> {
     target: &'a [Ident],
     fields: &'a [&'a str],
-    /// How many queries an expression is in. Inside of one, bare names are first its own.
+    /// Number of queries around the current expression. Inside a query, a bare name refers to the query's own columns
+    /// first.
     queries: usize,
 }
 
@@ -216,12 +217,12 @@ impl VisitorMut for Qualify<'_> {
     }
 }
 
-/// A column that numbers the new rows as they come.
+/// The column that numbers the new rows in the order of their arrival.
 const ARRIVAL: &str = "__cayenne_arrival";
-/// A column that numbers those with one key.
+/// The column that numbers the new rows with the same key.
 const RANK: &str = "__cayenne_rank";
 
-/// Returns the new rows under their name; of several with one key the first, if nothing is done about the others.
+/// Returns the new rows as `excluded`. For `DO NOTHING`, only the first of several rows with the same key is kept.
 fn new_rows(table: &Table, rows: LogicalPlan, clause: &OnConflict) -> Result<LogicalPlan> {
     if matches!(clause.action, OnConflictAction::DoUpdate(_)) {
         return LogicalPlanBuilder::from(rows).alias(NEW_ROWS)?.build();
@@ -235,7 +236,7 @@ fn new_rows(table: &Table, rows: LogicalPlan, clause: &OnConflict) -> Result<Log
     rows.window([rank])?.filter(ident(RANK).eq(lit(1_u64)))?.project(columns)?.build()
 }
 
-/// Numbers rows as they come: in the order of the query, if it has one.
+/// Numbers rows in the order of their arrival: the order of the query, if it has one.
 fn numbered(plan: LogicalPlan) -> Result<LogicalPlan> {
     let number = match plan {
         LogicalPlan::Projection(projection) => {

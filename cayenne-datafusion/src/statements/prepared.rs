@@ -1,4 +1,4 @@
-//! Queries that are planned once and asked many times.
+//! Queries that are planned once and executed many times.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,14 +24,14 @@ use crate::statements::key_select::{self, KeyQuery};
 use crate::statements::run::statements;
 use crate::text::complete::complete;
 
-/// A query whose parameters `$1`, `$2`, … are given when it is executed.
+/// A query with parameters `$1`, `$2`, …, whose values are given when it is executed.
 ///
-/// One that asks for columns of rows by their keys, and for nothing else, is not planned again: rows are looked up at once.
-/// `SELECT * FROM t WHERE id = $1`, `SELECT a, b FROM t WHERE day = $1 AND name = $2` and `… WHERE id IN ($1, $2, 7)` are such
-/// queries. All others are planned with each execution, as `EXECUTE` does.
+/// A query that only reads columns of rows by their keys is not planned again: its rows are looked up directly.
+/// Examples are `SELECT * FROM t WHERE id = $1`, `SELECT a, b FROM t WHERE day = $1 AND name = $2` and `… WHERE id IN
+/// ($1, $2, 7)`. All other queries are planned at each execution, as by `EXECUTE`.
 ///
-/// It belongs to the tables that it was prepared for: after one was dropped, also if another was made with its name, it
-/// fails with the code `table-dropped`.
+/// The query is bound to the tables for which it was prepared. After one of them is dropped, it fails with the code
+/// `table-dropped`, even if a new table has the same name.
 ///
 /// # Examples
 ///
@@ -57,7 +57,7 @@ pub struct Prepared {
     lookup: Option<Lookup>,
 }
 
-/// What a query for rows by their keys needs each time.
+/// What a query for rows by their keys needs at each execution.
 struct Lookup {
     query: KeyQuery,
     state: SessionState,
@@ -70,11 +70,11 @@ impl fmt::Debug for Prepared {
     }
 }
 
-/// Plans one query, whose parameters `$1`, `$2`, … are given when it is executed.
+/// Prepares one query with parameters `$1`, `$2`, …, whose values are given when it is executed.
 ///
 /// # Errors
 ///
-/// If the text is not exactly one query; what planning returns.
+/// Returns an error if the text is not exactly one query; any planning error.
 pub async fn prepare(ctx: &SessionContext, sql: &str) -> Result<Prepared> {
     let mut statements = statements(ctx, sql)?;
     let (Some(mut statement), true) = (statements.pop_front(), statements.is_empty()) else {
@@ -100,11 +100,11 @@ fn not_a_query() -> datafusion::error::DataFusionError {
 }
 
 impl Prepared {
-    /// Runs the query; `parameters` are the values of `$1`, `$2`, ….
+    /// Runs the query. `parameters` are the values of `$1`, `$2`, ….
     ///
     /// # Errors
     ///
-    /// If there is no value for a parameter; what planning and reading return.
+    /// Returns an error if a parameter has no value; any error of planning or reading.
     pub async fn execute(&self, parameters: &[ScalarValue]) -> Result<SendableRecordBatchStream> {
         if let Some(lookup) = &self.lookup
             && let Some(rows) = lookup.execute(parameters).await?
@@ -117,7 +117,7 @@ impl Prepared {
 }
 
 impl Lookup {
-    /// Returns the rows, or `None` if the condition says more than which keys they have.
+    /// Returns the rows, or `None` if the condition tests more than their keys.
     async fn execute(&self, parameters: &[ScalarValue]) -> Result<Option<SendableRecordBatchStream>> {
         let KeyQuery { table, condition, columns } = &self.query;
         let Some(condition) = with_values(condition, parameters)? else { return Ok(None) };
@@ -129,7 +129,7 @@ impl Lookup {
     }
 }
 
-/// Returns a condition with values in the place of its parameters, or `None` if one has no value.
+/// Replaces the parameters of a condition with their values; `None` if one has no value.
 fn with_values(condition: &Expr, parameters: &[ScalarValue]) -> Result<Option<Expr>> {
     let mut has_all = true;
     let bound = condition.clone().transform(|expr| {

@@ -1,4 +1,4 @@
-//! SQL with the statements that DataFusion alone would run in memory, or not at all.
+//! Runs SQL, including statements that DataFusion alone would run in memory or not at all.
 
 use crate::catalog::find::database_of;
 use crate::catalog::find::tables_of;
@@ -25,11 +25,11 @@ use crate::statements::{session_tables, views};
 use crate::values::default_keyword;
 use crate::values::stored_text_calls;
 
-/// Splits a text into statements, by the settings `datafusion.sql_parser.*` of a session.
+/// Parses a text into statements, with the settings `datafusion.sql_parser.*` of a session.
 ///
 /// # Errors
 ///
-/// If the text cannot be parsed.
+/// Returns an error if the text cannot be parsed.
 pub fn statements(ctx: &SessionContext, sql: &str) -> Result<VecDeque<Statement>> {
     let recursion_limit = ctx.state_ref().read().config_options().sql_parser.recursion_limit.get();
     DFParserBuilder::new(sql)
@@ -39,19 +39,19 @@ pub fn statements(ctx: &SessionContext, sql: &str) -> Result<VecDeque<Statement>
         .parse_statements()
 }
 
-/// Returns the dialect in which a session reads statements: what `datafusion.sql_parser.dialect` is set to.
+/// Returns the SQL dialect of a session, which is the setting `datafusion.sql_parser.dialect`.
 #[must_use]
 pub fn dialect(ctx: &SessionContext) -> Box<dyn Dialect> {
     let name = ctx.state_ref().read().config_options().sql_parser.dialect;
-    // Each name that can be set is known.
+    // Every name that the setting accepts is known.
     dialect_from_str(name).unwrap_or_else(|| Box::new(GenericDialect {}))
 }
 
-/// Plans one statement of a text; it runs when the result is executed, except for definitions, which run at once.
+/// Plans the single statement of a text. It runs when the result is executed; definitions run at once.
 ///
 /// # Errors
 ///
-/// If the text is not exactly one statement; what planning returns.
+/// Returns an error if the text is not exactly one statement; any planning error.
 pub async fn sql(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
     let mut statements = statements(ctx, sql)?;
     match (statements.pop_front(), statements.is_empty()) {
@@ -64,15 +64,19 @@ pub async fn sql(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
     }
 }
 
-/// Plans one statement; it runs when the result is executed, except for definitions, which run at once.
+/// Plans one statement. It runs when the result is executed; definitions run at once.
 ///
-/// Differs from `SessionContext::execute_logical_plan` for tables of a Cayenne catalog: `CREATE TABLE … AS` streams its
-/// rows to the disk and makes table and rows visible together, and `DROP TABLE` waits without blocking. `INSERT …
-/// ON CONFLICT` is planned here only, and `CREATE VIEW` is done here only: the database keeps the view. Queries for rows by their keys, prepared ones too, are planned in a fraction of the time.
+/// It differs from `SessionContext::execute_logical_plan` for tables of a Cayenne catalog:
+///
+/// - `CREATE TABLE … AS` streams its rows to disk, and makes the table and its rows visible together.
+/// - `DROP TABLE` waits without blocking.
+/// - `INSERT … ON CONFLICT` is planned only here.
+/// - `CREATE VIEW` is executed only here: the database stores the view.
+/// - Queries for rows by their keys, including prepared ones, are planned in a fraction of the time.
 ///
 /// # Errors
 ///
-/// What planning, or running a definition, returns.
+/// Any error of planning, or of running a definition.
 pub async fn execute(ctx: &SessionContext, mut statement: Statement) -> Result<DataFrame> {
     if let Some(done) = views::run(ctx, &statement).await? {
         return Ok(done);
@@ -90,7 +94,7 @@ pub async fn execute(ctx: &SessionContext, mut statement: Statement) -> Result<D
     match plan {
         LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(command)) => match database_of(ctx, &command.name) {
             Some(database) => match create_table(ctx, database, command).await? {
-                // As `INSERT` does, a statement with a query answers with the number of its rows.
+                // Like `INSERT`, a statement with a query returns the number of its rows.
                 Some(written) => ctx.read_batches(written),
                 None => nothing(ctx),
             },

@@ -1,4 +1,4 @@
-//! `CREATE EXTERNAL TABLE` and `DROP TABLE` of tables of one DataFusion session, which no metastore knows.
+//! `CREATE EXTERNAL TABLE` and `DROP TABLE` for tables of one DataFusion session, which are in no metastore.
 
 use crate::catalog::session_tables::taken;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use datafusion::prelude::SessionContext;
 use crate::catalog::provider::CayenneCatalog;
 use crate::error::external;
 
-/// Does what a definition means for the tables of the session. Returns whether that was all of it.
+/// Applies a definition to the tables of the session. Returns whether the definition is thereby done.
 ///
 /// # Errors
 ///
-/// If a definition would give a table of the database the name of one of the session, or the other way round.
+/// Returns an error if a table of the database would get the name of a table of the session, or the other way round.
 pub(crate) async fn define(ctx: &SessionContext, plan: &LogicalPlan) -> Result<bool> {
     let LogicalPlan::Ddl(definition) = plan else { return Ok(false) };
     match definition {
@@ -27,7 +27,7 @@ pub(crate) async fn define(ctx: &SessionContext, plan: &LogicalPlan) -> Result<b
             tables.map_or(Ok(()), |tables| tables.session_tables().refuse(command.name.table()))?;
             Ok(false)
         }
-        // DataFusion alone would drop what it replaces before it looks at the files.
+        // DataFusion alone would drop the replaced table before it reads the files.
         DdlStatement::CreateExternalTable(command) if command.or_replace => {
             let Some(catalog) = catalog_of(ctx, &command.name) else { return Ok(false) };
             let name = TableName::try_from(command.name.table()).map_err(external)?;
@@ -53,7 +53,7 @@ pub(crate) async fn define(ctx: &SessionContext, plan: &LogicalPlan) -> Result<b
     }
 }
 
-/// Lets DataFusion forget which files a table had: the next table of its name may have others.
+/// Removes the file list of a table from DataFusion's cache, because the next table of its name may have other files.
 fn forget_listing(ctx: &SessionContext, table: &dyn TableProvider) -> Result<()> {
     let runtime = ctx.runtime_env();
     let (Some(cache), Some(table)) =
@@ -65,7 +65,7 @@ fn forget_listing(ctx: &SessionContext, table: &dyn TableProvider) -> Result<()>
     names.try_for_each(|name| cache.drop_table_entries(name))
 }
 
-/// Returns the Cayenne catalog in whose schema of tables a name is.
+/// Returns the Cayenne catalog of a name, if the name is in its schema of tables.
 fn catalog_of(ctx: &SessionContext, name: &TableReference) -> Option<Arc<CayenneCatalog>> {
     let state = ctx.state();
     let options = &state.config_options().catalog;

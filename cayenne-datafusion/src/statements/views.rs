@@ -1,4 +1,4 @@
-//! `CREATE VIEW` and `DROP VIEW`. What a view is, the database keeps; temporary ones the session keeps.
+//! `CREATE VIEW` and `DROP VIEW`. The database stores permanent views; the session keeps temporary ones.
 
 use std::sync::Arc;
 
@@ -19,11 +19,11 @@ use crate::error::external;
 use crate::statements::checks::nothing;
 use crate::statements::checks::unique_names;
 
-/// Does a statement that makes or drops views of a Cayenne catalog; returns `None` for all others.
+/// Runs a statement that creates or drops views of a Cayenne catalog; returns `None` for all other statements.
 ///
 /// # Errors
 ///
-/// What is wrong with the statement. Nothing is changed then.
+/// Returns an error if the statement is invalid; nothing is changed then.
 pub(crate) async fn run(ctx: &SessionContext, statement: &Statement) -> Result<Option<DataFrame>> {
     let Statement::Statement(statement) = statement else { return Ok(None) };
     match statement.as_ref() {
@@ -68,7 +68,7 @@ async fn create(
     let mut view = SqlView {
         name,
         definition,
-        // The catalog of the view itself, which other sessions may call otherwise.
+        // `None` stands for the catalog of the view itself, which may have another name in other sessions.
         default_catalog: (tables.catalog_name(&state).as_ref() != Some(catalog)).then(|| catalog.clone()),
         default_schema: options.catalog.default_schema.clone(),
         dialect: options.sql_parser.dialect.to_string(),
@@ -86,7 +86,7 @@ async fn create(
     nothing(ctx)
 }
 
-/// Says whether a view can be made; false if there is one, and the statement wants it only if there is none.
+/// Says whether a view can be created; false if the view exists and the statement has `IF NOT EXISTS`.
 async fn is_free(tables: &Tables, name: &TableName, command: &CreateView) -> Result<bool> {
     if tables.database.table(name).await.map_err(external)?.is_some() {
         return Err(external(
@@ -106,7 +106,7 @@ async fn is_free(tables: &Tables, name: &TableName, command: &CreateView) -> Res
     }
 }
 
-/// The error for a name that a view has.
+/// Returns the error for a name that is taken by a view.
 fn taken_by_view(name: &TableName, is_temporary: bool) -> Error {
     let message = if is_temporary {
         "a temporary view of this session has this name already"
@@ -119,15 +119,17 @@ fn taken_by_view(name: &TableName, is_temporary: bool) -> Error {
         .help("use DROP VIEW first, or choose another name; CREATE OR REPLACE VIEW replaces a view of the same kind")
 }
 
-/// Returns what follows the name in a statement, as the parser writes it.
+/// Returns the part of a statement that follows the view's name, as the parser formats it.
 ///
 /// # Errors
 ///
-/// `Unsupported` if what stands before the name means more than that there is a view.
+/// `Unsupported` if the statement has clauses before the name that create another kind of view.
 fn definition_of(command: &CreateView) -> Result<String> {
     if command.or_replace && command.if_not_exists {
         return Err(external(
-            Error::invalid("OR REPLACE and IF NOT EXISTS contradict each other").code("sql-syntax").help("use one of them"),
+            Error::invalid("OR REPLACE and IF NOT EXISTS contradict each other")
+                .code("sql-syntax")
+                .help("use one of them"),
         ));
     }
     let plain = CreateView {
@@ -165,7 +167,7 @@ async fn drop_views(
     views: Vec<(Arc<Tables>, TableReference)>,
     if_exists: bool,
 ) -> Result<DataFrame> {
-    // All names first, so that nothing is dropped if one of them is wrong.
+    // All names are checked first, so that nothing is dropped if one of them is wrong.
     let mut found = Vec::new();
     for (tables, name) in views {
         let Some(name) = require_view(&tables, name.table(), if_exists).await? else { continue };

@@ -1,8 +1,9 @@
-//! Names for columns that would have the name of another one.
+//! Names columns that would otherwise have the name of another column.
 //!
-//! DataFusion refuses a `SELECT` with two columns of one name, and names `v::INT` as it names `v`. Where both are there, the
-//! cast is named by its text; where one text stands twice, as in `SELECT a, a` and `SELECT 1, 1`, all but the first have
-//! numbers, as in DuckDB: `a_1`. Conditions with subqueries are named by their texts where there are several.
+//! DataFusion rejects a `SELECT` with two columns of one name, and gives `v::INT` the name of `v`. If both occur, the
+//! cast is named by its text. If the same text occurs several times, as in `SELECT a, a` and `SELECT 1, 1`, all but the
+//! first are numbered, as in DuckDB: `a_1`. If there are several conditions with subqueries, they are named by their
+//! texts.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -13,7 +14,7 @@ use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, Select, SelectItem, Se
 use crate::text::exponents::each_part;
 use crate::text::idents::name_of;
 
-/// Names the columns of a statement that would have the name of another one.
+/// Names the columns of a statement that would otherwise have the name of another column.
 pub(crate) fn give(statement: &mut Statement) {
     each_part(statement, &mut ColumnNames);
 }
@@ -38,10 +39,10 @@ fn name_in(body: &mut SetExpr, is_seen: bool) {
         }
         SetExpr::SetOperation { left, right, .. } => {
             name_in(left, is_seen);
-            // Its columns have the names of those on the left.
+            // The columns of a set operation have the names of its left side.
             name_in(right, false);
         }
-        // A query of its own, which is visited.
+        // A nested query is visited by itself.
         _ => {}
     }
 }
@@ -67,7 +68,8 @@ fn name_casts(select: &mut Select) {
     }
 }
 
-/// Names the conditions with subqueries by their texts, if there are several: each has the name `EXISTS (<subquery>)`.
+/// Names conditions with subqueries by their texts if there are several, because DataFusion names each `EXISTS
+/// (<subquery>)`.
 fn name_conditions(select: &mut Select) {
     let conditions =
         select.projection.iter_mut().filter(|item| matches!(item, SelectItem::UnnamedExpr(expr) if has_subquery(expr)));
@@ -89,7 +91,7 @@ fn has_subquery(expr: &Expr) -> bool {
     found.is_break()
 }
 
-/// Numbers the columns of one text. Names that nobody sees are such that no other column has them.
+/// Numbers columns with the same text. Columns whose names are not visible get a name that no other column has.
 fn number_repeated(select: &mut Select, is_seen: bool) {
     let mut names: HashSet<String> = select.projection.iter().filter_map(name_of_item).collect();
     let mut texts = HashSet::new();
@@ -114,7 +116,7 @@ fn name_of_item(item: &SelectItem) -> Option<String> {
     }
 }
 
-/// Returns the name of a column without that of its table.
+/// Returns the name of a column without its table.
 fn last_name(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Identifier(name) => Some(name_of(name)),

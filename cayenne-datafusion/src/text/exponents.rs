@@ -1,20 +1,20 @@
-//! Numbers with an exponent are floats, as in SQL's standard, also where numbers with a point are decimals.
+//! Makes floats of numbers with an exponent, as in the SQL standard, even if numbers with a decimal point are decimals.
 //!
-//! With `datafusion.sql_parser.parse_float_as_decimal` DataFusion reads `1e3` as a decimal too, and refuses `1e300`.
+//! With `datafusion.sql_parser.parse_float_as_decimal` DataFusion parses `1e3` as a decimal too, and rejects `1e300`.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{CastKind, DataType, ExactNumberInfo, Expr, Value, VisitMut, VisitorMut};
 
-/// Makes floats of the numbers with an exponent in a statement.
+/// Turns the numbers with an exponent in a statement into floats.
 pub(crate) fn as_floats(statement: &mut Statement) {
     each_part(statement, &mut Exponents);
 }
 
-/// Visits the parts of a statement that are SQL.
+/// Visits the parts of a statement that have a syntax tree of SQL.
 pub(crate) fn each_part<V: VisitorMut<Break = ()>>(statement: &mut Statement, visitor: &mut V) {
-    // The visitors never break off.
+    // The visitors never stop early.
     let _done = match statement {
         Statement::Statement(statement) => statement.visit(visitor),
         Statement::Explain(explain) => {

@@ -1,6 +1,6 @@
-//! Statements as text: what is written out before they are planned, such as the columns of `USING`.
+//! Rewrites statements before they are planned, for instance the columns of `USING`.
 //!
-//! It works on the syntax tree alone and knows no table.
+//! The rewrites use the syntax tree only, and do not look at tables.
 
 pub(crate) mod column_names;
 pub(crate) mod complete;

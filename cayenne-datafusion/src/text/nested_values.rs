@@ -1,9 +1,9 @@
-//! `INSERT INTO t SELECT … FROM (VALUES …)`: a list of values inside of a query keeps its own types.
+//! `INSERT INTO t SELECT … FROM (VALUES …)`: a list of values inside a query keeps its own types.
 //!
-//! DataFusion casts every list of values in an `INSERT`, or in a `CREATE TABLE` with columns and a query, to the columns of
-//! the table, also where the list is only read by the query: `INSERT INTO t SELECT 2 * x FROM (VALUES (1.5)) AS v(x)` stores
-//! 2 in an integer column. Here a list in a `FROM` is planned by itself, and each other one becomes a list in a `FROM`. Only
-//! the list that is all of what is inserted has the types of the table.
+//! In an `INSERT`, and in a `CREATE TABLE` with columns and a query, DataFusion casts every list of values to the
+//! columns of the table, even a list that only the query reads: `INSERT INTO t SELECT 2 * x FROM (VALUES (1.5)) AS
+//! v(x)` stores 2 in an integer column. Here a list in a `FROM` is planned separately, and every other list is moved
+//! into a `FROM`. Only a list that is the whole source of the insert gets the types of the table.
 
 use std::ops::ControlFlow;
 
@@ -18,7 +18,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use crate::text::exponents::each_part;
 
-/// Plans the lists of values in a `FROM`.
+/// Plans lists of values in a `FROM`.
 #[derive(Debug)]
 pub(crate) struct NestedValues;
 
@@ -42,7 +42,7 @@ impl RelationPlanner for NestedValues {
     }
 }
 
-/// Returns the list of values that a query consists of.
+/// Returns the list of values if a query consists only of it.
 fn only_values(query: &Query) -> Option<&Values> {
     match query {
         Query {
@@ -64,12 +64,12 @@ fn only_values(query: &Query) -> Option<&Values> {
     }
 }
 
-/// Makes lists in a `FROM` of the lists of values that are a part of what a statement writes.
+/// Moves lists of values that are only a part of what a statement writes into a `FROM`.
 pub(crate) fn write_out(statement: &mut Statement) {
     each_part(statement, &mut Writes);
 }
 
-/// Finds the queries whose rows a statement writes.
+/// Visits the queries whose rows a statement writes.
 struct Writes;
 
 impl VisitorMut for Writes {
@@ -85,7 +85,7 @@ impl VisitorMut for Writes {
             None => ControlFlow::Continue(()),
             Some((is_list, rows)) => {
                 let _done = match rows.body.as_mut() {
-                    // The list itself stays; what its values ask for does not have the types of the table.
+                    // The list itself stays. Lists in subqueries of its values must not get the types of the table.
                     SetExpr::Values(values) if is_list => values.visit(&mut Lists),
                     _ => rows.visit(&mut Lists),
                 };
@@ -95,7 +95,7 @@ impl VisitorMut for Writes {
     }
 }
 
-/// Makes lists in a `FROM` of all other lists of values.
+/// Moves all lists of values into a `FROM`.
 struct Lists;
 
 impl VisitorMut for Lists {

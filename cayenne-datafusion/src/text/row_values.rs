@@ -1,8 +1,8 @@
-//! `(a, b) IN (SELECT x, y …)`: a row of values compared with the rows of a subquery.
+//! `(a, b) IN (SELECT x, y …)`: compares a row of values with the rows of a subquery.
 //!
-//! DataFusion plans `IN` for one column. Here it is written as SQL that says the same by SQL's logic of three values: `true`
-//! if a row equals it, `NULL` if the comparison with a row is, else `false`. As a condition of its own in a `WHERE`, where
-//! `NULL` and `false` come to the same, the first part is enough, and becomes one join.
+//! DataFusion plans `IN` for one column only. Here it is rewritten into SQL with the same three-valued result: `true`
+//! if a row is equal, `NULL` if the comparison with a row is `NULL`, else `false`. As a conjunct of a `WHERE`, where
+//! `NULL` and `false` have the same effect, the first part is sufficient, and becomes one join.
 
 use std::ops::ControlFlow;
 
@@ -14,11 +14,11 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 
 use crate::text::exponents::each_part;
 
-/// Writes the comparisons of rows of values in a statement out.
+/// Rewrites the comparisons of rows of values in a statement.
 ///
 /// # Errors
 ///
-/// None for any statement; that of the parser, should it not read what is written here.
+/// None for any statement; a parser error if the generated SQL cannot be parsed.
 pub(crate) fn write_out(statement: &mut Statement) -> Result<()> {
     let mut visitor = RowValues::default();
     each_part(statement, &mut visitor);
@@ -71,12 +71,12 @@ fn exists(condition: &str) -> String {
     format!("EXISTS (SELECT 1 FROM ({ROWS}) AS cayenne_rows ({{columns}}) WHERE {condition})")
 }
 
-/// Stands for the subquery until it is put in its place.
+/// The placeholder of the subquery in a template.
 const ROWS: &str = "SELECT 0 AS cayenne_rows";
-/// Begins the names that stand for the operands.
+/// The prefix of the placeholders of operands in a template.
 const OPERAND: &str = "cayenne_operand_";
 
-/// A row of values, and the rows it is compared with.
+/// A row of values, and the subquery with whose rows it is compared.
 struct Comparison {
     operands: Vec<Expr>,
     rows: Query,
@@ -90,7 +90,7 @@ impl Comparison {
         Some(Self { operands: operands.clone(), rows: subquery.as_ref().clone(), negated: *negated })
     }
 
-    /// Returns the expression of a template.
+    /// Fills a template and returns it as an expression.
     fn expression(self, template: &str) -> std::result::Result<Expr, ParserError> {
         let numbers = 1..=self.operands.len();
         let columns: Vec<_> = numbers.clone().map(|number| format!("c{number}")).collect();
@@ -103,7 +103,7 @@ impl Comparison {
 }
 
 impl RowValues {
-    /// Rewrites the conditions that must all be true.
+    /// Rewrites the conjuncts of a condition.
     fn conjuncts(&mut self, condition: &mut Expr) {
         match condition {
             Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
@@ -128,7 +128,7 @@ impl RowValues {
     }
 }
 
-/// Puts the operands and the subquery in the places that a template has for them.
+/// Replaces the placeholders of a template with the operands and the subquery.
 struct Filling<'a>(&'a Comparison);
 
 impl VisitorMut for Filling<'_> {

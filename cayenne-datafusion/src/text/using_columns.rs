@@ -1,9 +1,9 @@
-//! The columns of `RIGHT` and `FULL JOIN … USING (k)`, and of each `USING` in a subquery.
+//! The columns of `RIGHT` and `FULL JOIN … USING (k)`, and of every `USING` in a subquery.
 //!
-//! In SQL `k` is then the column of both tables: of whichever has a row. DataFusion takes the left one, which is NULL where
-//! only the right table has a row (apache/datafusion 22881); and in a subquery it may take `k` for a column of the query
-//! around it. Here such a join is written with `ON`, and `k` as `coalesce(a.k, b.k)`, also where `*` stands for it. The
-//! columns of `NATURAL` joins are not known yet: outer ones that would be wrong are refused.
+//! In SQL, `k` is then the column of whichever table has a row. DataFusion takes the left column, which is NULL where
+//! only the right table has a row (apache/datafusion 22881). In a subquery it may take `k` for a column of the outer
+//! query. Here such a join is rewritten with `ON`, and `k` is rewritten as `coalesce(a.k, b.k)`, also where `*` stands
+//! for it. The columns of `NATURAL` joins are not known yet, so outer `NATURAL` joins that would be wrong are rejected.
 
 use std::ops::ControlFlow;
 
@@ -22,11 +22,11 @@ use crate::error::external;
 use crate::text::exponents::each_part;
 use crate::text::idents::name_of as name_of_ident;
 
-/// Rewrites the joins with `USING` that DataFusion would misread.
+/// Rewrites the joins with `USING` that DataFusion would misinterpret.
 ///
 /// # Errors
 ///
-/// `Unsupported` for a `NATURAL RIGHT` or `FULL JOIN`, and for such a join with `USING` in parentheses.
+/// `Unsupported` for a `NATURAL RIGHT` or `FULL JOIN`, and for a `RIGHT` or `FULL JOIN` with `USING` in parentheses.
 pub(crate) fn write_out(statement: &mut Statement) -> Result<()> {
     let mut joins = UsingColumns::default();
     each_part(statement, &mut joins);
@@ -43,7 +43,7 @@ pub(crate) fn write_out(statement: &mut Statement) -> Result<()> {
 
 #[derive(Default)]
 struct UsingColumns {
-    /// In how many subqueries the query is that is being visited.
+    /// Number of subqueries around the query that is being visited.
     subqueries: usize,
     is_refused: bool,
 }
@@ -81,7 +81,7 @@ impl VisitorMut for UsingColumns {
             return ControlFlow::Continue(());
         };
         let Some(joined) = self.written_out(select) else { return ControlFlow::Continue(()) };
-        // A name in ORDER BY is that of an output column first.
+        // A name in ORDER BY refers to an output column first.
         let is_output = |name: &Ident| {
             select.projection.iter().any(|item| output_name(item).is_some_and(|output| is_same(output, name)))
         };
@@ -99,7 +99,7 @@ impl VisitorMut for UsingColumns {
 }
 
 impl UsingColumns {
-    /// Writes out the joins of the sides of a set operation.
+    /// Rewrites the joins in both sides of a set operation.
     fn each_side(&mut self, body: &mut SetExpr) {
         match body {
             SetExpr::Select(select) => drop(self.written_out(select)),
@@ -107,7 +107,7 @@ impl UsingColumns {
                 self.each_side(left);
                 self.each_side(right);
             }
-            // A query of its own, which is visited.
+            // A nested query is visited by itself.
             _ => {}
         }
     }
@@ -135,7 +135,7 @@ fn is_natural(join: &Join) -> bool {
     )
 }
 
-/// Says whether a join has `USING`, and keeps the right side where the left one has no row, or `any` is asked for.
+/// Says whether a join has `USING` and keeps rows of the right side without a left row, or just has `USING` if `any`.
 fn is_using(join: &Join, any: bool) -> bool {
     match &join.join_operator {
         JoinOperator::Right(JoinConstraint::Using(_))
@@ -156,7 +156,7 @@ fn output_name(item: &SelectItem) -> Option<&Ident> {
     }
 }
 
-/// The relations of a `FROM`, and what their common columns are.
+/// The relations of a `FROM`, and the expressions of their common columns.
 #[derive(Default)]
 struct Joined {
     relations: Vec<Relation>,
@@ -168,8 +168,8 @@ struct Relation {
     common: Vec<Ident>,
 }
 
-/// Rewrites a `SELECT` whose `FROM` has an outer join with `USING` that keeps the right side, or any join with `USING` if
-/// `all` are wanted. Returns `None` if there is no such join, or if a table has no name.
+/// Rewrites the `FROM` of a `SELECT` if it has an outer join with `USING` that keeps the right side, or, with `all`,
+/// any join with `USING`. Returns `None` if there is no such join, or if a table has no name.
 fn written_out(select: &mut Select, all: bool) -> Option<Joined> {
     let [from] = select.from.as_mut_slice() else { return None };
     let has_options = |item: &SelectItem| match item {
@@ -191,7 +191,7 @@ fn written_out(select: &mut Select, all: bool) -> Option<Joined> {
 }
 
 impl Joined {
-    /// Writes all joins with `ON`.
+    /// Rewrites all joins with `ON`.
     fn of(from: &mut TableWithJoins) -> Option<Self> {
         let mut joined = Self::default();
         joined.relations.push(Relation { name: name_of(&from.relation)?, common: Vec::new() });
@@ -244,7 +244,7 @@ impl Joined {
         Some(joined)
     }
 
-    /// Returns what a column of the tables so far is; not known if several may have it.
+    /// Returns the expression of a column in the tables so far; `None` if several tables may have it.
     fn left(&self, name: &Ident) -> Option<Expr> {
         match (self.columns.iter().find(|(known, _)| is_same(known, name)), self.relations.as_slice()) {
             (Some((_, merged)), _) => Some(merged.clone()),
@@ -281,7 +281,7 @@ impl Joined {
         }
     }
 
-    /// Returns what `*` stands for: the common columns once, and the others of each table.
+    /// Expands `*`: the common columns once, and the other columns of each table.
     fn all(&self) -> Vec<SelectItem> {
         let merged =
             |(name, expr): &(Ident, Expr)| SelectItem::ExprWithAlias { expr: expr.clone(), alias: name.clone() };
@@ -301,7 +301,7 @@ impl Joined {
     }
 }
 
-/// Puts the common columns in the place of their names, but not inside of queries with names of their own.
+/// Replaces the names of common columns with their expressions, except inside queries, which have names of their own.
 struct Resolver<'a> {
     joined: &'a Joined,
     depth: usize,
@@ -343,7 +343,7 @@ fn name_of(factor: &TableFactor) -> Option<Vec<Ident>> {
     }
 }
 
-/// Says whether two names are one to the planner.
+/// Says whether two names are equal to the planner.
 fn is_same(name: &Ident, other: &Ident) -> bool {
     name_of_ident(name) == name_of_ident(other)
 }

@@ -1,7 +1,7 @@
-//! The word `DEFAULT` in the place of a value, which DataFusion takes for the name of a column.
+//! The keyword `DEFAULT` as a value, which DataFusion takes for the name of a column.
 //!
-//! `INSERT … VALUES (DEFAULT)`, `INSERT … DEFAULT VALUES`, `SET a = DEFAULT` in `UPDATE`, `MERGE` and `ON CONFLICT`: the
-//! default of the column takes its place before the statement is planned.
+//! It is supported in `INSERT … VALUES (DEFAULT)`, in `INSERT … DEFAULT VALUES`, and in `SET a = DEFAULT` of `UPDATE`,
+//! `MERGE` and `ON CONFLICT`. The default of the column replaces it before the statement is planned.
 
 use cayenne_format::Error;
 use cayenne_table::Table;
@@ -20,22 +20,22 @@ use crate::error::external;
 use crate::provider::CayenneTable;
 use crate::text::idents::name_of;
 
-/// Puts the defaults of columns in the place of the word.
+/// Replaces the keyword with the defaults of columns.
 ///
 /// # Errors
 ///
-/// What looking for the table returns.
+/// Any error of resolving the table's name, or of parsing a default.
 pub(crate) async fn resolve(ctx: &SessionContext, statement: &mut Statement) -> Result<()> {
     let Some(mut found) = uses_of(statement) else { return Ok(()) };
     let normalises = ctx.state().config_options().sql_parser.enable_ident_normalization;
     let name = object_name_to_table_reference(found.table.clone(), normalises)?;
-    // The planner has better words for a table that is not there.
+    // If the table does not exist, the planner returns a better error.
     let Ok(provider) = ctx.table_provider(name).await else { return Ok(()) };
     let Some(table) = provider.downcast_ref::<CayenneTable>() else { return Ok(()) };
     found.put(table)
 }
 
-/// A statement that says the word.
+/// A statement that uses the keyword.
 struct Uses<'s> {
     table: ObjectName,
     statement: Part<'s>,
@@ -47,7 +47,7 @@ enum Part<'s> {
     Merge(&'s mut Merge),
 }
 
-/// Returns what a statement, or one that is explained or prepared, says with the word.
+/// Returns the statement that uses the keyword, which may be inside `EXPLAIN` or `PREPARE`.
 fn uses_of(statement: &mut Statement) -> Option<Uses<'_>> {
     match statement {
         Statement::Explain(explain) => uses_of(&mut explain.statement),
@@ -142,7 +142,7 @@ impl Uses<'_> {
     }
 }
 
-/// Returns the names of the columns that a list of values is for: all of the table, if none is named.
+/// Returns the names of the columns that a list of values is for; if none are named, all columns of the table.
 pub(crate) fn columns_of(table: &Table, named: &[ObjectName]) -> Vec<String> {
     if named.is_empty() {
         return table.schema().fields().iter().map(|field| field.name().clone()).collect();
@@ -170,7 +170,7 @@ fn put_in_insert(table: &CayenneTable, insert: &mut Insert) -> Result<()> {
     Ok(())
 }
 
-/// Makes `DEFAULT VALUES` a list of one value: the planner fills in the others.
+/// Rewrites `DEFAULT VALUES` into a list of one value; the planner fills in the others.
 fn insert_defaults(table: &CayenneTable, insert: &mut Insert) -> Result<()> {
     let unparsed = || external(Error::internal("a list of one value was not parsed as one"));
     let Some(first) = table.table().schema().fields().first() else { return Ok(()) };
@@ -201,7 +201,7 @@ fn put_in_assignments(table: &CayenneTable, assignments: &mut [Assignment]) -> R
     Ok(())
 }
 
-/// Returns the default of a column, or null.
+/// Returns the default of a column, or `NULL` if it has none.
 fn default_of(table: &CayenneTable, column: &str) -> Result<Expr> {
     let text = table.table().options().column_defaults.get(column).map_or("NULL", String::as_str);
     let parsed = Parser::new(&GenericDialect {}).try_with_sql(text).and_then(|mut parser| parser.parse_expr());

@@ -1,4 +1,4 @@
-//! What the values of an `INSERT` become: defaults, and texts for the types that are stored as text.
+//! Rewrites values that are written to a table: defaults, and values of types that are stored as text.
 
 pub(crate) mod default_keyword;
 pub(crate) mod stored_text;

@@ -1,9 +1,9 @@
-//! Values that a table keeps as text, because their type cannot be stored, become the same text whichever statement brings
-//! them.
+//! Values that a table stores as text because their type cannot be stored. They become the same text in every
+//! statement.
 //!
-//! The planner casts what a statement brings to the types of the table. Its cast writes other text than a load, which hands
-//! the values to the storage as they are, and there is none for some types. Here the function of the storage takes the place
-//! of the cast.
+//! The planner casts the values of a statement to the types of the table. Its cast produces other text than a load,
+//! which passes values to the storage unchanged, and some types have no cast. Here the function of the storage replaces
+//! the cast.
 
 use std::sync::Arc;
 
@@ -29,7 +29,8 @@ use crate::provider::cayenne_table;
 /// The name of the function.
 pub(crate) const NAME: &str = "cayenne_text";
 
-/// Corrects the casts of statements that write a Cayenne table. It comes before the rule that makes queries of them.
+/// Replaces the casts in statements that write a Cayenne table. It runs before the rule that rewrites these into
+/// queries.
 #[derive(Debug)]
 pub(crate) struct StoredTexts;
 
@@ -47,7 +48,7 @@ impl AnalyzerRule for StoredTexts {
     }
 }
 
-/// Says whether a table keeps values as text whose type cannot be stored.
+/// Says whether a table stores values of unsupported types as text.
 pub(crate) fn keeps_texts(table: &Table) -> bool {
     table.options().unsupported_type_action == UnsupportedTypeAction::String
 }
@@ -63,12 +64,12 @@ fn corrected(statement: DmlStatement) -> Result<LogicalPlan> {
     Ok(LogicalPlan::Dml(DmlStatement::new(table_name, target, op, input)))
 }
 
-/// Corrects the casts in rows that are to be written to a table.
+/// Replaces the casts in rows that are to be written to a table.
 pub(crate) fn of_rows(table: &Table, rows: LogicalPlan) -> Result<LogicalPlan> {
     if keeps_texts(table) { with_texts(rows) } else { Ok(rows) }
 }
 
-/// Corrects the casts that the planner has put into the columns of a statement, or into its list of values.
+/// Replaces the casts that the planner has put into the columns of a statement, or into its list of values.
 fn with_texts(rows: LogicalPlan) -> Result<LogicalPlan> {
     match rows {
         LogicalPlan::Projection(Projection { expr, input, .. }) => {
@@ -108,7 +109,7 @@ pub(crate) fn cast(table: &Table, value: Expr, data_type: &DataType, schema: &DF
     value.cast_to(data_type, schema)
 }
 
-/// Says whether a column of type `to` keeps the text of a value.
+/// Says whether a column of type `to` stores the value as text because its type is unsupported.
 fn is_text_of(value: &Expr, to: &DataType, schema: &dyn ExprSchema) -> bool {
     let is_unsupported = |data_type: DataType| type_rule(&data_type) == TypeRule::Unsupported;
     *to == DataType::Utf8 && value.get_type(schema).is_ok_and(is_unsupported)
@@ -118,7 +119,7 @@ fn text_of(value: Expr) -> Expr {
     function().call(vec![value])
 }
 
-/// Returns the function that makes the text that a table keeps of a value; of one whose type can be stored, its cast.
+/// Returns the function that converts a value to the text that a table stores. Values of supported types are cast.
 pub(crate) fn function() -> ScalarUDF {
     ScalarUDF::from(StoredText { signature: Signature::any(1, Volatility::Immutable) })
 }

@@ -1,6 +1,7 @@
-//! What is inserted into columns that keep values as text is handed to the function that makes the text.
+//! Calls the text function on values that are written to text columns, before the statement is planned.
 //!
-//! The planner refuses to cast some types to text, fixed-size binary for example, before a rule sees the statement.
+//! The planner rejects the cast of some types to text, for example of fixed-size binary, before any rule sees the
+//! statement.
 
 use arrow_schema::DataType;
 use cayenne_table::Table;
@@ -19,16 +20,16 @@ use crate::provider::CayenneTable;
 use crate::values::default_keyword::{columns_of, last_name, table_of};
 use crate::values::stored_text::{NAME, keeps_texts};
 
-/// Writes the calls into a statement that inserts or updates rows of a table that keeps texts.
+/// Adds the calls to a statement that inserts or updates rows, if its table stores unsupported types as text.
 ///
 /// # Errors
 ///
-/// If the name of the table cannot be read.
+/// Returns an error if the name of the table cannot be resolved.
 pub(crate) async fn write_out(ctx: &SessionContext, statement: &mut Statement) -> Result<()> {
     let Some((name, statement)) = target_of(statement) else { return Ok(()) };
     let normalises = ctx.state_ref().read().config_options().sql_parser.enable_ident_normalization;
     let name = object_name_to_table_reference(name, normalises)?;
-    // The planner has better words for a table that is not there.
+    // If the table does not exist, the planner returns a better error.
     let Ok(provider) = ctx.table_provider(name).await else { return Ok(()) };
     let Some(table) = provider.downcast_ref::<CayenneTable>() else { return Ok(()) };
     if keeps_texts(table.table()) {
@@ -37,7 +38,7 @@ pub(crate) async fn write_out(ctx: &SessionContext, statement: &mut Statement) -
     Ok(())
 }
 
-/// Returns the table whose rows a statement, or one that is explained or prepared, inserts or updates.
+/// Returns the target table of an `INSERT` or `UPDATE`, which may be inside `EXPLAIN` or `PREPARE`, and the statement.
 fn target_of(statement: &mut Statement) -> Option<(ObjectName, &mut ast::Statement)> {
     match statement {
         Statement::Explain(explain) => target_of(&mut explain.statement),
@@ -66,7 +67,7 @@ fn call_in(table: &Table, statement: &mut ast::Statement) {
                 SetExpr::Values(values) => values.rows.iter_mut().for_each(|row| {
                     row.content.iter_mut().zip(&is_text).filter(|(_, is_text)| **is_text).for_each(|(v, _)| call(v));
                 }),
-                // The order of the rows would be lost.
+                // A query around an ordered query would lose the order of the rows.
                 _ if !is_text.contains(&true) || rows.order_by.is_some() => {}
                 _ => call_for_columns(rows, &is_text),
             }
@@ -88,7 +89,7 @@ fn is_text(table: &Table, column: &str) -> bool {
     table.schema().field_with_name(column).is_ok_and(|field| *field.data_type() == DataType::Utf8)
 }
 
-/// Hands a value to the function. Literals and parameters are left: the planner casts them.
+/// Wraps a value in a call. Literals and parameters are left alone, because the planner can cast them.
 fn call(value: &mut Expr) {
     if matches!(value, Expr::Value(_)) {
         return;
@@ -105,7 +106,7 @@ fn call(value: &mut Expr) {
     }
 }
 
-/// Hands columns of a query to the function.
+/// Wraps columns of a query in calls.
 fn call_for_columns(rows: &mut Box<Query>, is_text: &[bool]) {
     let names: Vec<_> = (1..=is_text.len()).map(|number| format!("c{number}")).collect();
     let values: Vec<_> = names

@@ -1,4 +1,4 @@
-//! The plan node that writes: lazy, once, and all or nothing.
+//! The execution plan node that writes rows. It does nothing until it is executed, and commits at most once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use futures::stream::select_all;
 use crate::error::{error_of, external};
 use crate::write::target::WriteTarget;
 
-/// Writes all rows of its input, each input partition in its own order, as one commit, and returns their number.
+/// Writes all rows of its input in one commit, each input partition in its own order. Returns the number of rows.
 ///
-/// Nothing happens until it is executed, and a stream that is dropped before its end commits nothing.
+/// Nothing happens before execution. A stream that is dropped before its end commits nothing.
 #[derive(Debug)]
 pub(crate) struct WriteExec {
     input: Option<Arc<dyn ExecutionPlan>>,
@@ -62,9 +62,9 @@ impl WriteExec {
     }
 }
 
-/// Puts streams together, so that there are no more of them than a write reads at once.
+/// Merges streams until there are no more of them than a write reads concurrently.
 ///
-/// The partitions of a join wait for one another: while one of them is not read, the others may not come to an end.
+/// The partitions of a join wait for each other: if one of them is not polled, the others may never end.
 pub(crate) fn read_at_once(mut streams: Vec<RowStream>, storage: &Storage) -> Vec<RowStream> {
     let at_once = storage.settings().write_concurrency.get();
     if streams.len() <= at_once {
@@ -79,7 +79,7 @@ pub(crate) fn read_at_once(mut streams: Vec<RowStream>, storage: &Storage) -> Ve
     together.into_iter().map(|group| select_all(group).boxed()).collect()
 }
 
-/// Counts what goes by.
+/// Counts the rows and bytes that a write reads.
 #[derive(Clone)]
 pub(crate) struct Read {
     rows: Count,
@@ -105,7 +105,7 @@ impl Read {
     }
 }
 
-/// Returns the schema of the answer: the number of rows.
+/// Returns the schema of the result: the number of rows.
 pub(crate) fn count_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("count", DataType::UInt64, false)]))
 }
@@ -129,8 +129,8 @@ impl ExecutionPlan for WriteExec {
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        // Rows that come in an order are stored in it, and of two with one key the later counts; dealing them out to
-        // partitions would mix them.
+        // Ordered rows are stored in their order, and the last of several rows with one key is kept. Repartitioning
+        // would interleave the rows.
         let may_be_mixed = |input: &Arc<dyn ExecutionPlan>| {
             input.properties().output_ordering().is_none() && !self.target.keeps_arrival_order()
         };
@@ -152,7 +152,7 @@ impl ExecutionPlan for WriteExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    // Deprecated, and still a required method of the trait.
+    // Deprecated, but still a required method of the trait.
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(Arc::new(Self::with(children.into_iter().next(), self.target.clone())))
     }

@@ -1,4 +1,4 @@
-//! Writing rows into tables: the target of a write, its plan, and its execution.
+//! Writes rows into tables: the target of a write, its plan, and its execution.
 
 pub(crate) mod exec;
 pub(crate) mod plan;

@@ -1,4 +1,4 @@
-//! Where rows go, and the plan that takes them there.
+//! The plan of a write.
 
 use crate::write::target::WriteTarget;
 use std::sync::Arc;
@@ -30,13 +30,13 @@ pub(crate) fn logical_write(input: LogicalPlan, target: WriteTarget) -> Result<L
 ///
 /// # Errors
 ///
-/// What planning returns.
+/// Any planning error.
 pub async fn write_plan(rows: DataFrame, target: WriteTarget) -> Result<Arc<dyn ExecutionPlan>> {
     let (state, plan) = rows.into_parts();
     state.create_physical_plan(&logical_write(plan, target)?).await
 }
 
-/// A table to insert into, whatever becomes of the rows.
+/// The target of the insert. It passes the rows to any kind of write.
 #[derive(Debug)]
 struct Writing {
     schema: SchemaRef,

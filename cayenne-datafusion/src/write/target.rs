@@ -1,4 +1,4 @@
-//! Where rows are written to, and how.
+//! The target of a write: the table, and the operation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,47 +11,47 @@ use datafusion::error::Result;
 
 use crate::error::external;
 
-/// Where rows go.
+/// The target of a write.
 #[derive(Clone, Debug)]
 pub enum WriteTarget {
-    /// Into a table, beside its rows.
+    /// Appends the rows to a table.
     Append(Arc<Table>),
-    /// Into a table with a primary key, in place of the rows that have their keys.
+    /// Upserts the rows into a table with a primary key: they replace the rows with the same keys.
     Upsert(Arc<Table>),
-    /// Into a table, in place of its rows.
+    /// Overwrites a table: the rows replace all of its rows.
     Overwrite(Arc<Table>),
-    /// Nowhere: the rows of the table are removed.
+    /// Truncates a table: removes all of its rows, and writes none.
     Truncate(Arc<Table>),
-    /// Into a new table, which becomes visible together with them.
+    /// Creates a table. It becomes visible together with the rows.
     Create {
         /// The database of the table.
         database: Arc<Database>,
         /// The name of the table.
         name: TableName,
-        /// Its options.
+        /// The options of the table.
         options: TableOptions,
-        /// Which of its columns may hold nulls.
+        /// Which of its columns are nullable.
         columns: NewColumns,
     },
-    /// Into a new table, which takes the place of another one together with them.
+    /// Replaces a table with a new one, which becomes visible together with the rows.
     Replace {
-        /// The database of both.
+        /// The database of both tables.
         database: Arc<Database>,
-        /// The table that goes, and whose name the new one has.
+        /// The table to replace. The new table gets its name.
         table: Arc<Table>,
-        /// The options of the new one.
+        /// The options of the new table.
         options: TableOptions,
-        /// Which columns of the new one may hold nulls.
+        /// Which columns of the new table are nullable.
         columns: NewColumns,
     },
 }
 
-/// Which columns of a new table may hold nulls.
+/// Which columns of a new table are nullable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewColumns {
-    /// Those that the rows declare to: right for columns that somebody has declared.
+    /// Those that are nullable in the schema of the rows. For columns that the statement declares.
     AsDeclared,
-    /// All of them: right for columns of a query, of which the planner merely knows that it yields no null.
+    /// All columns. For columns of a query, whose NOT NULL is only the planner's inference.
     Nullable,
 }
 
@@ -83,7 +83,7 @@ impl fmt::Display for WriteTarget {
 }
 
 impl WriteTarget {
-    /// Returns where the bytes of the rows go.
+    /// Returns the storage to which the rows are written.
     pub(crate) fn storage(&self) -> &Storage {
         match self {
             Self::Append(table) | Self::Upsert(table) | Self::Overwrite(table) | Self::Truncate(table) => {
@@ -93,7 +93,7 @@ impl WriteTarget {
         }
     }
 
-    /// Refuses what cannot be written whatever the rows are.
+    /// Returns an error if the target cannot be written, whatever the rows are.
     pub(crate) fn check(&self) -> Result<()> {
         match self {
             Self::Upsert(table) if !table.options().finds_conflicts() => {
@@ -103,7 +103,7 @@ impl WriteTarget {
         }
     }
 
-    /// Says whether the order in which rows come decides which of them stay.
+    /// Says whether the order in which rows arrive decides which of them are kept.
     pub(crate) fn keeps_arrival_order(&self) -> bool {
         match self {
             Self::Append(table) | Self::Upsert(table) | Self::Overwrite(table) => table.options().finds_conflicts(),
@@ -140,7 +140,7 @@ async fn rows_of(table: &Table) -> CayenneResult<u64> {
     table.visible_rows(&view).await
 }
 
-/// Says that a statement needs to know which rows are the same.
+/// Returns the error for a statement that needs a primary key to identify equal rows.
 pub(crate) fn no_primary_key(table: &Table, statement: &'static str) -> Error {
     Error::invalid("the statement needs a table with a primary key")
         .code("no-primary-key")

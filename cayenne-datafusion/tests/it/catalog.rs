@@ -14,7 +14,7 @@ async fn one_call_installs_everything_in_a_session_of_the_user() {
     f.run("CREATE TABLE t AS VALUES (1), (2)").await;
     let state = SessionStateBuilder::new().with_default_features().with_cayenne(&f.database).build();
     let ctx = SessionContext::new_with_state(state);
-    // The default catalog is still the user's own.
+    // The default catalog is still the user's.
     ctx.sql("CREATE TABLE mine AS VALUES (1)").await.unwrap().collect().await.unwrap();
     let joined = "SELECT count(*) FROM mine JOIN cayenne.public.t ON mine.column1 = t.column1";
     assert_eq!(ctx.sql(joined).await.unwrap().count().await.unwrap(), 1);
@@ -42,13 +42,13 @@ async fn external_tables_live_in_the_database_at_their_location() {
     .unwrap();
     run("INSERT INTO e VALUES (1, 'a')").await.unwrap();
     run("DROP TABLE e").await.unwrap();
-    // Dropping an external table forgets it in the session only; the columns need not be named again.
+    // Dropping an external table removes it from the session only; its columns need not be declared again.
     run(&create("", "")).await.unwrap();
     assert_eq!(ctx.sql("SELECT * FROM e").await.unwrap().count().await.unwrap(), 1);
     run("DROP TABLE e").await.unwrap();
     let error = cayenne_datafusion::error_of(run(&create("(id BIGINT, other INT)", "")).await.unwrap_err());
     assert_eq!(error.kind(), cayenne_format::ErrorKind::Invalid, "{error:?}");
-    // What a table was made with, it keeps: nobody should believe otherwise.
+    // A table keeps the options that it was created with. A statement with other options must be an error.
     run(&create("", "OPTIONS ('target_file_size_mb' '8')")).await.unwrap();
     run("DROP TABLE e").await.unwrap();
     let error = run(&create("", "OPTIONS ('cayenne_target_file_size_mb' '16')")).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! `DELETE` and `UPDATE` change exactly the rows that their condition is true for.
+//! `DELETE` and `UPDATE` change exactly the rows for which their condition is true.
 
 use cayenne_format::ErrorKind;
 
@@ -6,7 +6,7 @@ use crate::fixture::{Fixture, fixture, fixture_of_files};
 
 const ALL: &str = "SELECT * FROM t ORDER BY 1";
 
-/// Runs each statement on a fresh table, inline and in files, and compares the answer and the rows that are left.
+/// Runs each statement on a fresh table, inline and in files, and compares its result and the remaining rows.
 async fn behaves(setup: &[&str], statements: &[(&str, &str, &[&str])]) {
     for inline in [true, false] {
         for (text, count, left) in statements {
@@ -131,7 +131,7 @@ async fn an_error_half_way_changes_nothing() {
     assert_eq!(f.rows("SELECT count(*) FROM t$snapshots").await, ["1"]);
 }
 
-/// All that is not set stays as it was, to the last bit of its type.
+/// Columns that are not set keep their values and their exact types.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_keeps_every_other_column() {
     let f = fixture_of_files().await;
@@ -198,7 +198,7 @@ async fn a_session_without_the_rule_refuses_and_says_what_to_do() {
     assert_eq!(f.rows("SELECT count(*) FROM t").await, ["2"]);
 }
 
-/// A change of rows that somebody else has changed meanwhile is a conflict; a deletion just leaves them out.
+/// An update of rows that another statement has changed meanwhile is a conflict; a delete leaves such rows out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_does_not_undo_one_that_came_between() {
     for inline in [true, false] {
@@ -224,7 +224,7 @@ async fn a_change_does_not_undo_one_that_came_between() {
     }
 }
 
-/// A statement can be prepared once and run often, each time on the rows of that moment.
+/// A statement can be prepared once and executed many times, each time on the current rows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_runs_again_on_what_is_there_then() {
     let f = fixture_of_files().await;
@@ -240,7 +240,7 @@ async fn a_statement_runs_again_on_what_is_there_then() {
     assert_eq!(f.rows("SELECT count(*) FROM t").await, ["7"]);
 }
 
-/// A table that the session knows under a name of its own, which always reads the latest rows.
+/// A table that is registered in the session under another name, and always reads the latest rows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registered_table_is_changed_like_one_of_the_catalog() {
     let f = fixture_of_files().await;
@@ -259,7 +259,7 @@ async fn a_registered_table_is_changed_like_one_of_the_catalog() {
         ctx.sql(text).await.unwrap().collect().await.unwrap_or_else(|error| panic!("{text}: {error}"));
     }
     assert_eq!(f.rows("SELECT * FROM t ORDER BY id").await, ["0,0", "1,1", "2,5", "3,5", "4,5"]);
-    // Other tables are DataFusion's to change, or not.
+    // Tables that are not Cayenne's are left to DataFusion.
     let other = async { ctx.sql("DELETE FROM other WHERE column1 = 1").await?.collect().await };
     assert!(other.await.is_ok());
     assert_eq!(ctx.sql("SELECT * FROM other").await.unwrap().count().await.unwrap(), 1);

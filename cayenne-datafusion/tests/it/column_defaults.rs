@@ -1,4 +1,4 @@
-//! Defaults of columns, and columns that may not be null, whatever the way in.
+//! Defaults and NOT NULL of columns, for every way to write rows.
 
 use cayenne_format::{TableName, TableOptions};
 use cayenne_table::ImportOptions;
@@ -31,7 +31,7 @@ async fn defaults_are_there_after_a_reopen_an_export_and_an_import() {
     }
 }
 
-/// A plain session keeps and inserts defaults too.
+/// A plain session stores and inserts defaults too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plain_datafusion_session_knows_defaults() {
     let f = fixture().await;
@@ -43,7 +43,7 @@ async fn a_plain_datafusion_session_knows_defaults() {
     assert_eq!(f.database.tables().await.unwrap().len(), 1);
 }
 
-/// A default is what it says where the table was made, whatever a session that inserts is set to.
+/// A default keeps the meaning it had when the table was created, whatever the settings of the inserting session.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_default_means_what_it_means_where_the_table_is_made() {
     const NUMBER: &str = "1234567890123456789.0123456789";
@@ -56,7 +56,7 @@ async fn a_default_means_what_it_means_where_the_table_is_made() {
     f.run("SET datafusion.sql_parser.parse_float_as_decimal = false").await;
     f.run("INSERT INTO exact (id) VALUES (1)").await;
     assert_eq!(f.rows("SELECT d, f FROM exact").await, [format!("{NUMBER},1.5")]);
-    // Here the number is read as a float, as it is in an INSERT.
+    // This session parses the number as a float, as in an INSERT.
     f.run(&create("float")).await;
     f.run(&format!("INSERT INTO float VALUES (1, {NUMBER}, 1.5)")).await;
     f.run("SET datafusion.sql_parser.parse_float_as_decimal = true").await;
@@ -64,7 +64,7 @@ async fn a_default_means_what_it_means_where_the_table_is_made() {
     assert_eq!(f.rows("SELECT count(*), count(DISTINCT d), min(f), max(f) FROM float").await, ["2,1,1.5,1.5"]);
 }
 
-/// Text that no version of SQL can read, as another program may have left it.
+/// A text that cannot be parsed as SQL, as another program may have stored it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_default_that_cannot_be_read_fails_only_where_it_is_used() {
     let f = fixture().await;
@@ -114,6 +114,6 @@ async fn a_null_is_refused_by_table_and_column_whatever_the_way_in() {
         assert!(facts.contains(&("column", "n")) && facts.contains(&("table", "t")), "{text}: {error:?}");
         assert_eq!(f.rows("SELECT * FROM t ORDER BY id").await, ["1,10", "2,20"], "{text}");
     }
-    // No row, no null.
+    // Without rows there is no null to reject.
     f.run("INSERT INTO t (id) SELECT 5 WHERE false").await;
 }

@@ -1,4 +1,4 @@
-//! Types come back as they were declared, after a reopen too.
+//! Columns have their declared types when they are read, also after the database is reopened.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ async fn a_type_that_cannot_be_stored_is_refused_with_the_way_out() {
     assert!(f.database.tables().await.unwrap().is_empty());
 }
 
-/// Of each type that can be stored, and that has so many values, one for each number from 0 to 2,999.
+/// For each storable type with enough values: an expression with one value for each number from 0 to 2,999.
 const VALUES_OF_TYPES: [(&str, &str); 31] = [
     ("i16", "v::SMALLINT"),
     ("u64", "arrow_cast(v, 'UInt64')"),
@@ -103,7 +103,7 @@ async fn values_of_every_type_are_joined_grouped_and_ordered() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The filter of the join would reach the Parquet file.
+/// Without our rule, the filter of the join would be pushed down to the Parquet file.
 #[tokio::test(flavor = "multi_thread")]
 async fn maps_of_a_table_and_of_a_parquet_file_are_joined() {
     let f = fixture_of_files().await;

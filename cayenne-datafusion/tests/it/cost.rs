@@ -1,4 +1,4 @@
-//! What a query costs, counted and not timed.
+//! The cost of queries, by counts and not by time.
 
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ async fn a_query_on_a_warm_view_reads_no_metastore_no_folder_and_no_footer() {
     run("CREATE TABLE t AS SELECT value AS id, value % 10 AS k FROM generate_series(1, 50000)").await;
     run("INSERT INTO t VALUES (1, 2)").await;
     let query = "SELECT k, sum(id) FROM t WHERE id > 100 GROUP BY k";
-    // The first time the footers are read, which bring the segments of so small a file along, the second time the
-    // segments, and the third time they are kept, because they were asked for before.
+    // The first run reads the footers, which bring the segments of such small files along. The second run reads the
+    // segments. From the third run on they are in the cache, because they were requested before.
     for _ in 0..3 {
         run(query).await;
     }

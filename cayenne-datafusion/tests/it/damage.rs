@@ -1,4 +1,4 @@
-//! Damaged and missing files: the query fails with our error, whole, and never with wrong rows.
+//! Damaged and missing files: the query fails with the original Cayenne error, and never returns wrong rows.
 
 use cayenne_format::ErrorKind;
 

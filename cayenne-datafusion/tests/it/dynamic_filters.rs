@@ -1,9 +1,9 @@
-//! Filters that arise while a query runs reach the rows of a file, and change no answer.
+//! Dynamic filters are evaluated on the rows of a file, and do not change any result.
 
 use crate::explain::metric;
 use crate::fixture::{Fixture, fixture_of_files};
 
-/// Columns to join by: of each kind of value, with nulls, with NaN, with two zeros.
+/// The columns to join on: one of each kind of value, with nulls, NaN and zeros of both signs.
 const KEYS: [&str; 8] = ["k", "sparse", "nullable", "text", "amount", "x", "day", "id"];
 
 /// Every kind of join, an aggregation and a top-k above one, and lists that hold NULL.
@@ -49,11 +49,11 @@ async fn sorted(f: &Fixture, text: &str) -> Vec<String> {
     rows
 }
 
-/// Invariant: a query answers the same with dynamic filters and without, however its joins are carried out.
+/// Invariant: a query returns the same result with dynamic filters and without, whatever the join strategy.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_the_same_without_them() {
     let f = tables().await;
-    // As lists and as lookups in the hash table; with one table for all partitions and with one for each.
+    // As lists or as lookups in the hash table; with one hash table for all partitions or with one for each.
     let ways = [("1048576", "1048576"), ("0", "1048576"), ("1048576", "0"), ("0", "0")];
     for query in QUERIES {
         for key in KEYS {
@@ -71,7 +71,7 @@ async fn answers_are_the_same_without_them() {
     }
 }
 
-/// The metric of the scan of `table` in an executed plan.
+/// Returns a metric of the scan of `table` in an executed plan.
 async fn of_scan(f: &Fixture, table: &str, query: &str, name: &str) -> f64 {
     let plan = f.plan(&format!("EXPLAIN ANALYZE {query}")).await;
     let line = plan.lines().find(|line| line.contains(&format!("table={table},")));
@@ -87,7 +87,7 @@ async fn rows_are_dropped_before_the_join() {
     assert!(dropped > 29_000.0 && given < 1_000.0, "{dropped} rows were dropped and {given} given");
 }
 
-/// Invariant: a zone in which no key of the build side can lie is not decoded, even if its file has some.
+/// Invariant: a zone that cannot contain a key of the build side is not decoded, even if its file contains some.
 #[tokio::test(flavor = "multi_thread")]
 async fn zones_without_a_key_are_not_decoded() {
     let f = fixture_of_files().await;
@@ -96,11 +96,12 @@ async fn zones_without_a_key_are_not_decoded() {
     let query = "SELECT sum(v) FROM sorted JOIN keys ON id = column1";
     assert_eq!(f.rows(query).await, [((100 % 7) + (99_900 % 7)).to_string()]);
     let checked = of_scan(&f, "sorted", query, "dynamic_filter_rows_checked").await;
-    // A split is looked at as a whole if a fifth of it is left, which makes more than two zones of 8,192 rows.
+    // A split is evaluated as a whole if a fifth of it is left, which makes more than two zones of 8,192 rows.
     assert!((1.0..60_000.0).contains(&checked), "{checked} of 100,000 rows were looked at for two keys");
 }
 
-/// Twelve files of a hundred rows, `a` falling and `b` rising with each; the first file has no `a`, and `y` may be zero.
+/// Twelve files of a hundred rows. `a` falls and `b` rises from file to file; in the first file `a` is null; `y` may be
+/// zero.
 async fn many_files() -> Fixture {
     let f = fixture_of_files().await;
     f.run("CREATE TABLE many (a BIGINT, b BIGINT, y BIGINT)").await;
@@ -112,7 +113,7 @@ async fn many_files() -> Fixture {
     f
 }
 
-/// `DataFusion` makes a filter for `min(a)` that says nothing of the rows that `max(b + 1)` needs.
+/// `DataFusion` makes a filter for `min(a)` that ignores which rows `max(b + 1)` needs.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_filter_of_an_aggregation_takes_no_row_from_another_column() {
     let f = many_files().await;
@@ -133,14 +134,14 @@ async fn the_filter_of_an_aggregation_takes_no_row_from_another_column() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_top_k_drops_rows_that_come_too_late() {
     let f = many_files().await;
-    // Every file has rows with a `y` of zero, so none is left out as a whole.
+    // Every file has rows with a `y` of zero, so no file is pruned.
     let query = "SELECT y, b FROM many ORDER BY y, b LIMIT 3";
     assert_eq!(f.rows(query).await, ["0,0", "0,5", "0,10"]);
     let given = of_scan(&f, "many", query, "output_rows").await;
     assert!(given < 600.0, "{given} of 1,200 rows reach the top-k, although the first file has all it wants");
 }
 
-/// Invariant: a key that cannot be computed for a row that another filter rules out fails no query.
+/// Invariant: no query fails because a key cannot be computed for a row that another filter excludes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_fails_for_rows_that_are_ruled_out_fails_no_query() {
     let f = many_files().await;

@@ -1,4 +1,4 @@
-//! What plans show.
+//! Tests of what plans and their metrics show.
 
 use crate::fixture::{fixture, fixture_of_files};
 
@@ -26,7 +26,7 @@ async fn a_plan_names_the_table_the_sequence_and_the_files_kept() {
     let pruned = ["files_total", "files_pruned", "rows_pruned"].map(|name| metric(&cold, name).to_string());
     assert_eq!(pruned, ["4", "3", "3000"]);
     assert!(metric(&cold, "segment_cache_misses") > 0.0 && metric(&cold, "bytes_scanned") > 0.0, "{cold}");
-    // The first footer read of a small file brings its segments along; what is read twice after that is kept.
+    // The first read of a small file's footer reads its segments too; what is read twice after that stays in the cache.
     f.plan(text).await;
     f.plan(text).await;
     let warm = f.plan(text).await;
@@ -46,13 +46,13 @@ async fn exact_statistics_answer_without_a_scan() {
     let filtered = f.plan("EXPLAIN SELECT count(*) FROM t WHERE id > 3").await;
     assert!(filtered.contains("DataSourceExec"), "a filtered count is not a statistic: {filtered}");
     assert_eq!(f.rows("SELECT count(*) FROM t WHERE id > 3").await, ["998"]);
-    // Pitfall 1: NaN is the largest number, and no statistic says which one that is.
+    // Pitfall 1: NaN is the largest number, and statistics do not say whether there is one.
     f.run("INSERT INTO t VALUES (6000, 'NaN'::DOUBLE)").await;
     assert_eq!(f.rows("SELECT max(x) FROM t").await, ["NaN"]);
     assert_eq!(f.rows("SELECT min(x) FROM t").await, ["1.0"]);
 }
 
-/// A join hands the range of its build side to the scan of its probe side, which then skips whole files.
+/// A join passes the range of its build side to the scan of its probe side, which then skips whole files.
 #[tokio::test(flavor = "multi_thread")]
 async fn dynamic_filters_prune_files() {
     let f = fixture_of_files().await;
@@ -69,7 +69,7 @@ async fn dynamic_filters_prune_files() {
     assert_eq!(metric(pruned, "dynamic_filter_rows_dropped").to_string(), "998", "{pruned}");
 }
 
-/// Rules of ours make conditions of keys of which nulls are equal, for a while.
+/// Our rules temporarily turn keys that treat nulls as equal into conditions.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_of_which_nulls_are_equal_are_keys_of_hash_joins() {
     let f = fixture().await;

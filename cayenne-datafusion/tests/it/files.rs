@@ -1,4 +1,4 @@
-//! Files as tables: by their names in SQL, and as tables of a session.
+//! Files as tables: named in SQL, and as tables of a session.
 
 use cayenne_datafusion::SessionStateBuilderExt;
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -6,7 +6,7 @@ use datafusion::prelude::SessionContext;
 
 use crate::fixture::{Fixture, fixture};
 
-/// Writes a file beside the database, and returns its path.
+/// Writes a file next to the database, and returns its path.
 fn write(fixture: &Fixture, name: &str, text: &str) -> String {
     let path = fixture.folder.path().join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -14,7 +14,7 @@ fn write(fixture: &Fixture, name: &str, text: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Writes the rows of a query as a file of a format, and returns its path.
+/// Writes the result of a query to a file of a format, and returns its path.
 async fn copy(fixture: &Fixture, query: &str, name: &str, clauses: &str) -> String {
     let path = fixture.folder.path().join(name).to_str().unwrap().to_owned();
     fixture.run(&format!("COPY ({query}) TO '{path}' {clauses}")).await;
@@ -153,7 +153,7 @@ async fn what_does_not_fit_is_named_by_file_line_and_column() {
     let facts: Vec<_> = error.facts().filter(|(name, _)| *name != "file").collect();
     assert_eq!(facts, [("line", "40002"), ("column", "n"), ("value", "'many'"), ("type", "Int64")]);
     assert!(error.way_to_mend().is_some_and(|help| help.contains("declare the column")), "{error:?}");
-    // The column that is not asked for is not converted.
+    // A column that the query does not read is not converted.
     assert_eq!(fixture.rows(&format!("SELECT count(id) FROM '{file}'")).await, ["20001"]);
 }
 
@@ -262,7 +262,7 @@ async fn a_session_of_the_program_reads_files_through_the_catalog() {
     let ctx = SessionContext::new_with_state(builder.build());
     let count = async |text: &str| ctx.sql(text).await.unwrap().collect().await.unwrap()[0].num_columns();
     assert_eq!(count(&format!("SELECT * FROM cayenne.public.'{file}'")).await, 2);
-    // Its own catalog keeps its tables, and text files are looked at there too.
+    // The session's own catalog keeps its tables, and the dialect of text files is detected there too.
     ctx.sql(&format!("CREATE EXTERNAL TABLE e STORED AS CSV LOCATION '{file}'")).await.unwrap();
     assert_eq!(count("SELECT * FROM datafusion.public.e").await, 2);
     ctx.sql(&format!("CREATE EXTERNAL TABLE cayenne.public.e STORED AS CSV LOCATION '{file}'")).await.unwrap();

@@ -1,4 +1,4 @@
-//! A session on a database in a folder of its own.
+//! A session on a database in its own folder.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(crate) async fn fixture() -> Fixture {
     fixture_with(DatabaseSettings::default()).await
 }
 
-/// A session whose tables have all of their rows in data files.
+/// Returns a session whose tables store all of their rows in data files.
 pub(crate) async fn fixture_of_files() -> Fixture {
     let table_options = TableOptions { inline: InlineOptions::OFF, ..TableOptions::default() };
     fixture_with(DatabaseSettings { table_options, ..DatabaseSettings::default() }).await
@@ -39,7 +39,7 @@ pub(crate) async fn open(root: &Path) -> (Arc<Database>, SessionContext) {
 
 async fn open_with(root: &Path, settings: DatabaseSettings) -> (Arc<Database>, SessionContext) {
     let mut settings = DatabaseSettings { poll_interval: std::time::Duration::ZERO, has_upkeep: false, ..settings };
-    // Tests look at earlier snapshots; by default the first overwrite gives them up.
+    // Tests read earlier snapshots, which by default expire at the first overwrite.
     settings.table_options.retention.count = u64::MAX;
     let database = Database::builder(root).settings(settings).open().await.unwrap();
     let ctx = session(SessionConfig::new().with_target_partitions(2), Arc::default(), &database).unwrap();
@@ -56,7 +56,7 @@ impl Fixture {
         self.try_run(text).await.unwrap_or_else(|error| panic!("{text}: {error:?}"))
     }
 
-    /// Runs a statement and returns what it prints, without the frame around it.
+    /// Runs a statement and returns its printed result without the table borders.
     pub(crate) async fn rows(&self, text: &str) -> Vec<String> {
         self.try_rows(text).await.unwrap_or_else(|error| panic!("{text}: {error:?}"))
     }

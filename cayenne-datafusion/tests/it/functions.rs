@@ -8,9 +8,9 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 
 use crate::fixture::fixture;
 
-/// The functions of a session of DataFusion 55.2 that has all default features, and the table functions.
+/// The functions of a DataFusion 55.2 session with all default features, including the table functions.
 const OF_DATAFUSION: &str = include_str!("functions.txt");
-/// What is there without any feature; a list that is too short must not go unseen.
+/// Number of functions without any feature. A list that is too short must not go unnoticed.
 const FUNCTIONS_MIN: usize = 300;
 
 fn functions(state: &SessionState) -> BTreeSet<String> {

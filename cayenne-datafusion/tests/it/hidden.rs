@@ -1,4 +1,4 @@
-//! Rows that are hidden are in no answer, and what is known of the others is still known.
+//! Hidden rows are in no result, and the statistics of the other rows stay usable.
 
 use crate::explain::metric;
 use crate::fixture::{Fixture, fixture, fixture_of_files};
@@ -13,7 +13,7 @@ async fn fixtures() -> [Fixture; 2] {
     both
 }
 
-/// The same, and tables that tell of the rows that go by their keys.
+/// Returns these fixtures, and others whose tables delete rows by key.
 async fn fixtures_of_both_modes() -> Vec<(Fixture, &'static str)> {
     let mut all: Vec<_> = fixtures().await.into_iter().map(|f| (f, "position")).collect();
     for f in [fixture().await, fixture_of_files().await] {
@@ -76,7 +76,7 @@ async fn a_plan_tells_what_is_hidden() {
     }
 }
 
-/// Later statements find rows where earlier ones have hidden some: positions are those of the file.
+/// Later statements find the right rows after earlier ones have hidden some: positions are positions in the file.
 #[tokio::test(flavor = "multi_thread")]
 async fn deletions_add_up() {
     for (f, _) in fixtures_of_both_modes().await {
@@ -92,13 +92,13 @@ async fn deletions_add_up() {
             assert_eq!(f.rows(text).await, [count], "{text}");
         }
         assert_eq!(f.rows("SELECT count(*), count(DISTINCT id) FROM t").await, ["664,664"]);
-        // What was before is still there to be read.
+        // Earlier snapshots can still be read.
         assert_eq!(f.rows("SELECT count(*) FROM cayenne_at('t', 2)").await, ["2000"]);
         assert_eq!(f.rows("SELECT count(*), min(id) FROM cayenne_at('t', 3)").await, ["1000,1"]);
     }
 }
 
-/// A statement that finds rows in a file read in parts, by several partitions, finds each of them once.
+/// If several partitions read parts of one file, a statement finds each row once.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_of_a_large_file_are_found_by_all_partitions() {
     let f = fixture_of_files().await;
@@ -166,7 +166,7 @@ async fn deletion_files_are_listed_with_the_data_files_they_belong_to() {
     }
 }
 
-/// A vector that is too large for the metastore is a file, whose name is told.
+/// A deletion vector that is too large for the metastore is stored in a file, whose path is listed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_deletion_vector_is_listed_by_its_path() {
     let f = fixture_of_files().await;

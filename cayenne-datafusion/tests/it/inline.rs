@@ -1,4 +1,4 @@
-//! Queries give the same answers whether rows are inline, in data files, or in both.
+//! Queries return the same results whether rows are inline, in data files, or in both.
 
 use crate::fixture::{Fixture, fixture, fixture_of_files};
 

@@ -1,4 +1,4 @@
-//! Keys of every type in conditions: what is looked up is what a scan finds.
+//! Keys of every type in conditions: a lookup finds the same rows as a scan.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use cayenne_format::TableOptions;
 
 use crate::fixture::{Fixture, fixture};
 
-/// Keys of one type, and what they are compared with.
+/// Keys of one type, and the values that they are compared with.
 struct Case {
-    /// As `arrow_cast` and Arrow itself read it.
+    /// The type's name, as `arrow_cast` and Arrow parse it.
     key: &'static str,
-    /// What `arrow_cast` makes the keys of.
+    /// The values from which `arrow_cast` makes the keys.
     values: &'static [&'static str],
-    /// Expressions beside the keys themselves: of other types, out of range, between two keys, damaged.
+    /// More expressions to compare with: of other types, out of range, between two keys, invalid.
     others: &'static [&'static str],
 }
 
@@ -107,7 +107,7 @@ const INSTANTS: &[&str] = &[
     "2020-03-29T02:30:00",
     "2019-12-31T22:00:00",
 ];
-/// Some times of day are none in some zones.
+/// Some local times do not exist in some time zones.
 const ZONED: &[&str] =
     &["2020-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "2020-03-29T01:30:00Z", "2019-12-31T22:00:00Z"];
 const DAY: &[&str] = &[
@@ -193,12 +193,12 @@ async fn make(f: &Fixture, name: &str, keys: &[(&str, &str)], primary_key: &[&st
     f.database.create_table(&name.parse().unwrap(), &Arc::new(Schema::new(fields)), options).await.unwrap();
 }
 
-/// Text and whole numbers go through text; text itself is the bytes of binary keys.
+/// Texts and integers are cast by way of text; for binary keys, text is its own bytes.
 fn cast(value: &str, key: &str) -> String {
     format!("arrow_cast('{value}', '{}')", key.replace('\'', "''"))
 }
 
-/// Both answers: rows in order, or that there is an error.
+/// Returns the result: the ordered rows, or that there was an error.
 async fn answers(f: &Fixture, condition: &str) -> [Result<Vec<String>, String>; 2] {
     let mut answers = Vec::new();
     for table in ["keyed", "plain"] {

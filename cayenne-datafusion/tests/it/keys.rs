@@ -143,7 +143,7 @@ async fn keys_stay_unique_whatever_an_update_sets() {
     assert_eq!(f.rows("SELECT id FROM t ORDER BY id").await, ["2", "3", "4"]);
 }
 
-/// Rows of a query come in an order if the query says so; without one, any of them may be the last.
+/// The rows of a query arrive in order if the query has one; otherwise any of them may be the last.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_of_several_rows_with_one_key_counts() {
     let f = fixture().await;
@@ -161,7 +161,7 @@ async fn the_last_of_several_rows_with_one_key_counts() {
     assert_eq!(f.rows("SELECT min(n), max(n) FROM t WHERE id >= 10").await, ["49970,49999"]);
 }
 
-/// A condition that names keys reads the rows that have them, and still is a condition.
+/// A condition that names keys reads only the rows with these keys, and is still applied to them.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_are_looked_up_by_their_keys() {
     for f in [fixture().await, crate::fixture::fixture_of_files().await] {
@@ -198,7 +198,7 @@ async fn rows_are_looked_up_by_their_keys() {
     }
 }
 
-/// The keys of rows that go may come from a query: then nothing of the table is scanned.
+/// The keys of rows to delete may come from a query; then the table is not scanned.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_whose_keys_a_query_gives_are_deleted_by_key() {
     for f in [fixture().await, crate::fixture::fixture_of_files().await] {
@@ -212,7 +212,7 @@ async fn rows_whose_keys_a_query_gives_are_deleted_by_key() {
         assert_eq!(f.rows("SELECT count(*) FROM t").await, ["1000"], "explaining deletes nothing");
         assert_eq!(f.rows(by_key).await, ["2"], "keys that come twice, are null or in no row do not count");
         assert_eq!(f.rows(by_key).await, ["0"]);
-        // A condition that says more, or keys of another type, are not looked up alone, and mean the same.
+        // A condition that tests more, or keys of another type, do not use a lookup alone, and mean the same.
         for (condition, count) in [
             ("id IN (SELECT small FROM gone)", "3"),
             ("id NOT IN (SELECT id FROM gone WHERE id IS NOT NULL) AND id < 3", "3"),
@@ -227,7 +227,7 @@ async fn rows_whose_keys_a_query_gives_are_deleted_by_key() {
     }
 }
 
-/// A query for rows by their keys means the same, however it is planned.
+/// A query for rows by their keys returns the same result however it is planned.
 #[tokio::test(flavor = "multi_thread")]
 async fn queries_by_key_answer_as_all_others_do() {
     for f in [fixture().await, crate::fixture::fixture_of_files().await] {
@@ -268,7 +268,7 @@ fn list(numbers: impl Iterator<Item = i64>) -> String {
     numbers.join(", ")
 }
 
-/// Long lists become rows before they are planned; the answers are those of the same list of a table without a key.
+/// Long lists become rows before planning. The results are those of the same list on a table without a key.
 #[tokio::test(flavor = "multi_thread")]
 async fn long_lists_of_keys_select_what_they_list() {
     let f = fixture().await;
@@ -306,7 +306,7 @@ async fn long_lists_of_keys_select_what_they_list() {
     }
 }
 
-/// So it is with those of a statement that deletes.
+/// The same is true of the lists in a `DELETE`.
 #[tokio::test(flavor = "multi_thread")]
 async fn long_lists_of_keys_delete_what_they_list() {
     let f = fixture().await;

@@ -1,4 +1,4 @@
-//! What a scan decodes is charged to the memory pool of its query.
+//! The memory that a scan decodes into is charged to the memory pool of its query.
 
 use std::sync::Arc;
 

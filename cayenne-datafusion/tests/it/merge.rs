@@ -1,4 +1,4 @@
-//! `MERGE INTO` does for each row what the first clause that applies says.
+//! For each row, `MERGE INTO` does what the first applicable clause says.
 
 use crate::fixture::{Fixture, fixture, fixture_of_files};
 
@@ -51,7 +51,7 @@ const CASES: &[(&str, &str, &[&str])] = &[
         "4",
         &["1,a,10", "2,b!,41", "4,d,0", "5,new,50"],
     ),
-    // The first clause that applies counts; the others are not evaluated, nor those of another kind.
+    // The first applicable clause counts. Later clauses, and clauses of another kind, are not evaluated.
     (
         "MERGE INTO t USING s ON t.id = s.id
          WHEN MATCHED AND s.n = 0 THEN DELETE
@@ -66,7 +66,7 @@ const CASES: &[(&str, &str, &[&str])] = &[
         "error",
         &["1,a,10", "2,b,20", "3,c,30", "4,d,"],
     ),
-    // No row of the source: those of the table are not matched by it.
+    // The source is empty, so no row of the table is matched by it.
     (
         "MERGE INTO t USING (SELECT * FROM s WHERE false) AS s ON t.id = s.id
          WHEN NOT MATCHED THEN INSERT VALUES (9, 'x', 9) WHEN NOT MATCHED BY SOURCE AND t.id > 2 THEN DELETE",
@@ -130,7 +130,7 @@ async fn two_rows_for_one_are_an_error_only_if_both_change_it() {
     assert_eq!(f.rows("SELECT count(*), sum(n) FROM t").await, ["7,190"]);
 }
 
-/// More rows than one batch, in more files than one, and both sides in partitions.
+/// More rows than one batch has, in several files, with both sides in several partitions.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_merge_is_exact() {
     let f = fixture_of_files().await;
@@ -175,7 +175,7 @@ async fn columns_keep_their_types_and_odd_names() {
     assert_eq!(f.rows("SELECT count(*) FROM t").await, ["13"]);
 }
 
-/// What cannot be carried out is refused, and nothing is changed.
+/// A merge that cannot be executed is rejected, and changes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_carried_out_changes_nothing() {
     let f = tables(false).await;

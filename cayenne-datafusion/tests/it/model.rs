@@ -1,10 +1,11 @@
-//! Any series of changes leaves the rows that queries say it leaves: the model is a table that is written anew each time.
+//! Any series of changes leaves the rows that it should. The model is a table that is rewritten completely by each
+//! change.
 
 use crate::fixture::{Fixture, fixture, fixture_of_files};
 
 const STEPS: usize = 14;
 
-/// A small generator of numbers: the same ones for the same seed.
+/// A small pseudo-random generator, deterministic for each seed.
 struct Numbers(u64);
 
 impl Numbers {
@@ -29,7 +30,7 @@ impl Numbers {
     }
 }
 
-/// Runs one step on `t`, and what is to come of it on `m`.
+/// Runs one step on `t`, and writes the expected rows to `m`.
 async fn step(f: &Fixture, numbers: &mut Numbers, keyed: bool) -> String {
     let of = |text: &str, name: &str| text.replace('@', name);
     let condition = numbers.condition();

@@ -1,8 +1,8 @@
-//! Pruning by statistics changes no answer.
+//! Pruning by statistics does not change any result.
 
 use crate::fixture::fixture;
 
-/// Runs a predicate on a table of many files and on the same rows in memory; both must say the same.
+/// Runs a predicate on a table of many files and on the same rows in memory, and compares the results.
 async fn same_answers(columns: &str, values: &[&str], predicates: &[&str]) {
     let f = fixture().await;
     f.run(&format!("CREATE TABLE t ({columns})")).await;
@@ -82,7 +82,7 @@ async fn dates_and_timestamps() {
     same_answers("x TIMESTAMP", &values, &predicates).await;
 }
 
-/// Long text has bounds that are cut; a cut bound is still a bound.
+/// The bounds of long texts are truncated; a truncated bound is still a bound.
 #[tokio::test(flavor = "multi_thread")]
 async fn long_text_and_all_string_predicates() {
     let long = "é".repeat(100);
@@ -111,7 +111,7 @@ async fn decimals_and_expressions_that_are_not_monotone() {
     same_answers("x BIGINT", &["7", "-7", "100"], &["x % 10 < 1", "x % 10 = 7", "x & 1 = 1", "-x < 0"]).await;
 }
 
-/// The usual mark for "still valid", and times that Vortex has no word for.
+/// The usual timestamp for "still valid", and times that Vortex cannot represent.
 #[tokio::test(flavor = "multi_thread")]
 async fn times_at_the_end_of_the_calendar() {
     let values = [

@@ -1,4 +1,4 @@
-//! Statements that define tables, and are refused: afterwards no folder, file, table or setting is new or different.
+//! Rejected definitions of tables change nothing: no folder, file, table or setting is new or different afterwards.
 
 use arrow_array::RecordBatch;
 use std::collections::BTreeMap;
@@ -10,7 +10,8 @@ use datafusion::prelude::SessionContext;
 
 use crate::fixture::{Fixture, fixture};
 
-/// Every file and folder below a folder with its length, but for the log of the metastore, which opening may change.
+/// Returns every file and folder below a folder with its size, except the log of the metastore, which opening may
+/// change.
 fn tree(root: &Path) -> BTreeMap<String, u64> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
@@ -29,7 +30,7 @@ fn tree(root: &Path) -> BTreeMap<String, u64> {
     found
 }
 
-/// Everything that a statement could have left.
+/// All state that a statement could have changed.
 async fn state(f: &Fixture) -> (BTreeMap<String, u64>, Vec<cayenne_metastore::TableRecord>, Vec<String>, Vec<String>) {
     let names = "SELECT table_schema, table_name, table_type FROM information_schema.tables ORDER BY 1, 2";
     let settings = "SELECT name, value FROM information_schema.df_settings ORDER BY 1";
@@ -123,7 +124,7 @@ async fn what_is_refused_leaves_nothing() {
     assert_eq!(f.rows("SELECT * FROM t").await, ["1,3"]);
 }
 
-/// A database of its own for each: what is refused makes no folder there.
+/// Each statement names a database of its own: a rejected statement creates no folder for it.
 const ELSEWHERE: &[&str] = &[
     "x STORED AS CAYENNE LOCATION '{new}'",
     "x (a INTERVAL) STORED AS CAYENNE LOCATION '{new}'",
@@ -152,7 +153,7 @@ async fn a_database_elsewhere_is_made_only_for_a_table_that_is_made() {
         assert_eq!(tree(outside.path()), BTreeMap::new(), "{text}: {error}");
     }
     let text = format!("CREATE EXTERNAL TABLE x (a INT DEFAULT 5) STORED AS CAYENNE LOCATION '{}'", new.display());
-    // The catalog of a database takes no table of another one.
+    // The catalog of a database accepts no table of another database.
     let error = f.fails(&text).await;
     assert_eq!(tree(outside.path()), BTreeMap::new(), "{error}");
     plain.sql(&text).await.unwrap();

@@ -10,7 +10,7 @@ use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
 use crate::fixture::{Fixture, fixture};
 
-/// The number of records in all files: a file that is no longer found must not go unseen.
+/// The number of records in all files. A file that is no longer found must not go unnoticed.
 const RECORDS_MIN: usize = 40;
 
 struct Session(Fixture);

@@ -39,7 +39,7 @@ async fn create_table_as_streams_and_appears_at_once() {
     assert_eq!(f.fails("CREATE TABLE d AS SELECT 1 AS a, 2 AS a").await.kind(), cayenne_format::ErrorKind::Invalid);
 }
 
-/// A plain session, which knows nothing of `cayenne_datafusion::sql`, makes the same tables.
+/// A plain session, without `cayenne_datafusion::sql`, creates the same tables.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plain_datafusion_session_makes_the_same_tables() {
     let f = fixture().await;
@@ -64,7 +64,7 @@ async fn what_was_written_is_there_after_a_reopen() {
     assert_eq!(f.rows("SELECT count(*) FROM cayenne_at('t', 1)").await, ["10"]);
 }
 
-/// Nothing happens on `EXPLAIN`, and nothing when a stream is dropped.
+/// `EXPLAIN` and a dropped stream change nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_is_lazy() {
     let f = fixture().await;
@@ -99,7 +99,7 @@ async fn earlier_snapshots_are_read_by_sequence() {
     }
 }
 
-/// Rows that come in an order are stored in it, whatever the number of partitions.
+/// Ordered rows are stored in their order, whatever the number of partitions.
 #[tokio::test(flavor = "multi_thread")]
 async fn ordered_rows_are_stored_in_their_order() {
     let f = fixture().await;

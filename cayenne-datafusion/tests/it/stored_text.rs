@@ -1,4 +1,4 @@
-//! Values that become text because their type cannot be stored become the same text on every way into a table.
+//! Values that are stored as text, because their type cannot be stored, become the same text however they are written.
 
 use cayenne_datafusion::{WriteTarget, write_plan};
 use cayenne_format::{InlineOptions, TableOptions, UnsupportedTypeAction};
@@ -25,7 +25,7 @@ fn any_value() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Brings values into a table on every way, and returns what each way has stored.
+/// Writes values to a table in every possible way, and returns what each way has stored.
 async fn stored_on_every_way(f: &Fixture, values: &[String], data_type: &str) -> Vec<(&'static str, Vec<String>)> {
     let rows: Vec<_> =
         values.iter().enumerate().map(|(id, value)| format!("({id}, arrow_cast({value}, '{data_type}'))")).collect();
@@ -70,7 +70,7 @@ async fn stored_on_every_way(f: &Fixture, values: &[String], data_type: &str) ->
     f.run(&format!("INSERT INTO of_values {rows}")).await;
     f.run(&format!("PREPARE p AS INSERT INTO prepared {query}")).await;
     f.run("EXECUTE p").await;
-    // DataFusion's own reader of statements has no cast for bytes.
+    // DataFusion's planner has no cast for bytes.
     if !data_type.starts_with("FixedSizeBinary") {
         f.run("CREATE TABLE read_by_datafusion (id BIGINT, x INTERVAL)").await;
         f.ctx.sql(&format!("INSERT INTO read_by_datafusion {query}")).await.unwrap().collect().await.unwrap();

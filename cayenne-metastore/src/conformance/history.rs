@@ -1,5 +1,5 @@
-//! Random histories: each step is done by the backend and by the model, and they must agree on what is accepted, on why
-//! something is refused, and on every snapshot.
+//! Random histories. The backend and the model run each step, and must agree on whether it is accepted, on why it is
+//! refused, and on every snapshot.
 
 use std::sync::Arc;
 
@@ -12,18 +12,18 @@ use super::model::{Model, ModelTable};
 use super::sample::Samples;
 use crate::{Beginning, Metastore, TableKey};
 
-/// No more than this many tables, so that they have histories.
+/// The most tables at a time, so that each gets a history.
 const TABLES_MAX: usize = 3;
 
-/// The backend of a history.
+/// The backend that a history runs on.
 pub(super) trait Backend {
     fn metastore(&self) -> &dyn Metastore;
 
-    /// Closes and opens it, if it can be opened again.
+    /// Closes and reopens the metastore, if it can be reopened.
     async fn reopen(&mut self);
 }
 
-/// A backend that stays open.
+/// A backend that stays open for the whole history.
 pub(super) struct Stays(pub(super) Arc<dyn Metastore>);
 
 impl Backend for Stays {
@@ -34,7 +34,7 @@ impl Backend for Stays {
     async fn reopen(&mut self) {}
 }
 
-/// A backend that is closed and opened again.
+/// A backend that is closed and reopened.
 pub(super) struct Reopens<F> {
     pub(super) metastore: Arc<dyn Metastore>,
     pub(super) open: F,
@@ -91,7 +91,7 @@ impl History {
         if self.model.tables.len() >= TABLES_MAX {
             return;
         }
-        // Some names are in use already.
+        // Some names are already in use.
         self.names += u32::from(self.samples.percent(80));
         let mut new = self.samples.table(&format!("t{}", self.names));
         if self.samples.percent(10) {
@@ -107,7 +107,7 @@ impl History {
         agree(&expected, &found.map(|_| ()), place);
     }
 
-    /// Makes, replaces or drops a view, whose name is perhaps that of a table.
+    /// Creates, replaces or drops a view. Sometimes its name is that of a table.
     async fn change_views(&mut self, metastore: &dyn Metastore, place: &str) {
         let tables: Vec<_> = self.model.tables.values().map(|table| table.name.to_string()).collect();
         let of_table = self.samples.one_of(&tables).filter(|_| self.samples.percent(20)).cloned();
@@ -216,7 +216,7 @@ impl History {
         agree(&expected, &metastore.load_snapshot(table, None).await, place);
     }
 
-    /// Compares all there is: the list of tables, every log, and the checksums of every file.
+    /// Compares everything: the list of tables, every log, and the checksums of every file.
     async fn compare_all(&mut self, metastore: &dyn Metastore, place: &str) {
         let records = metastore.list_tables().await.expect(place);
         let found: Vec<_> = records
@@ -284,7 +284,8 @@ impl History {
         commit.source = self.samples.percent(15).then(|| self.samples.source());
         commit.expiry = self.samples.percent(10).then(|| expiry(&self.samples, table));
         if let Some(staged) = self.some_staged(id).filter(|_| self.samples.percent(10)) {
-            // It is published, perhaps with another content than was staged; what was staged is gone either way.
+            // The staged commit is published, sometimes with another content than was staged. It is no longer staged
+            // either way.
             commit.id = staged.id;
         }
         if let Some(earlier) = self.samples.one_of(&table.log).filter(|_| self.samples.percent(5)) {
@@ -302,7 +303,7 @@ async fn compare_blocks(metastore: &dyn Metastore, id: TableId, table: &ModelTab
     }
 }
 
-/// Every deletion and tombstone file that was ever added is known as long as a snapshot that is not forgotten has it.
+/// Checks that each deletion and tombstone file is known exactly as long as a snapshot that is not forgotten has it.
 async fn compare_deletions(metastore: &dyn Metastore, id: TableId, table: &ModelTable, place: &str) {
     for file in &table.deletions {
         let known = table.snapshots.iter().any(|snapshot| {
@@ -312,7 +313,7 @@ async fn compare_deletions(metastore: &dyn Metastore, id: TableId, table: &Model
     }
 }
 
-/// Returns mostly what may be given up, and sometimes a little more.
+/// Returns an expiry that mostly goes no further than permitted, and sometimes a little further.
 fn expiry(samples: &Samples, table: &ModelTable) -> Expiry {
     let up_to = |end: u64| Sequence::new(samples.below(end)).expect("small");
     Expiry {
@@ -337,7 +338,7 @@ fn requirements(samples: &Samples, table: &ModelTable) -> Vec<Requirement> {
     }
 }
 
-/// Returns up to six changes that are mostly possible on `base`, and sometimes not.
+/// Returns up to six changes that mostly fit `base`, and sometimes do not.
 fn changes(samples: &Samples, base: &Snapshot, table: Option<&ModelTable>) -> Vec<Change> {
     let known: Vec<FileId> = table.map(|table| table.files.keys().copied().collect()).unwrap_or_default();
     let mut changes: Vec<Change> = Vec::new();
@@ -366,7 +367,7 @@ fn change(samples: &Samples, base: &Snapshot, file: FileId) -> Change {
     match samples.below(20) {
         0..7 => Change::AddFile(Box::new(samples.data_file())),
         7 if samples.percent(30) => {
-            // Once more a file that is or was there.
+            // Adds a file that the table has or had before.
             let mut new = samples.data_file();
             new.file.id = file;
             Change::AddFile(Box::new(new))
@@ -385,7 +386,7 @@ fn change(samples: &Samples, base: &Snapshot, file: FileId) -> Change {
         16 if !deletions.is_empty() && samples.percent(60) => {
             let drawn = |_| samples.one_of(&deletions).copied().unwrap_or(file);
             let of: Vec<_> = (0..samples.below(3)).map(drawn).collect();
-            // Mostly of the file that they hide rows of, as a writer folds them.
+            // Mostly on the data file of the folded deletions, as a writer folds them.
             let same = of.first().and_then(|id| base.deletion(*id)).map(|deletion| deletion.data_file);
             let file = if samples.percent(90) { same.unwrap_or(file) } else { file };
             Change::FoldDeletions { into: samples.deletion(file), of }
@@ -403,7 +404,7 @@ fn change(samples: &Samples, base: &Snapshot, file: FileId) -> Change {
     }
 }
 
-/// Says that both accepted with the same result, or both refused for the same reason.
+/// Asserts that both accepted with the same result, or that both refused for the same reason.
 fn agree<T: PartialEq + std::fmt::Debug>(expected: &Result<T>, found: &Result<T>, place: &str) {
     match (expected, found) {
         (Ok(expected), Ok(found)) => assert!(expected == found, "{place}: expected {expected:#?}, found {found:#?}"),

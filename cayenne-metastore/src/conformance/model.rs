@@ -1,4 +1,4 @@
-//! What a metastore should remember, in the plainest way: lists, and [`TableCommit::apply`].
+//! The model of a metastore, as simple as possible: lists, and [`TableCommit::apply`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::{Beginning, History, NewTable, Restored, SqlView};
 pub(super) struct Model {
     pub(super) tables: BTreeMap<TableId, ModelTable>,
     pub(super) views: BTreeMap<TableName, SqlView>,
-    /// Tables that are no longer there, to ask for.
+    /// Tables that were dropped; histories ask for them too.
     pub(super) dropped: Vec<TableId>,
 }
 
@@ -22,7 +22,7 @@ pub(super) struct Model {
 pub(super) struct ModelTable {
     pub(super) name: TableName,
     pub(super) epoch: WriterEpoch,
-    /// The empty table, and what each commit made of it.
+    /// The empty table, and the snapshot of each commit.
     pub(super) snapshots: Vec<Snapshot>,
     pub(super) log: Vec<CommitRecord>,
     /// Every file that a commit added, with its latest checksums if a snapshot has it.
@@ -31,7 +31,7 @@ pub(super) struct ModelTable {
     pub(super) deletions: BTreeSet<FileId>,
     /// The earliest snapshot that can be opened, and the earliest that is not forgotten.
     pub(super) history: History,
-    /// The last position of each stream, and the commit that brought it.
+    /// The last position of each stream, and the sequence of the commit that took it in.
     pub(super) sources: BTreeMap<String, (u64, Sequence)>,
     pub(super) staged: BTreeMap<CommitId, TableCommit>,
 }
@@ -104,7 +104,7 @@ impl ModelTable {
         }
     }
 
-    /// What the table is, for another metastore.
+    /// Returns the state of the table, to restore it in another metastore.
     pub(super) fn state(&self) -> TableState {
         let latest = self.latest();
         let blocks = |id| self.files.get(&id).cloned().flatten().expect("live files have checksums");
@@ -136,7 +136,7 @@ impl ModelTable {
         Ok(())
     }
 
-    /// What the log tells: the commits of the snapshots that can be opened.
+    /// Returns the expected log: the commits of the snapshots that can be opened.
     pub(super) fn kept_log(&self) -> Vec<CommitRecord> {
         self.log.iter().filter(|record| record.sequence >= self.history.kept_from).cloned().collect()
     }
@@ -230,7 +230,7 @@ impl Model {
         Ok(())
     }
 
-    /// Applies the commits in place, and takes all of them back if one is refused.
+    /// Applies the commits in place. If one is refused, none is applied.
     pub(super) fn commit(&mut self, commits: &[TableCommit]) -> Result<Vec<Sequence>> {
         let before = self.tables.clone();
         let applied: Result<Vec<_>> = commits.iter().map(|commit| self.table(commit.table)?.apply(commit)).collect();

@@ -1,4 +1,4 @@
-//! Tables, files and commits to test with: small, different from each other, and the same for the same seed.
+//! Sample tables, files and commits for tests: small, distinct, and reproducible from a seed.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use cayenne_format::{
 
 use crate::{Beginning, NewTable, Restored, SqlView, Writer};
 
-/// Draws sample values. Ids are never drawn twice from one of these.
+/// Draws sample values. It never draws the same id twice.
 #[derive(Debug)]
 pub struct Samples {
     state: Cell<u64>,
@@ -27,23 +27,23 @@ impl Samples {
         Self { state: Cell::new(seed), drawn: Cell::new(0) }
     }
 
-    /// Returns a number below `end`, or 0 if there is none.
+    /// Returns a number below `end`, or 0 if `end` is 0.
     pub fn below(&self, end: u64) -> u64 {
         self.number().checked_rem(end).unwrap_or_default()
     }
 
-    /// Says yes this often in a hundred.
+    /// Returns true in `often` of 100 calls on average.
     pub fn percent(&self, often: u64) -> bool {
         self.below(100) < often
     }
 
-    /// Returns one of `items`.
+    /// Returns one of `items`, or `None` if there are none.
     pub fn one_of<'a, T>(&self, items: &'a [T]) -> Option<&'a T> {
         let index = self.below(items.len() as u64);
         items.get(usize::try_from(index).unwrap_or_default())
     }
 
-    /// `SplitMix64`.
+    /// Returns the next number of `SplitMix64`.
     fn number(&self) -> u64 {
         let state = self.state.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
         self.state.set(state);
@@ -68,7 +68,7 @@ impl Samples {
         TableId::from_bytes(self.id())
     }
 
-    /// Returns a view.
+    /// Returns a view with this name.
     pub fn view(&self, name: &str) -> SqlView {
         SqlView {
             name: TableName::try_from(name).expect("a sample has a valid name"),
@@ -118,7 +118,7 @@ impl Samples {
             hash: ContentHash::of(id.as_bytes()),
             partition: self.partition(),
             stats: self.stats(),
-            // A commit says when a file was added, whatever the record says before.
+            // A commit sets the sequence at which a file is added, whatever the record contains.
             added_at: Sequence::new(self.below(9)).unwrap_or_default(),
         };
         let checksums: Vec<u8> = (0..self.below(4)).flat_map(|_| self.number().to_le_bytes()).collect();
@@ -193,7 +193,7 @@ impl Samples {
         }
     }
 
-    /// Returns a table that was brought back as `state`.
+    /// Returns a table that was restored to `state`.
     pub fn restored(&self, state: TableState) -> Restored {
         Restored { commit: CommitId::from_bytes(self.id()), made_at: Timestamp(self.number().cast_signed()), state }
     }

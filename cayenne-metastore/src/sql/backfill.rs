@@ -1,4 +1,4 @@
-//! Writing the WAL back beside commits, so that none of them has to.
+//! Writes the WAL back in a thread of its own, so that no commit has to.
 
 use cayenne_format::Result;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
@@ -6,16 +6,16 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use super::Backfill;
 use super::writer::Worker;
 
-/// After so many transactions the WAL is written back: seldom enough that its flushes do not count, often enough that it
-/// begins anew before it is long.
+/// Number of transactions after which the WAL is written back. It is large enough that the flushes cost little, and
+/// small enough that the WAL starts over before it is long.
 const TRANSACTIONS: u64 = 64;
 
-/// So is it when it has grown by this much.
+/// WAL growth in bytes after which it is also written back.
 const GROWTH_BYTES: u64 = 8 * 1024 * 1024;
 
-/// The thread that writes the WAL back, and when it was asked to.
+/// The thread that writes the WAL back, and the counters since its last request.
 pub(super) struct Backfiller {
-    /// Has room for one request: more would ask for the same.
+    /// Holds at most one request, since a second one would ask for the same work.
     requests: Sender<()>,
     worker: Worker,
     transactions: u64,
@@ -32,7 +32,7 @@ impl Backfiller {
         Ok(Self { requests, worker, transactions: 0, wal_bytes: 0 })
     }
 
-    /// Asks for the WAL to be written back if it is time.
+    /// Counts transactions and asks the thread to write the WAL back once a limit is reached.
     pub(super) fn note(&mut self, transactions: u64, wal_bytes: u64) {
         self.transactions += transactions;
         let has_grown = wal_bytes > self.wal_bytes.saturating_add(GROWTH_BYTES);
@@ -46,7 +46,7 @@ impl Backfiller {
         self.wal_bytes = wal_bytes;
     }
 
-    /// Waits until nothing is written back any more.
+    /// Waits until the thread has finished writing back.
     pub(super) fn end(self) {
         drop(self.requests);
         self.worker.join();
@@ -56,7 +56,7 @@ impl Backfiller {
 fn work(asked: &Receiver<()>, mut backfill: Backfill) {
     while asked.recv().is_ok() {
         if let Err(error) = backfill() {
-            // The WAL is whole without it, only longer.
+            // A failure loses nothing: the WAL is complete, only longer.
             tracing::warn!(%error, "the write-ahead log was not written back");
         }
     }

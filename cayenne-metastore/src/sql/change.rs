@@ -1,7 +1,7 @@
-//! Each change of the metastore, inside a transaction that somebody else opens and ends.
+//! The changes of the metastore. Each runs inside a transaction that its caller begins and ends.
 //!
-//! A commit looks only at the rows it names: it costs what it changes, not what the table holds. What it accepts and
-//! refuses is what [`TableCommit::apply`] accepts and refuses; the conformance suite compares them.
+//! A commit reads only the rows that it names: its cost depends on what it changes, not on the size of the table. It
+//! accepts and refuses exactly what [`TableCommit::apply`] does; the conformance suite compares the two.
 
 use cayenne_format::{
     Change, CommitId, DataFile, DeletionFile, Error, Expiry, FileId, NewDataFile, PartitionValue, Requirement, Result,
@@ -18,7 +18,7 @@ use super::{
 use crate::metastore::{epoch_after, fenced, require_own};
 use crate::{Beginning, NewTable, Restored, TableRecord, Writer};
 
-/// Makes a table, with what it begins with.
+/// Creates a table with its initial content.
 pub(crate) fn create_table(connection: &dyn Connection, steps: &dyn Steps, new: &NewTable) -> Result<TableRecord> {
     if let Some((replaced, epoch)) = new.replaces {
         drop_table(connection, steps, replaced, epoch)?;
@@ -26,7 +26,7 @@ pub(crate) fn create_table(connection: &dyn Connection, steps: &dyn Steps, new: 
     tables::require_free(connection, new)?;
     tables::insert(connection, new)?;
     if let Some((_, epoch)) = new.replaces.filter(|(replaced, _)| *replaced == new.id) {
-        // The same table goes on: what was fenced stays fenced.
+        // The same table continues, so fenced writers stay fenced.
         tables::set_writer(connection, new.id, &LatestWriter { epoch, writer: None })?;
     }
     match &new.begins {
@@ -40,7 +40,7 @@ pub(crate) fn create_table(connection: &dyn Connection, steps: &dyn Steps, new: 
     tables::one(connection, new.id)
 }
 
-/// Gives a new table what it was at a sequence.
+/// Restores a new table to its state at a sequence.
 fn restore(connection: &dyn Connection, steps: &dyn Steps, table: TableId, restored: &Restored) -> Result<()> {
     let state = &restored.state;
     state.check()?;
@@ -65,7 +65,7 @@ fn restore(connection: &dyn Connection, steps: &dyn Steps, table: TableId, resto
     history::begin(connection, table, sequence)
 }
 
-/// Forgets a table and everything that belongs to it.
+/// Removes a table and everything that belongs to it.
 pub(crate) fn drop_table(
     connection: &dyn Connection,
     steps: &dyn Steps,
@@ -84,7 +84,7 @@ pub(crate) fn begin_writer(connection: &dyn Connection, table: TableId, writer: 
     Ok(epoch)
 }
 
-/// Applies one commit, or finds that it was applied before.
+/// Applies one commit, or returns its sequence if it was applied before.
 pub(crate) fn commit(connection: &dyn Connection, steps: &dyn Steps, commit: &TableCommit) -> Result<Sequence> {
     let latest = tables::writer(connection, commit.table)?;
     staged::delete(connection, commit.table, commit.id)?;
@@ -116,7 +116,7 @@ pub(crate) fn commit(connection: &dyn Connection, steps: &dyn Steps, commit: &Ta
     Ok(sequence)
 }
 
-/// Returns how much a commit deletes of what nobody asks for any more: twice what it adds, so that it becomes less however
+/// Returns how many forgotten rows a commit deletes: twice as many as it adds, so that their number shrinks however
 /// long the table is written.
 fn portion_of(commit: &TableCommit) -> Portion {
     let count = |counts: fn(&&Change) -> bool| (commit.changes.iter().filter(counts).count() as u64).saturating_mul(2);
@@ -129,14 +129,14 @@ fn portion_of(commit: &TableCommit) -> Portion {
     }
 }
 
-/// Gives up history without a commit.
+/// Expires snapshots without a commit.
 pub(crate) fn expire(connection: &dyn Connection, table: TableId, epoch: WriterEpoch, expiry: &Expiry) -> Result<()> {
     require_writer(connection, table, epoch)?;
     history::give_up(connection, table, log::head(connection, table)?.sequence, expiry)?;
     history::forget(connection, table, Portion::LEAST)
 }
 
-/// Notes a commit without applying it, unless it was applied before.
+/// Stages a commit without applying it, unless it was applied before.
 pub(crate) fn stage(connection: &dyn Connection, steps: &dyn Steps, commit: &TableCommit) -> Result<()> {
     require_writer(connection, commit.table, commit.epoch)?;
     if log::sequence_of(connection, commit.table, commit.id)?.is_some() {
@@ -146,7 +146,7 @@ pub(crate) fn stage(connection: &dyn Connection, steps: &dyn Steps, commit: &Tab
     staged::insert(connection, commit)
 }
 
-/// Forgets a staged commit.
+/// Discards a staged commit.
 pub(crate) fn discard_staged(
     connection: &dyn Connection,
     table: TableId,
@@ -190,7 +190,7 @@ struct Live {
     digest: u128,
 }
 
-/// The snapshot that a commit makes, as far as it has been made.
+/// The snapshot that a commit builds, with the changes applied so far.
 struct Next<'c> {
     connection: &'c dyn Connection,
     table: TableId,
@@ -258,7 +258,7 @@ impl Next<'_> {
     fn remove_file(&mut self, id: FileId) -> Result<()> {
         let file = self.present(statements::LIVE_FILE, id)?;
         for deletion in self.deletions_of(file)? {
-            // It ends with the file, without a word: there may be many of them.
+            // A deletion ends with its data file and gets no end of its own: there may be many of them.
             self.manifest = self.manifest.wrapping_sub(deletion.digest);
             if deletion.added_at == self.sequence.number() {
                 self.execute(statements::DELETE_DELETION, values![deletion.key])?;
@@ -315,7 +315,7 @@ impl Next<'_> {
         Ok(())
     }
 
-    /// Ends a row with this commit. What this commit itself added was never part of a snapshot and leaves no trace.
+    /// Ends a row with this commit. A row that this commit added was part of no snapshot and is deleted.
     fn end(&mut self, row: Live, end: &'static str, delete: &'static str) -> Result<()> {
         let sequence = self.sequence.number();
         if row.added_at == sequence {
@@ -344,7 +344,7 @@ impl Next<'_> {
     }
 }
 
-/// Returns the live row with this id, of whatever table of the metastore `sql` names.
+/// Returns the live row with this id, from the metastore table that `sql` names.
 fn live(connection: &dyn Connection, sql: &'static str, table: TableId, id: FileId) -> Result<Option<Live>> {
     first(connection, sql, values![table.as_bytes(), id.as_bytes()], decode_live)
 }

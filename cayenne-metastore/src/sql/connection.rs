@@ -1,8 +1,9 @@
-//! What the metastore asks of a database: statements with values, rows, and transactions. Everything blocks.
+//! The interface that the metastore needs from a database: statements with values, rows, and transactions. All calls
+//! block.
 
 use cayenne_format::{Error, Result};
 
-/// The value of one column, on its way in or out. It is borrowed, so that nothing is copied on the way.
+/// The value of one column, to be stored or as read. It is borrowed to avoid a copy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Value<'a> {
     Null,
@@ -13,11 +14,11 @@ pub(crate) enum Value<'a> {
 
 /// A connection to one database.
 pub(crate) trait Connection {
-    /// Does one statement that returns no rows. It is compiled once for each connection.
+    /// Runs one statement that returns no rows. It is compiled once for each connection.
     fn execute(&self, sql: &'static str, values: &[Value<'_>]) -> Result<()>;
 
-    /// Does one statement and shows each of its rows, until one of them is refused. It is compiled once for each
-    /// connection.
+    /// Runs one statement and calls `each` for each of its rows, until `each` fails. The statement is compiled once for
+    /// each connection.
     fn query(
         &self,
         sql: &'static str,
@@ -25,36 +26,38 @@ pub(crate) trait Connection {
         each: &mut dyn FnMut(&dyn Row) -> Result<()>,
     ) -> Result<()>;
 
-    /// Does statements without values and without rows, one after the other.
+    /// Runs statements without values and without rows, one after the other.
     fn script(&self, sql: &str) -> Result<()>;
 
-    /// Ends the transaction that is open and makes it durable.
+    /// Commits the open transaction and makes it durable.
     fn commit(&self) -> Result<(), Uncommitted>;
 
     /// Returns the integer key of the row that was inserted last.
     fn last_key(&self) -> i64;
 
-    /// Says whether no transaction is open.
+    /// Returns whether no transaction is open.
     fn is_autocommit(&self) -> bool;
 
     /// Opens an empty database of the same kind, in memory.
     fn blank(&self) -> Result<Box<dyn Connection>>;
 }
 
-/// Writes the WAL back as far as that needs to wait for nobody.
+/// Writes the WAL back as far as that is possible without waiting for readers or writers.
 pub(crate) type Backfill = Box<dyn FnMut() -> Result<()> + Send>;
 
-/// The one connection that writes, and what the writer does with the file besides.
+/// The one connection that writes, and the maintenance of the file.
 pub(crate) trait Primary {
     fn connection(&self) -> &dyn Connection;
 
-    /// Returns what writes the WAL back beside commits, on a connection of its own, if the backend can.
+    /// Returns the function that writes the WAL back concurrently with commits, on a connection of its own, or `None`
+    /// if the backend has none.
     fn backfill(&self) -> Result<Option<Backfill>>;
 
-    /// Writes the WAL back and cuts it, as far as nobody is in the way.
+    /// Writes the WAL back and truncates it, as far as readers and writers permit.
     fn checkpoint(&self) -> Result<()>;
 
-    /// Tidies up, so that the next open has less to do, and closes the connection. What was committed is safe either way.
+    /// Tidies up, so that the next open has less to do, and closes the connection. Commits are durable even if this
+    /// fails.
     fn tidy(self: Box<Self>) -> Result<()>;
 }
 
@@ -62,17 +65,17 @@ pub(crate) trait Primary {
 #[derive(Debug)]
 pub(crate) struct Uncommitted {
     pub(crate) error: Error,
-    /// Whether it is known that nothing of it is on the disk.
+    /// Whether it is certain that no part of it is on the disk.
     pub(crate) left_nothing: bool,
 }
 
-/// One row of an answer.
+/// One row of a result.
 pub(crate) trait Row {
     /// Returns the value of a column, counted from 0.
     fn value(&self, column: usize) -> Result<Value<'_>>;
 }
 
-/// Returns the first row, if there is any. Statements that are used with it return few.
+/// Returns the first row, if there is any. Use it only for statements that return few rows.
 pub(crate) fn first<T>(
     connection: &dyn Connection,
     sql: &'static str,
@@ -104,7 +107,7 @@ pub(crate) fn all<T>(
     Ok(found)
 }
 
-/// Ends whatever transaction is open.
+/// Rolls back the open transaction, if there is one.
 pub(crate) fn roll_back(connection: &dyn Connection) -> Result<()> {
     if connection.is_autocommit() { Ok(()) } else { connection.script(super::statements::ROLLBACK) }
 }
@@ -121,7 +124,7 @@ impl From<i64> for Value<'_> {
     }
 }
 
-/// 64 bits without a sign are kept in the same 64 bits.
+/// An unsigned 64-bit number is stored as the signed number with the same bits.
 impl From<u64> for Value<'_> {
     fn from(value: u64) -> Self {
         Self::Integer(value.cast_signed())

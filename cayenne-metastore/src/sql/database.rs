@@ -1,4 +1,4 @@
-//! What a metastore does, in terms of its threads.
+//! The operations of a metastore, run on its reader and writer threads.
 
 use cayenne_format::{
     BlockChecksums, CommitId, CommitRecord, Error, Expiry, FileId, Result, Sequence, Snapshot, SourcePosition, Steps,
@@ -12,15 +12,15 @@ use crate::sqlite::SqliteMetastore;
 use crate::turso::TursoMetastore;
 use crate::{NewTable, SqlView, StagedCommit, TableKey, TableRecord, Writer};
 
-/// One file that is open: the threads that read it, and the one that writes it.
+/// An open file: its reader threads and its writer thread.
 pub(crate) struct Database {
     pub(crate) place: Place,
     pub(crate) readers: Readers,
-    /// `None` where the file is only read.
+    /// `None` if the file is open read-only.
     pub(crate) writer: Option<WriterThread>,
 }
 
-/// Each method is that of [`Metastore`](crate::Metastore) with the same name.
+/// Each method implements the method of [`Metastore`](crate::Metastore) with the same name.
 impl Database {
     pub(crate) fn transactions(&self) -> u64 {
         self.writer.as_ref().map_or(0, WriterThread::transactions)
@@ -32,7 +32,7 @@ impl Database {
         })
     }
 
-    /// A process that could write asks nothing of a file that was moved away: it would never learn of what others do.
+    /// Fails if this process has a writer and the file was moved away: a read would never see what others commit.
     fn require_place(&self) -> Result<()> {
         self.writer.as_ref().map_or(Ok(()), WriterThread::require_place)
     }
@@ -102,7 +102,7 @@ impl Database {
 
     pub(crate) async fn make_durable(&self) -> Result<()> {
         let place = self.place.clone();
-        // In the thread of the writer: what was changed before has been written to the log by then.
+        // The flush runs on the writer thread, after every earlier change has been written to the WAL.
         self.writer()?.change(move |_, _| place.flush_wal()).await
     }
 
@@ -136,7 +136,7 @@ impl Database {
     }
 
     pub(crate) async fn close(&self) -> Result<()> {
-        // Readers first: an open read would keep the last checkpoint from cutting the WAL.
+        // Readers close first: an open read would keep the last checkpoint from truncating the WAL.
         let readers = self.readers.close().await;
         let writer = match &self.writer {
             Some(writer) => writer.close().await,
@@ -146,7 +146,7 @@ impl Database {
     }
 }
 
-/// Makes a backend with a field `database` a [`Metastore`](crate::Metastore), and says what it is when it is debugged.
+/// Implements [`Metastore`](crate::Metastore) and `Debug` for a backend with a field `database`.
 macro_rules! metastore_in_database {
     ($backend:ident) => {
         impl std::fmt::Debug for $backend {

@@ -1,20 +1,21 @@
-//! Digests of rows and of whole manifests: SQLite keeps no checksum of its pages, so each row brings its own.
+//! Digests of rows and of whole manifests. SQLite keeps no checksum of its pages, so each row carries its own.
 //!
-//! The digest of a row tells that a row is damaged. The sum of the digests of all live rows, kept with each commit, tells
-//! that a row is missing, or there when it should not be.
+//! The digest of a row shows that the row is damaged. The sum of the digests of all live rows, stored with each commit,
+//! shows that a row is missing or should not exist.
 
 use cayenne_format::{ContentHash, DataFile, DeletionFile, Location, TableId, TombstoneFile};
 
-/// The XXH3-128 of the columns of a row, each with its length, so that no two rows have the same text.
+/// Computes the XXH3-128 of the columns of a row. Each column is preceded by its length, so that no two rows have the
+/// same input.
 pub(super) struct Columns(Vec<u8>);
 
 impl Columns {
-    /// Begins with the name of the table of the metastore and the id of the table the row belongs to.
+    /// Begins with the name of the metastore table and the id of the table that the row belongs to.
     pub(super) fn of(kind: &'static str, table: TableId) -> Self {
         Self::of_kind(kind).bytes(table.as_bytes())
     }
 
-    /// Begins with the name of the table of the metastore, for a row that belongs to no table.
+    /// Begins with the name of the metastore table, for a row that belongs to no table.
     pub(super) fn of_kind(kind: &'static str) -> Self {
         Self(Vec::with_capacity(256)).bytes(kind.as_bytes())
     }

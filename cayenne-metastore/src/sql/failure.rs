@@ -1,23 +1,23 @@
-//! The errors that all backends share, by what a caller can do.
+//! The errors that all backends share, classified by what a caller can do.
 
 use std::path::Path;
 use std::time::Duration;
 
 use cayenne_format::{Error, ErrorKind, Result};
 
-/// The pauses between tries: short at first, because most transactions are.
+/// The pauses between retries. They start short, because most transactions are short.
 const PAUSE_FIRST: Duration = Duration::from_millis(1);
 const PAUSE_MAX: Duration = Duration::from_millis(32);
 
 /// The code of [`busy`].
 const BUSY: &str = "metastore-busy";
 
-/// The error for a file, or a part of it, that somebody else holds.
+/// The error for a file, or a part of it, that another process holds.
 pub(crate) fn busy() -> Error {
     Error::unavailable("the metastore is busy with another process").code(BUSY).help("try again")
 }
 
-/// Tries `work` again while somebody else is busy, for about as long as `patience`.
+/// Retries `work` while it fails as busy, for about `patience`.
 pub(crate) fn while_busy<T>(patience: Duration, mut work: impl FnMut() -> Result<T>) -> Result<T> {
     let (mut waited, mut pause) = (Duration::ZERO, PAUSE_FIRST);
     loop {
@@ -66,7 +66,7 @@ pub(crate) fn misused() -> Error {
     Error::internal("the metastore was used in a wrong way")
 }
 
-/// Adds the path where the file itself is at fault; a conflict needs no path.
+/// Adds the path to an error that the file itself causes; a conflict needs no path.
 pub(crate) fn at(path: &Path, error: Error) -> Error {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::AlreadyExists | ErrorKind::Conflict | ErrorKind::Invalid => error,
@@ -74,7 +74,7 @@ pub(crate) fn at(path: &Path, error: Error) -> Error {
     }
 }
 
-/// Returns the error for a file that cannot be opened. What the backend cannot make sense of then is damage.
+/// Returns the error for a file that cannot be opened. An internal error of the backend counts as damage here.
 pub(crate) fn while_opening(path: &Path, error: Error) -> Error {
     match error.kind() {
         ErrorKind::Internal => named(path, damaged().because(error)),

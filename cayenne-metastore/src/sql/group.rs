@@ -1,6 +1,6 @@
-//! Group commit: changes that wait together share one transaction and one flush.
+//! Group commit: changes that wait at the same time share one transaction and one flush.
 //!
-//! Each has a savepoint of its own, so that a refused one leaves no trace and its neighbours go through.
+//! Each change has a savepoint of its own, so that a refused change leaves no trace and the others still commit.
 
 use std::path::Path;
 
@@ -10,16 +10,16 @@ use tokio::sync::oneshot;
 use super::failure::at;
 use super::{Connection, Uncommitted, identity, roll_back, statements};
 
-/// A change that waits for the writer.
+/// A change that waits for the writer thread.
 pub(super) trait Job: Send {
-    /// Makes the change, in the transaction that is open. May be called again, after that transaction was lost.
+    /// Makes the change in the open transaction. May be called again if that transaction was lost.
     fn run(&mut self, connection: &dyn Connection, steps: &dyn Steps) -> Result<()>;
 
-    /// Tells the caller how it ended: what [`run`](Self::run) made if it is durable, else why it is not.
+    /// Sends the outcome to the caller: the result of [`run`](Self::run) if it is durable, otherwise the error.
     fn answer(self: Box<Self>, ended: Result<()>);
 }
 
-/// The one job there is, for each type of answer.
+/// The only implementation of [`Job`], generic over the type of the answer.
 pub(super) struct Request<T, F> {
     work: F,
     made: Option<T>,
@@ -48,7 +48,7 @@ where
 
     fn answer(self: Box<Self>, ended: Result<()>) {
         let made = self.made.ok_or_else(|| Error::internal("a change ended before it was made"));
-        // A caller that has gone away does not want the answer.
+        // A caller that dropped its future does not want the answer.
         let _gone = self.caller.send(ended.and(made));
     }
 }
@@ -57,13 +57,13 @@ where
 enum Ended {
     /// It is durable; each job has its own result.
     Done { results: Vec<Result<()>>, committed: bool },
-    /// It left nothing behind, or that is not known, and all jobs get the error.
+    /// It left nothing behind, or its outcome is unknown; all jobs get the error.
     Failed(Error),
-    /// The database gave it up because of one of its jobs, and it left nothing behind.
+    /// The database rolled it back because of one of its jobs, and it left nothing behind.
     Lost(Error),
 }
 
-/// Makes the changes of all jobs durable, and answers each. Returns the number of transactions that took.
+/// Makes the changes of all jobs durable and answers each job. Returns the number of transactions that were committed.
 pub(super) fn run(connection: &dyn Connection, steps: &dyn Steps, path: &Path, mut jobs: Vec<Box<dyn Job>>) -> u64 {
     let alone = jobs.len() == 1;
     match attempt(connection, steps, &mut jobs) {
@@ -73,13 +73,13 @@ pub(super) fn run(connection: &dyn Connection, steps: &dyn Steps, path: &Path, m
             }
             u64::from(committed)
         }
-        // A change that is too large for the disk takes its neighbours with it. Each gets a transaction of its own then.
+        // A change that does not fit on the disk rolls back the others too. Each then gets a transaction of its own.
         Ended::Lost(_) if !alone => jobs.into_iter().map(|job| run(connection, steps, path, vec![job])).sum(),
         Ended::Failed(error) | Ended::Lost(error) => refuse(&at(path, error), jobs),
     }
 }
 
-/// Answers each job with the error. No transaction was made.
+/// Answers each job with the error. Returns 0, the number of transactions.
 pub(super) fn refuse(error: &Error, jobs: Vec<Box<dyn Job>>) -> u64 {
     for job in jobs {
         job.answer(Err(error.clone()));
@@ -107,7 +107,7 @@ fn attempt(connection: &dyn Connection, steps: &dyn Steps, jobs: &mut [Box<dyn J
         };
     }
     if let Err(error) = steps.before(Step::EndCommit) {
-        // The error of the step says more than one of the rollback could.
+        // The error of the step is more useful than an error of the rollback.
         let _rolled_back = roll_back(connection);
         return Ended::Failed(error);
     }
@@ -126,7 +126,7 @@ fn in_savepoint(connection: &dyn Connection, steps: &dyn Steps, job: &mut dyn Jo
     }
 }
 
-/// Leaves the connection clean after a COMMIT that failed, and returns the error for those who wait.
+/// Leaves the connection clean after a failed COMMIT, and returns the error for the waiting callers.
 fn commit_failed(connection: &dyn Connection, Uncommitted { error, left_nothing }: Uncommitted) -> Error {
     let certain = left_nothing || !connection.is_autocommit();
     if let Err(rollback) = roll_back(connection) {
@@ -135,17 +135,17 @@ fn commit_failed(connection: &dyn Connection, Uncommitted { error, left_nothing 
     if certain || settle(connection).is_ok() { error } else { unknown(error) }
 }
 
-/// Makes certain that the transaction before did not apply.
+/// Makes certain that the previous transaction was not applied.
 ///
-/// A COMMIT whose flush failed is not part of what connections see, but its frames may be on the disk, and recovery after
-/// a crash would find them whole. The next transaction is written over them: this one changes nothing but is durable.
+/// A COMMIT whose flush failed is invisible to connections, but its frames may be on the disk, and recovery after a
+/// crash would find them complete. The next transaction overwrites them: this one changes nothing but is durable.
 fn settle(connection: &dyn Connection) -> Result<()> {
     let version = identity::version(connection)?;
     connection.script(statements::BEGIN_WRITE)?;
     let written = connection.script(&statements::set_version(version));
     let settled = written.and_then(|()| connection.commit().map_err(|uncommitted| uncommitted.error));
     if settled.is_err() {
-        // The transaction before is in doubt, which is what the caller is told.
+        // The outcome of the previous transaction stays unknown, which is what the caller is told.
         let _rolled_back = roll_back(connection);
     }
     settled
@@ -216,7 +216,7 @@ mod tests {
             (took, answers.map(|answer| answer.map(Sequence::number)).collect())
         }
 
-        /// Leaves room for this many pages more.
+        /// Leaves room for this many more pages.
         fn room_for(&self, pages: i64) {
             let used: i64 = self.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
             self.connection.pragma_update(None, "max_page_count", used + pages).unwrap();
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn neighbours_share_a_transaction_and_each_gets_its_own_answer() {
         let scene = Scene::new();
-        // It is refused after it has changed something.
+        // This commit is refused after it has made a change.
         let mut refused = scene.append(10);
         refused.changes.push(Change::RemoveFile(scene.samples.file_id()));
         let (took, answers) = scene.run(&[scene.append(10), refused.clone(), scene.append(10)]);

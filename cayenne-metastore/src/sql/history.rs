@@ -1,4 +1,4 @@
-//! How far back snapshots can be opened, and forgetting what came before.
+//! How far back snapshots can be opened, and the deletion of rows that only forgotten snapshots have.
 
 use cayenne_format::{Expiry, Result, Sequence, TableId};
 
@@ -7,7 +7,7 @@ use super::row::Stored;
 use super::{Connection, all, first, roll_back, statements, values};
 use crate::metastore::History;
 
-/// Returns how much history there is.
+/// Returns how far back the history of a table reaches.
 pub(super) fn of(connection: &dyn Connection, table: TableId) -> Result<History> {
     let found = first(connection, statements::HISTORY, values![table.as_bytes()], |row| {
         let row = Stored::new("history", row);
@@ -18,7 +18,7 @@ pub(super) fn of(connection: &dyn Connection, table: TableId) -> Result<History>
     Ok(found?.unwrap_or_default())
 }
 
-/// Gives up history of a table whose latest sequence is this.
+/// Expires snapshots of a table whose latest sequence is `latest`.
 pub(super) fn give_up(connection: &dyn Connection, table: TableId, latest: Sequence, expiry: &Expiry) -> Result<()> {
     let before = of(connection, table)?;
     let after = before.after(expiry, latest)?;
@@ -32,26 +32,26 @@ pub(super) fn give_up(connection: &dyn Connection, table: TableId, latest: Seque
     connection.execute(statements::FORGET_COMMITS, values![table.as_bytes(), after.known_from.number()])
 }
 
-/// How much of what no known snapshot has is deleted at once.
+/// The number of forgotten rows that one call deletes. A forgotten row belongs to no known snapshot.
 #[derive(Clone, Copy)]
 pub(super) struct Portion {
     /// Rows of data files. Those of inline data files are large.
     pub(super) files: u64,
-    /// Rows of each kind of what hides rows.
+    /// Rows of deletions and of tombstone files, for each kind.
     pub(super) hiding: u64,
 }
 
 impl Portion {
-    /// Nobody notices this.
+    /// Small enough that its cost is not noticeable.
     pub(super) const LEAST: Self = Self { files: 4, hiding: 4 };
-    /// What closing deletes of each table at most, however much is left.
+    /// The most that a close deletes of each table, however many rows are left.
     const LAST: Self = Self { files: 10_000, hiding: 100_000 };
 }
 
-/// Deletes some of what no known snapshot has: the oldest first, and it looks at no more than it deletes.
+/// Deletes some of the rows that belong to no known snapshot, oldest first. It reads no more rows than it deletes.
 ///
-/// Nobody asks for it any more, so that it may go at any time. A commit that deleted all that a flush before it has moved
-/// would keep those who wait behind it waiting for tens of milliseconds.
+/// These rows can be deleted at any time, since no read returns them. Deletion is spread over commits: a commit that
+/// deleted all the rows that a flush has moved would delay the commits behind it by tens of milliseconds.
 pub(super) fn forget(connection: &dyn Connection, table: TableId, portion: Portion) -> Result<()> {
     let known_from = of(connection, table)?.known_from;
     if known_from == Sequence::ZERO {
@@ -63,7 +63,7 @@ pub(super) fn forget(connection: &dyn Connection, table: TableId, portion: Porti
     statements::FORGET_HIDING.iter().try_for_each(|sql| connection.execute(sql, values![id, known_from, hiding]))
 }
 
-/// Deletes what is left of that, of all tables, before a metastore is closed.
+/// Deletes the remaining forgotten rows of all tables, up to a limit for each, before a metastore is closed.
 pub(crate) fn forget_rest(connection: &dyn Connection) -> Result<()> {
     let tables = all(connection, statements::TABLES_WITH_HISTORY, values![], |row| {
         Stored::new("history", row).id(0).map(TableId::from_bytes)
@@ -76,7 +76,7 @@ pub(crate) fn forget_rest(connection: &dyn Connection) -> Result<()> {
     }
 }
 
-/// Says that a new table has no history before this sequence.
+/// Records that a new table has no history before this sequence.
 pub(super) fn begin(connection: &dyn Connection, table: TableId, sequence: Sequence) -> Result<()> {
     set(connection, table, History { kept_from: sequence, known_from: sequence })
 }

@@ -1,4 +1,4 @@
-//! Whose file it is, and of which version: nothing is read from a file that is not wholly ours.
+//! The identity and version of a file. Nothing is read from a file that is not entirely ours.
 
 use cayenne_format::{Error, Result};
 
@@ -9,19 +9,19 @@ use super::migrations::VERSION_WITH_VIEWS;
 use super::row::Stored;
 use super::{Connection, MIGRATIONS, all, first, roll_back, statements};
 
-/// `CAYN`, in the field of the SQLite header that says which program a file belongs to.
+/// `CAYN`, in the field of the SQLite header that names the application of a file.
 pub(crate) const APPLICATION_ID: i64 = 0x4341_594E;
 
-/// What a file is.
+/// What kind of file it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Identity {
-    /// Nothing has been written to it.
+    /// Nothing has been written to it yet.
     New,
-    /// A metastore with this many migrations.
+    /// A metastore with this number of migrations.
     Version(usize),
 }
 
-/// Where the facts about a database itself come from.
+/// The table that describes the database itself.
 const CATALOG: &str = "sqlite_schema";
 
 /// One row of `sqlite_schema`.
@@ -33,7 +33,7 @@ struct SchemaRow {
     sql: String,
 }
 
-/// Says what the file is, and that its schema is what its version says.
+/// Returns the identity of the file, after a check that its schema is the one of its version.
 ///
 /// # Errors
 ///
@@ -42,7 +42,7 @@ pub(crate) fn identify(connection: &dyn Connection) -> Result<Identity> {
     if !connection.is_autocommit() {
         return identify_in_transaction(connection);
     }
-    // Another process may be making or migrating the file: all is read in one moment.
+    // Another process may be creating or migrating the file, so everything is read in one transaction.
     connection.script(statements::BEGIN_READ)?;
     let found = identify_in_transaction(connection);
     let ended = roll_back(connection);
@@ -64,9 +64,9 @@ fn identify_in_transaction(connection: &dyn Connection) -> Result<Identity> {
     }
 }
 
-/// Brings the file to the version of this build, one transaction for each migration.
+/// Migrates the file to the version of this build, one transaction for each migration.
 ///
-/// Another process may do the same at the same time: what is missing is looked up inside each transaction.
+/// Another process may migrate the file at the same time, so each transaction checks which migrations are missing.
 pub(crate) fn migrate(connection: &dyn Connection) -> Result<()> {
     loop {
         connection.script(statements::BEGIN_WRITE)?;
@@ -78,7 +78,7 @@ pub(crate) fn migrate(connection: &dyn Connection) -> Result<()> {
                 }
             }
             Err(error) => {
-                // The first error says more than one of the rollback could.
+                // The first error is more useful than an error of the rollback.
                 let _rolled_back = roll_back(connection);
                 return Err(error);
             }
@@ -100,8 +100,8 @@ fn migrate_once(connection: &dyn Connection) -> Result<bool> {
     Ok(done + 1 < MIGRATIONS.len())
 }
 
-/// Says that a file that is read but not written is a metastore of this version or of an earlier one: what that one did
-/// not have is empty. A slice that an earlier build has made is read so, and a database in a folder that is not writable.
+/// Fails unless a file that is opened read-only is a metastore of this version or an earlier one. What an earlier
+/// version lacks reads as empty. This covers slices of earlier builds, and databases in a folder that is not writable.
 pub(crate) fn require_readable(connection: &dyn Connection) -> Result<()> {
     match identify(connection)? {
         Identity::Version(_) => Ok(()),
@@ -109,7 +109,7 @@ pub(crate) fn require_readable(connection: &dyn Connection) -> Result<()> {
     }
 }
 
-/// Checks the tables that are read as a whole, so that a damaged page cannot make a table vanish from the list.
+/// Checks the tables that are read as a whole, so that a damaged page cannot hide a table from the list.
 pub(crate) fn check_small_tables(connection: &dyn Connection) -> Result<()> {
     let of_views = (version(connection)? >= VERSION_WITH_VIEWS).then_some(&statements::CHECK_VIEWS);
     for check in statements::CHECK_SMALL_TABLES.iter().chain(of_views) {
@@ -122,8 +122,8 @@ pub(crate) fn check_small_tables(connection: &dyn Connection) -> Result<()> {
     Ok(())
 }
 
-/// Checks the same tables where the database can only check all of them, which takes long: their rows and their indexes
-/// must name the same tables.
+/// Checks the same tables in a database that can only check all tables at once, which takes long: the rows and indexes
+/// of the small tables must name the same tables.
 #[cfg(feature = "turso")]
 pub(crate) fn compare_small_tables(connection: &dyn Connection) -> Result<()> {
     let id = |row: &dyn Row| Stored::new("cayenne_table", row).id(0);
@@ -135,7 +135,7 @@ pub(crate) fn compare_small_tables(connection: &dyn Connection) -> Result<()> {
     require_same(connection, "cayenne_view", statements::VIEW_NAMES, name)
 }
 
-/// Says that each of the statements finds the same.
+/// Fails unless all statements return the same.
 #[cfg(feature = "turso")]
 fn require_same<T: PartialEq>(
     connection: &dyn Connection,
@@ -154,7 +154,8 @@ fn require_same<T: PartialEq>(
     Ok(())
 }
 
-/// Compares the schema with what the migrations make: an extra trigger or a missing index is somebody else's work.
+/// Compares the schema with that of the migrations: an extra trigger or a missing index means that another program
+/// changed the file.
 fn verify_schema(connection: &dyn Connection, version: usize) -> Result<()> {
     let found = schema_of(connection)?;
     let blank = connection.blank()?;
@@ -179,7 +180,7 @@ fn schema_of(connection: &dyn Connection) -> Result<Vec<SchemaRow>> {
     })
 }
 
-/// Returns the text of a statement without the blanks that mean nothing: SQLite keeps it as it was, Turso does not.
+/// Returns a statement with its insignificant blanks removed: SQLite stores the text as it was written, Turso does not.
 fn plain(sql: &str) -> String {
     let words: Vec<_> = sql.split_whitespace().collect();
     words.join(" ").replace("( ", "(").replace(" )", ")")
@@ -193,7 +194,7 @@ fn number(connection: &dyn Connection, sql: &'static str) -> Result<i64> {
     first(connection, sql, &[], |row| Stored::new(CATALOG, row).integer(0))?.ok_or_else(damaged)
 }
 
-/// Returns the version that the file says it has.
+/// Returns the version in the header of the file.
 pub(crate) fn version(connection: &dyn Connection) -> Result<i64> {
     number(connection, statements::USER_VERSION)
 }
@@ -209,7 +210,7 @@ fn foreign(message: &'static str) -> Error {
     Error::unsupported(message).code("foreign-metastore").help("give Cayenne a folder of its own")
 }
 
-/// Says whether there is nothing to migrate.
+/// Returns whether there is nothing to migrate.
 pub(crate) fn is_current(found: Identity) -> bool {
     found == Identity::Version(MIGRATIONS.len())
 }

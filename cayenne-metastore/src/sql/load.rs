@@ -1,4 +1,5 @@
-//! Reading snapshots: index scans over what was live at a sequence, each row verified, and then their sum.
+//! Loads snapshots: index scans over the rows that were live at a sequence. Each row is verified, and then the sum of
+//! their digests.
 
 use cayenne_format::{
     BlockChecksums, CommitRecord, ContentHash, DataFile, DeletionFile, Error, FileId, FileStats, PartitionValue,
@@ -11,13 +12,13 @@ use super::{Connection, Row, all, first, history, log, sources, staged, statemen
 use crate::StagedCommit;
 use crate::metastore::{no_commit, no_file};
 
-/// Returns the latest snapshot, or the one at a sequence. All of it is read in the transaction that is open.
+/// Returns the latest snapshot, or the one at sequence `at`. All of it is read in the open transaction.
 pub(crate) fn snapshot(connection: &dyn Connection, table: TableId, at: Option<Sequence>) -> Result<Snapshot> {
     tables::writer(connection, table)?;
     let latest = log::head(connection, table)?;
     let oldest = history::of(connection, table)?.kept_from;
-    // The latest snapshot is all that is live. It is not asked for by its sequence: then a log that lost its end would
-    // turn the table back unseen.
+    // The latest snapshot consists of all live rows. It is not read by its sequence: if the log lost its end, that
+    // would silently return an earlier state of the table.
     let (sequence, manifest, at) = match at {
         None => (latest.sequence, latest.manifest, Sequence::MAX),
         Some(Sequence::ZERO) => (Sequence::ZERO, 0, Sequence::ZERO),
@@ -39,10 +40,10 @@ pub(crate) fn snapshot(connection: &dyn Connection, table: TableId, at: Option<S
     Ok(Snapshot::from_records(table, sequence, files, deletions, tombstones))
 }
 
-/// Returns the block checksums of a data file, also of one that is no longer live.
+/// Returns the block checksums of a data file, including one that is no longer live.
 pub(crate) fn blocks(connection: &dyn Connection, table: TableId, file: FileId) -> Result<BlockChecksums> {
     tables::writer(connection, table)?;
-    // What no known snapshot has may still have a row.
+    // A file that no known snapshot has may still have a row.
     let known_from = history::of(connection, table)?.known_from.number();
     let values = values![table.as_bytes(), file.as_bytes(), known_from];
     let found = first(connection, statements::BLOCKS, values, |row| {
@@ -54,7 +55,7 @@ pub(crate) fn blocks(connection: &dyn Connection, table: TableId, file: FileId) 
     found.map_err(|error| error.with("file", file))?.ok_or_else(|| no_file(table, file))
 }
 
-/// Says whether a known snapshot has a deletion or tombstone file.
+/// Returns whether a known snapshot has this deletion or tombstone file.
 pub(crate) fn knows_deletion(connection: &dyn Connection, table: TableId, file: FileId) -> Result<bool> {
     tables::writer(connection, table)?;
     let known_from = history::of(connection, table)?.known_from.number();
@@ -68,13 +69,13 @@ pub(crate) fn commits(connection: &dyn Connection, table: TableId) -> Result<Vec
     log::all(connection, table, history::of(connection, table)?.kept_from)
 }
 
-/// Returns what was taken in of each stream.
+/// Returns the last position taken in from each stream.
 pub(crate) fn sources(connection: &dyn Connection, table: TableId) -> Result<Vec<SourcePosition>> {
     tables::writer(connection, table)?;
     sources::all(connection, table)
 }
 
-/// Returns the commits that are staged.
+/// Returns the staged commits of a table.
 pub(crate) fn staged(connection: &dyn Connection, table: TableId) -> Result<Vec<StagedCommit>> {
     tables::writer(connection, table)?;
     staged::all(connection, table)

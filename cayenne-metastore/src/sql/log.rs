@@ -1,4 +1,4 @@
-//! The commit log: which commits were applied, and what the manifest was after each.
+//! The commit log: the applied commits, and the digest of the manifest after each.
 
 use cayenne_format::{CommitId, CommitRecord, Error, Result, Sequence, TableId, Timestamp};
 
@@ -14,12 +14,12 @@ pub(super) struct Entry {
     pub(super) manifest: u128,
     /// The chain of the commit before it.
     parent: u128,
-    /// The digest of this row, and through `parent` of all before it.
+    /// The digest of this row and, through `parent`, of all rows before it.
     chain: u128,
 }
 
 impl Entry {
-    /// Returns the entry that follows `parent`, the chain of the commit before it.
+    /// Returns the entry that follows the one with the chain `parent`.
     pub(super) fn new(table: TableId, record: CommitRecord, manifest: u128, parent: u128) -> Self {
         let mut entry = Self { record, manifest, parent, chain: 0 };
         entry.chain = entry.digest(table);
@@ -60,7 +60,7 @@ impl Entry {
     }
 }
 
-/// What the next commit of a table builds on.
+/// The state that the next commit of a table builds on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
     pub(super) sequence: Sequence,
@@ -68,7 +68,7 @@ pub(super) struct Head {
     pub(super) chain: u128,
 }
 
-/// Returns what the next commit builds on; for a table without commits, the empty table.
+/// Returns the state that the next commit builds on; for a table without commits, that is the empty table.
 pub(super) fn head(connection: &dyn Connection, table: TableId) -> Result<Head> {
     let last = one(connection, statements::LAST_COMMIT, table, values![table.as_bytes()])?;
     Ok(match last {
@@ -111,13 +111,13 @@ pub(super) fn insert(connection: &dyn Connection, table: TableId, entry: &Entry)
     )
 }
 
-/// Returns the commits of a table from a sequence on, earliest first. No entry can be changed, lost or put elsewhere unseen.
+/// Returns the commits of a table from a sequence on, earliest first. A changed, lost or moved entry is an error.
 pub(super) fn all(connection: &dyn Connection, table: TableId, from: Sequence) -> Result<Vec<CommitRecord>> {
     let mut records = Vec::new();
     let mut before: Option<u128> = None;
     connection.query(statements::COMMITS, values![table.as_bytes(), from.number()], &mut |row| {
         let entry = Entry::decode(table, row)?;
-        // The log may begin late, where earlier history has expired; from there on it is whole.
+        // The log may begin late if earlier snapshots have expired; from its first entry on it is complete.
         if before.is_some_and(|chain| chain != entry.parent) {
             return Err(Error::corrupt("a commit is missing in the log")
                 .with("metastore_table", "commit_log")

@@ -1,7 +1,7 @@
-//! What is the same for every backend that speaks SQL: the text of all statements, what each change and each read does
-//! with them, group commit, and the threads.
+//! Everything that the SQL backends share: the text of all statements, the changes and reads that use them, group
+//! commit, and the threads.
 //!
-//! A backend brings connections ([`Connection`]) and what its readers need ([`Source`]); it has no SQL of its own.
+//! A backend provides connections ([`Connection`]) and the [`Source`] of its readers. It contains no SQL of its own.
 
 mod backfill;
 pub(crate) mod change;

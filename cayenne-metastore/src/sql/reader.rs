@@ -1,4 +1,4 @@
-//! The reader threads: each has a connection of its own, so that a read waits neither for a flush nor for an executor.
+//! The reader threads. Each has a connection of its own, so that a read waits neither for a flush nor for an executor.
 
 use std::path::Path;
 
@@ -11,25 +11,25 @@ use super::queue::{Queue, Waiting};
 use super::writer::Worker;
 use super::{Connection, statements};
 
-/// Two, so that a large snapshot does not keep small reads waiting. Reads are short; more connections would only hold
-/// more page caches.
+/// The number of reader threads. Two, so that a large snapshot does not block small reads. Reads are short; more
+/// connections would only hold more page caches.
 const READERS: usize = 2;
 
-/// Where one reader thread gets its connection.
+/// Provides the connection of one reader thread.
 pub(crate) trait Source: Send {
-    /// Asks the question on a connection, in one transaction.
+    /// Runs the question on a connection, in one transaction.
     fn ask(&mut self, question: &mut dyn Question) -> Result<()>;
 }
 
-/// A question to the metastore. It may be asked again where the answer may be wrong.
+/// A read of the metastore. It may run again if its answer may be wrong.
 pub(crate) trait Question: Send {
     fn ask(&mut self, connection: &dyn Connection) -> Result<()>;
 
-    /// Tells the caller how it ended.
+    /// Sends the outcome to the caller.
     fn answer(self: Box<Self>, ended: Result<()>);
 }
 
-/// The one question there is, for each type of answer.
+/// The only implementation of [`Question`], generic over the type of the answer.
 pub(crate) struct Read<T, F> {
     work: F,
     found: Option<T>,
@@ -51,19 +51,19 @@ impl<T: Send, F: Fn(&dyn Connection) -> Result<T> + Send> Question for Read<T, F
 
     fn answer(self: Box<Self>, ended: Result<()>) {
         let found = self.found.ok_or_else(|| Error::internal("a read ended before it was done"));
-        // A caller that has gone away does not want the answer.
+        // A caller that dropped its future does not want the answer.
         let _gone = self.caller.send(ended.and(found));
     }
 }
 
-/// The way to the reader threads.
+/// A handle to the reader threads.
 pub(crate) struct Readers {
     queue: Queue<Box<dyn Question>>,
     workers: Vec<Worker>,
 }
 
 impl Readers {
-    /// Starts the threads, each with a source of its own. Nothing is opened before the first question.
+    /// Starts the threads, each with its own source. No connection is opened before the first question.
     pub(crate) fn start<S: Source + 'static>(path: &Path, source: impl Fn() -> S) -> Result<Self> {
         let (queue, questions) = Queue::new();
         let start = |_| {
@@ -77,7 +77,7 @@ impl Readers {
         Ok(Self { queue, workers })
     }
 
-    /// Reads in one transaction.
+    /// Runs `work` in one transaction.
     pub(crate) async fn read<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -88,7 +88,7 @@ impl Readers {
         answer.await.unwrap_or_else(|_| Err(Error::internal("a thread of the metastore broke off")))
     }
 
-    /// Finishes what is in the queue and closes the connections.
+    /// Finishes the questions in the queue and closes the connections.
     pub(crate) async fn close(&self) -> Result<()> {
         self.queue.close();
         let mut ended = Ok(());
@@ -107,7 +107,7 @@ fn work(source: &mut dyn Source, questions: &Receiver<Waiting<Box<dyn Question>>
     }
 }
 
-/// Asks in a transaction of its own, which is left open if that fails.
+/// Runs the question in a transaction of its own. If it fails, the transaction is left open.
 pub(crate) fn in_transaction(connection: &dyn Connection, question: &mut dyn Question) -> Result<()> {
     connection.script(statements::BEGIN_READ)?;
     question.ask(connection)?;

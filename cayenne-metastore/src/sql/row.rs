@@ -1,4 +1,5 @@
-//! Values ⇄ columns. A value that is not what was written is an error that names table and row.
+//! Conversion between values and columns. A value that differs from what was written is an error that names table and
+//! row.
 
 use bytes::Bytes;
 use cayenne_format::{Error, FileId, Location, Result, Sequence};
@@ -6,7 +7,7 @@ use cayenne_format::{Error, FileId, Location, Result, Sequence};
 use super::failure::wrong_value;
 use super::{Row, Value};
 
-/// One row on its way out of the metastore, and the table of the metastore it comes from.
+/// One row read from the metastore, and the metastore table it comes from.
 pub(super) struct Stored<'a> {
     table: &'static str,
     row: &'a dyn Row,
@@ -61,7 +62,7 @@ impl<'a> Stored<'a> {
         self.blob(column)?.try_into().map_err(|_| self.wrong())
     }
 
-    /// Reads 64 bits without a sign.
+    /// Reads an unsigned 64-bit number.
     pub(super) fn count(&self, column: usize) -> Result<u64> {
         self.integer(column).map(i64::cast_unsigned)
     }
@@ -91,17 +92,17 @@ impl<'a> Stored<'a> {
         }
     }
 
-    /// Says that the row is what was written.
+    /// Fails unless the row is what was written.
     pub(super) fn verify(&self, stored: u128, computed: u128) -> Result<()> {
         if stored == computed { Ok(()) } else { Err(self.damaged()) }
     }
 
-    /// The error for a row that is not what was written.
+    /// The error for a damaged row, which is not what was written.
     pub(super) fn damaged(&self) -> Error {
         self.named(damage())
     }
 
-    /// Adds which row it is: its first column is its key.
+    /// Adds the key of the row, which is its first column.
     pub(super) fn named(&self, error: Error) -> Error {
         let error = error.with("metastore_table", self.table);
         match self.row.value(0) {
@@ -111,7 +112,7 @@ impl<'a> Stored<'a> {
     }
 }
 
-/// The error for a row that is not what was written, where it is not at hand any more.
+/// The error for a damaged row that is no longer at hand.
 pub(super) fn damaged_row(table: &'static str) -> Error {
     damage().with("metastore_table", table)
 }

@@ -1,4 +1,4 @@
-//! What a table has taken in of the streams that feed it.
+//! The positions of the streams that feed a table.
 
 use cayenne_format::{Result, Sequence, SourcePosition, TableId};
 
@@ -6,7 +6,7 @@ use super::digest::Columns;
 use super::row::Stored;
 use super::{Connection, Row, all as all_rows, first, statements, values};
 
-/// One row: a position, and the commit that brought it.
+/// One row: a position, and the commit that took it in.
 struct Taken {
     source: SourcePosition,
     sequence: Sequence,
@@ -30,7 +30,7 @@ impl Taken {
     }
 }
 
-/// Returns the commit that took in this position or a later one of the stream, if there is one.
+/// Returns the sequence of the commit that took in this position of the stream or a later one, if there is one.
 pub(super) fn taken_by(
     connection: &dyn Connection,
     table: TableId,
@@ -41,7 +41,7 @@ pub(super) fn taken_by(
     Ok(last.filter(|last| last.source.position >= source.position).map(|last| last.sequence))
 }
 
-/// Notes that the commit with `sequence` has taken in a position.
+/// Records that the commit with `sequence` has taken in a position.
 pub(super) fn take(
     connection: &dyn Connection,
     table: TableId,

@@ -1,4 +1,4 @@
-//! Commits that are durable and not applied.
+//! Staged commits: durable, but not applied.
 
 use bytes::Bytes;
 use cayenne_format::{CommitId, Error, Result, TableCommit, TableId};
@@ -8,7 +8,7 @@ use super::row::Stored;
 use super::{Connection, Row, all as all_rows, statements, values};
 use crate::StagedCommit;
 
-/// Notes a commit, unless it is there already.
+/// Stages a commit, unless it is staged already.
 pub(super) fn insert(connection: &dyn Connection, commit: &TableCommit) -> Result<()> {
     let bytes = commit.encode();
     let digest = digest_of(commit.table, commit.id, &bytes);
@@ -18,12 +18,12 @@ pub(super) fn insert(connection: &dyn Connection, commit: &TableCommit) -> Resul
     )
 }
 
-/// Forgets a commit, if it is there.
+/// Removes a staged commit, if it is staged.
 pub(super) fn delete(connection: &dyn Connection, table: TableId, commit: CommitId) -> Result<()> {
     connection.execute(statements::DELETE_STAGED, values![table.as_bytes(), commit.as_bytes()])
 }
 
-/// Returns all commits of a table that are staged.
+/// Returns all staged commits of a table.
 pub(super) fn all(connection: &dyn Connection, table: TableId) -> Result<Vec<StagedCommit>> {
     let decode = |row: &dyn Row| {
         let row = Stored::new("staged", row);

@@ -1,6 +1,6 @@
-//! One constant for each statement.
+//! The SQL statements, one constant for each.
 //!
-//! `INDEXED BY` pins the plans whose cost is promised: gathered statistics can then never turn a lookup into a scan.
+//! `INDEXED BY` fixes the plans whose cost is promised, so that statistics can never turn a lookup into a scan.
 
 pub(crate) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
 pub(crate) const BEGIN_READ: &str = "BEGIN DEFERRED";
@@ -19,12 +19,12 @@ pub(crate) fn set(setting: &str, value: &str) -> String {
     format!("PRAGMA {setting} = {value}")
 }
 
-/// Says whose file it is, and of which version.
+/// Returns the statement that sets the application and the version of the file.
 pub(crate) fn set_identity(application: i64, version: i64) -> String {
     format!("PRAGMA application_id = {application}; {}", set_version(version))
 }
 
-/// Says of which version the file is.
+/// Returns the statement that sets the version of the file.
 pub(crate) fn set_version(version: i64) -> String {
     format!("PRAGMA user_version = {version}")
 }
@@ -32,32 +32,33 @@ pub(crate) fn set_version(version: i64) -> String {
 pub(crate) const SCHEMA: &str = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema
     WHERE name NOT LIKE 'sqlite^_stat%' ESCAPE '^' ORDER BY type, name";
 pub(crate) const SCHEMA_OBJECTS: &str = "SELECT count(*) FROM sqlite_schema";
-/// Checks the small tables that every open reads; the large ones are verified row by row when they are read.
+/// Checks the small tables that every open reads. The rows of the large tables are verified when they are read.
 pub(crate) const CHECK_SMALL_TABLES: &[&str] =
     &["PRAGMA integrity_check('cayenne_table')", "PRAGMA integrity_check('writer')"];
-/// The same for the views, which an earlier version does not have.
+/// Checks the table of views, which an earlier version does not have.
 pub(crate) const CHECK_VIEWS: &str = "PRAGMA integrity_check('cayenne_view')";
-/// Three ways to the ids of all tables. Turso cannot check one table only, and these find what a damaged page hides.
+/// Three ways to read the ids of all tables. Turso cannot check a single table; comparing these finds what a damaged
+/// page hides.
 #[cfg(feature = "turso")]
 pub(crate) const TABLE_IDS: &[&str] = &[
     "SELECT id FROM cayenne_table NOT INDEXED ORDER BY id",
     "SELECT id FROM cayenne_table INDEXED BY sqlite_autoindex_cayenne_table_1 ORDER BY id",
     "SELECT table_id FROM writer NOT INDEXED ORDER BY table_id",
 ];
-/// Two ways to the names of all views, for the same.
+/// Two ways to read the names of all views, for the same purpose.
 #[cfg(feature = "turso")]
 pub(crate) const VIEW_NAMES: &[&str] = &[
     "SELECT name FROM cayenne_view NOT INDEXED ORDER BY name",
     "SELECT name FROM cayenne_view INDEXED BY sqlite_autoindex_cayenne_view_1 ORDER BY name",
 ];
 pub(crate) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
-/// Waits for nobody: how many frames the WAL has, and how many of them are written back.
+/// Writes the WAL back without waiting. Returns how many frames the WAL has, and how many of them are written back.
 pub(crate) const BACKFILL: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 pub(crate) const OPTIMIZE: &str = "PRAGMA optimize";
-/// The bytes of the pages that hold nothing, and of all pages.
+/// The bytes of the free pages, and of all pages.
 pub(crate) const FREE_BYTES: &str = "SELECT freelist_count * page_size, page_count * page_size
     FROM pragma_freelist_count, pragma_page_count, pragma_page_size";
-/// Writes the file anew without the pages that hold nothing.
+/// Rewrites the file without its free pages.
 pub(crate) const SHRINK: &str = "VACUUM";
 
 pub(crate) const INSERT_TABLE: &str = "INSERT INTO cayenne_table
@@ -93,17 +94,17 @@ pub(crate) const HISTORY: &str = "SELECT kept_from, known_from, digest FROM hist
 pub(crate) const SET_HISTORY: &str =
     "INSERT OR REPLACE INTO history (table_id, kept_from, known_from, digest) VALUES (?1, ?2, ?3, ?4)";
 pub(crate) const FORGET_COMMITS: &str = "DELETE FROM commit_log WHERE table_id = ?1 AND sequence < ?2";
-/// Deletes so many deletions of the data files that ended first, as far as no known snapshot has those.
+/// Deletes up to ?4 deletions of the ?3 data files that ended first, if no known snapshot has those files.
 pub(crate) const FORGET_DELETIONS_OF_FILES: &str = "DELETE FROM deletion WHERE deletion_key IN (SELECT d.deletion_key
     FROM (SELECT file_key FROM data_file INDEXED BY data_file_by_time
         WHERE table_id = ?1 AND removed_at <= ?2 ORDER BY removed_at, added_at LIMIT ?3) AS f
     CROSS JOIN deletion AS d INDEXED BY deletion_by_file ON d.file_key = f.file_key LIMIT ?4)";
-/// Deletes those of the same data files that no deletion is left of. What else belongs to them goes by the foreign keys.
+/// Deletes the same data files if no deletion of them is left. Foreign keys delete their dependent rows.
 pub(crate) const FORGET_FILES: &str = "DELETE FROM data_file WHERE file_key IN (SELECT f.file_key
     FROM (SELECT file_key FROM data_file INDEXED BY data_file_by_time
         WHERE table_id = ?1 AND removed_at <= ?2 ORDER BY removed_at, added_at LIMIT ?3) AS f
     WHERE NOT EXISTS (SELECT 1 FROM deletion AS d INDEXED BY deletion_by_file WHERE d.file_key = f.file_key))";
-/// Deletes so many deletions that others have taken the place of, and tombstones, as far as no known snapshot has them.
+/// Deletes up to ?3 replaced deletions, and as many tombstone files, that no known snapshot has.
 pub(crate) const FORGET_HIDING: &[&str] = &[
     "DELETE FROM deletion WHERE deletion_key IN (SELECT deletion_key FROM deletion INDEXED BY deletion_by_time
         WHERE table_id = ?1 AND removed_at <= ?2 LIMIT ?3)",

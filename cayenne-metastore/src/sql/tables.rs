@@ -44,7 +44,7 @@ impl LatestWriter {
     }
 }
 
-/// What a table is, as it is stored.
+/// The stored description of a table.
 struct Described<'a> {
     name: &'a str,
     location: &'a str,
@@ -65,14 +65,14 @@ impl Described<'_> {
     }
 }
 
-/// Returns the latest writer; every table has a row for it.
+/// Returns the latest writer. Every table has a row for it.
 pub(crate) fn writer(connection: &dyn Connection, table: TableId) -> Result<LatestWriter> {
     let found =
         first(connection, statements::WRITER, values![table.as_bytes()], |row| LatestWriter::decode(table, row))?;
     found.ok_or_else(|| no_table(table))
 }
 
-/// Makes `latest` the latest writer.
+/// Sets the latest writer of a table.
 pub(crate) fn set_writer(connection: &dyn Connection, table: TableId, latest: &LatestWriter) -> Result<()> {
     let writer = latest.writer.as_ref();
     connection.execute(
@@ -88,7 +88,7 @@ pub(crate) fn set_writer(connection: &dyn Connection, table: TableId, latest: &L
     )
 }
 
-/// Says that neither the id nor the name is in use.
+/// Fails if the id or the name is in use.
 pub(crate) fn require_free(connection: &dyn Connection, new: &NewTable) -> Result<()> {
     if exists(connection, statements::TABLE_ID_IS_TAKEN, values![new.id.as_bytes()])? {
         return Err(Error::already_exists("a table has this id already").with("table", new.id));
@@ -153,12 +153,12 @@ pub(crate) fn all(connection: &dyn Connection) -> Result<Vec<TableRecord>> {
 
 fn read(connection: &dyn Connection, sql: &'static str, key: &[Value<'_>]) -> Result<Vec<TableRecord>> {
     let mut records = super::all(connection, sql, key, decode)?;
-    // Other rows are read once these are through, so that no statement runs inside another.
+    // Further rows are read only after this statement has ended, so that no statement runs inside another.
     records.iter_mut().try_for_each(|record| add_latest(connection, record))?;
     Ok(records)
 }
 
-/// Returns what the row of a table says, without what its commits and writers have changed since.
+/// Returns the record in the row of a table, without the changes of its commits and writers.
 fn decode(row: &dyn Row) -> Result<TableRecord> {
     let row = Stored::new("cayenne_table", row);
     let id = TableId::from_bytes(row.id(0)?);
@@ -176,7 +176,7 @@ fn decode(row: &dyn Row) -> Result<TableRecord> {
 
 fn add_latest(connection: &dyn Connection, record: &mut TableRecord) -> Result<()> {
     record.sequence = log::head(connection, record.id)?.sequence;
-    // Every table has a writer row: one without is damage, and not a table that is not there.
+    // Every table has a writer row. A missing one is damage, not a missing table.
     let latest = writer(connection, record.id).map_err(|error| damaged_row("cayenne_table").because(error))?;
     record.epoch = latest.epoch;
     record.writer = latest.writer;

@@ -42,12 +42,12 @@ fn decode(row: &dyn Row) -> Result<SqlView> {
     Ok(view)
 }
 
-/// Says that no view has a name.
+/// Fails if a view has this name.
 pub(super) fn require_free(connection: &dyn Connection, name: &TableName) -> Result<()> {
     if exists(connection, statements::VIEW_NAME_IS_TAKEN, name)? { Err(name_of_view(name)) } else { Ok(()) }
 }
 
-/// Makes a view, in place of the one of its name if `replace`.
+/// Creates a view. If `replace`, it replaces the view with its name.
 pub(super) fn create(connection: &dyn Connection, view: &SqlView, replace: bool) -> Result<()> {
     if exists(connection, statements::TABLE_NAME_IS_TAKEN, &view.name)? {
         return Err(name_of_table(&view.name));
@@ -72,7 +72,7 @@ pub(super) fn create(connection: &dyn Connection, view: &SqlView, replace: bool)
     )
 }
 
-/// Forgets a view, and says whether there was one.
+/// Removes a view. Returns whether it existed.
 pub(super) fn delete(connection: &dyn Connection, name: &TableName) -> Result<bool> {
     let found = exists(connection, statements::VIEW_NAME_IS_TAKEN, name)?;
     if found {
@@ -81,7 +81,7 @@ pub(super) fn delete(connection: &dyn Connection, name: &TableName) -> Result<bo
     Ok(found)
 }
 
-/// Returns the view of this name.
+/// Returns the view with this name, if there is one.
 pub(super) fn find(connection: &dyn Connection, name: &TableName) -> Result<Option<SqlView>> {
     Ok(read(connection, statements::VIEW, values![name.as_str()])?.into_iter().next())
 }
@@ -93,7 +93,7 @@ pub(super) fn all(connection: &dyn Connection) -> Result<Vec<SqlView>> {
     Ok(views)
 }
 
-/// A file that is only read may be of a version that knew no views.
+/// Reads views. A file that is open read-only may be of a version without views.
 fn read(connection: &dyn Connection, sql: &'static str, key: &[Value<'_>]) -> Result<Vec<SqlView>> {
     if identity::version(connection)? < VERSION_WITH_VIEWS {
         return Ok(Vec::new());

@@ -1,6 +1,6 @@
-//! The writer thread: it opens the file, groups the changes that wait, and closes the file.
+//! The writer thread: it opens the file, groups the waiting changes, and closes the file.
 //!
-//! This is also the only place that starts threads, those of the readers included.
+//! This is the only module that starts threads, including the reader threads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,17 +18,17 @@ use super::queue::{Queue, Waiting};
 use super::{Connection, Primary};
 use crate::place::{Occupant, Place};
 
-/// How many changes share one transaction at most. It bounds what one flush has to write, and so how long the first of
-/// them waits for the last.
+/// The most changes in one transaction. It bounds how much one flush has to write, and so how long the first change
+/// waits for the last.
 const GROUP_MAX: usize = 256;
 
-/// From this length on, the WAL is written back and cut: reading through a long WAL is slow, and it is room on the disk.
+/// The length in bytes from which the WAL is written back and truncated: a long WAL makes reads slow and takes up disk.
 const WAL_BYTES_MAX: u64 = 160 * 1024 * 1024;
 
-/// How much longer the WAL may grow before the next try, after a reader kept it from being cut.
+/// How many more bytes the WAL may grow before the next attempt, after a reader kept it from being truncated.
 const WAL_BYTES_MORE: u64 = 16 * 1024 * 1024;
 
-/// A thread that works until its queue is closed, and says how that ended.
+/// A thread that works until its queue is closed, and reports its outcome.
 #[derive(Debug)]
 pub(super) struct Worker {
     ended: watch::Receiver<Option<Result<()>>>,
@@ -47,19 +47,19 @@ impl Worker {
         Ok(Self { ended, handle: Mutex::new(Some(handle)) })
     }
 
-    /// Waits until the thread has ended, and returns how. May be asked any number of times.
+    /// Waits until the thread has ended, and returns its outcome. May be called any number of times.
     pub(super) async fn end(&self) -> Result<()> {
         let mut ended = self.ended.clone();
         let outcome = match ended.wait_for(Option::is_some).await {
             Ok(outcome) => outcome.clone().unwrap_or(Ok(())),
             Err(_) => Err(Error::internal("a thread of the metastore broke off")),
         };
-        // The thread has said its last word, so this does not wait; that it broke off is in the outcome already.
+        // The thread has reported its outcome, so this does not wait. A panic is part of the outcome already.
         self.join();
         outcome
     }
 
-    /// Waits on the spot until the thread has ended.
+    /// Blocks until the thread has ended.
     pub(super) fn join(&self) {
         if let Some(handle) = self.handle.lock().take() {
             let _broke_off = handle.join();
@@ -67,17 +67,17 @@ impl Worker {
     }
 }
 
-/// The way to the writer thread.
+/// A handle to the writer thread.
 pub(crate) struct Writer {
     queue: Queue<Box<dyn Job>>,
     worker: Worker,
     transactions: Arc<AtomicU64>,
-    /// The file that was opened, and where it was.
+    /// The place of the file, and the identity of the file that was opened there.
     opened: (Place, Occupant),
 }
 
 impl Writer {
-    /// Opens the file with `open`, in a thread of its own. Once this returns, it is there and of the version of this
+    /// Opens the file with `open` on the writer thread. When this returns, the file exists and has the version of this
     /// build.
     pub(crate) async fn open<P, F>(place: Place, steps: Arc<dyn Steps>, open: F) -> Result<Self>
     where
@@ -93,7 +93,7 @@ impl Writer {
             let primary = match open(&place).map_err(|error| while_opening(place.path(), error)) {
                 Ok(primary) => Box::new(primary),
                 Err(error) => {
-                    // Nobody waits any more if the future was dropped; then there is nobody to tell.
+                    // If the caller dropped its future, no caller waits for the error.
                     let _nobody = opened.send(Err(error));
                     return Ok(());
                 }
@@ -105,7 +105,7 @@ impl Writer {
                     return Ok(());
                 }
             };
-            // While it was opened, another file may have come in its place.
+            // Another file may have replaced it while it was opened.
             if before.is_some()
                 && let Err(error) = place.require(before)
             {
@@ -120,7 +120,7 @@ impl Writer {
         Ok(Self { queue, worker, transactions, opened })
     }
 
-    /// Does `work` in a transaction, perhaps together with others, and returns once that is durable.
+    /// Runs `work` in a transaction, possibly together with other changes, and returns once it is durable.
     pub(crate) async fn change<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -133,7 +133,7 @@ impl Writer {
         })
     }
 
-    /// Says that the file that was opened is still where it was.
+    /// Fails unless the opened file is still at its place.
     pub(crate) fn require_place(&self) -> Result<()> {
         let (place, occupant) = &self.opened;
         place.require(*occupant)
@@ -143,19 +143,19 @@ impl Writer {
         self.transactions.load(Ordering::Relaxed)
     }
 
-    /// Finishes what is in the queue, tidies up and closes the file.
+    /// Finishes the jobs in the queue, tidies up and closes the file.
     pub(crate) async fn close(&self) -> Result<()> {
         self.queue.close();
         self.worker.end().await
     }
 }
 
-/// What the writer thread works with.
+/// The state of the writer thread.
 struct Desk {
     primary: Box<dyn Primary>,
     backfiller: Option<Backfiller>,
     place: Place,
-    /// The file that was opened.
+    /// The identity of the opened file.
     occupant: Occupant,
     steps: Arc<dyn Steps>,
     transactions: Arc<AtomicU64>,

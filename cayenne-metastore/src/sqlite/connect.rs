@@ -1,4 +1,4 @@
-//! Opening connections, and how each is set up before anything is read from it.
+//! Opens connections and sets each up before anything is read from it.
 
 use std::time::Duration;
 
@@ -11,33 +11,33 @@ use crate::place::Place;
 use crate::settings::{SqliteSettings, Synchronous};
 use crate::sql::failure::while_busy;
 
-/// More than there are statements, so that each is compiled once for each connection.
+/// More than the number of statements, so that each is compiled once for each connection.
 const STATEMENTS_CACHED: usize = 64;
 
-/// How long the change to WAL mode is tried again while another process makes it.
+/// How long the change to WAL mode is retried while another process makes it.
 const WAL_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Opens the file for writing, and makes it if it is not there. Nothing is written yet.
+/// Opens the file for writing, and creates it if it does not exist. Nothing is written yet.
 pub(crate) fn writable(place: &Place, settings: &SqliteSettings) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(place.path(), flags).or_failure()?;
     protect(&connection, settings)?;
-    // SQLite opens a file that it may not write for reading, without a word.
+    // SQLite silently opens a file read-only if it may not write it.
     if connection.is_readonly("main").or_failure()? {
         let error = Error::invalid("the metastore file is not writable").code("no-permission");
         return Err(error.help("give this process permission, or open the database read-only"));
     }
     set(&connection, "foreign_keys", "ON")?;
     set(&connection, "synchronous", settings.synchronous.word())?;
-    // The WAL is written back beside commits and not inside the one that happens to be the thousandth page.
+    // The WAL is written back concurrently with commits. An automatic checkpoint would run inside a commit.
     set(&connection, "wal_autocheckpoint", "0")?;
-    // Only macOS knows it: there a plain flush leaves the bytes in the disk's own cache.
+    // Only macOS has this setting: there a plain flush leaves the bytes in the cache of the disk.
     let full = if settings.synchronous == Synchronous::Full { "ON" } else { "OFF" };
     set(&connection, "fullfsync", full)?;
     Ok(connection)
 }
 
-/// Opens the file for reading, together with whoever writes it.
+/// Opens the file for reading, while others may write it.
 pub(crate) fn shared(place: &Place, settings: &SqliteSettings) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(place.path(), flags).or_failure()?;
@@ -46,7 +46,7 @@ pub(crate) fn shared(place: &Place, settings: &SqliteSettings) -> Result<Connect
     Ok(connection)
 }
 
-/// Opens the file for reading, while nobody writes it.
+/// Opens the file for reading, while no process writes it.
 pub(crate) fn unshared(place: &Place, settings: &SqliteSettings) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let opened = Connection::open_with_flags(place.immutable_uri(), flags);
@@ -59,7 +59,7 @@ pub(crate) fn unshared(place: &Place, settings: &SqliteSettings) -> Result<Conne
 /// Changes the file to WAL mode.
 pub(crate) fn enter_wal_mode(connection: &Connection) -> Result<()> {
     let change = || connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
-    // Two processes that make the same file meet here, and SQLite does not wait for the other by itself.
+    // Two processes that create the same file can collide here, and SQLite does not wait by itself.
     let mode = while_busy(WAL_PATIENCE, || change().or_failure())?;
     if mode.eq_ignore_ascii_case("wal") {
         return Ok(());
@@ -69,7 +69,7 @@ pub(crate) fn enter_wal_mode(connection: &Connection) -> Result<()> {
         .help("keep the metadata folder on a local disk"))
 }
 
-/// Makes a connection safe to use on a file that may be damaged or made by somebody else.
+/// Makes a connection safe for a file that may be damaged or not ours.
 fn protect(connection: &Connection, settings: &SqliteSettings) -> Result<()> {
     connection.busy_timeout(settings.busy_timeout).or_failure()?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
@@ -85,9 +85,9 @@ fn protect(connection: &Connection, settings: &SqliteSettings) -> Result<()> {
         connection.set_db_config(switch, on).or_failure()?;
     }
     set(connection, "cell_size_check", "ON")?;
-    // A memory map would turn a file that somebody cuts short into a signal that ends the process.
+    // With a memory map, a file that another process truncates would raise a signal that ends this process.
     set(connection, "mmap_size", "0")?;
-    // Undo information of large commits stays in memory: no file is made outside the folder of the metastore.
+    // The rollback data of large commits stays in memory: no file is created outside the folder of the metastore.
     set(connection, "temp_store", "MEMORY")
 }
 

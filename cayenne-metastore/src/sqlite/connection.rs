@@ -1,4 +1,4 @@
-//! Connections of SQLite, as the metastore asks for them.
+//! The SQLite implementation of the connections that the metastore needs.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use crate::settings::SqliteSettings;
 use crate::sql::failure::wrong_value;
 use crate::sql::{Backfill, Connection, Primary, Row, Uncommitted, Value, forget_rest, statements};
 
-/// How long a checkpoint waits for readers. Commits wait behind it, so it gives up soon; it is tried again later.
+/// How long a checkpoint waits for readers. It gives up soon, because commits wait behind it; it is tried again later.
 const CHECKPOINT_WAIT: Duration = Duration::from_millis(100);
 
-/// So many bytes of pages that hold nothing are worth writing the others anew, if they are half of the file: rows that were
-/// small writes once leave them, when they have moved to data files.
+/// The bytes in free pages from which a close rewrites the file, if they are also at least half of it. Free pages
+/// remain where inline rows were before they were flushed to data files.
 const FREE_BYTES_WORTH_IT: u64 = 1024 * 1024;
 
-/// Once the WAL is written back wholly, the next commit begins it anew. A few rounds bring that about beside one client;
-/// beside many it is cut by the writer some time.
+/// Once the WAL is written back completely, the next commit starts it over. With one client a few rounds get there;
+/// with many clients the writer truncates it at some point.
 const BACKFILL_ROUNDS: usize = 4;
 
 impl Connection for Sqlite {
@@ -92,7 +92,7 @@ impl ToSql for Value<'_> {
     }
 }
 
-/// Commits go on meanwhile, so what is left over is written back as well, as long as it gets less.
+/// Writes the WAL back. Commits continue meanwhile, so the remaining frames are written back too, while they get fewer.
 fn backfill(connection: &Sqlite) -> Result<()> {
     for _ in 0..BACKFILL_ROUNDS {
         let frames = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
@@ -104,18 +104,18 @@ fn backfill(connection: &Sqlite) -> Result<()> {
     Ok(())
 }
 
-/// The connection of the writer, and what it needs to look after the file.
+/// The connection of the writer, and what it needs to maintain the file.
 pub(crate) struct SqlitePrimary {
     pub(super) connection: Sqlite,
     pub(super) place: Place,
     pub(super) settings: SqliteSettings,
 }
 
-/// With more, the room is kept: SQLite gathers the file in memory.
+/// A file with more used bytes than this keeps its free pages, since SQLite would collect the file in memory.
 const USED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 impl SqlitePrimary {
-    /// Gives room back to the file system, as far as nobody is in the way.
+    /// Returns free pages to the file system, as far as readers and writers permit.
     fn shrink(&self) -> Result<()> {
         self.connection.busy_timeout(CHECKPOINT_WAIT).or_failure()?;
         forget_rest(&self.connection)?;
@@ -142,7 +142,7 @@ impl Primary for SqlitePrimary {
 
     fn checkpoint(&self) -> Result<()> {
         self.connection.busy_timeout(CHECKPOINT_WAIT).or_failure()?;
-        // The row says whether a reader was in the way, which is not a failure.
+        // The row shows whether a reader was in the way, which is not a failure.
         let done = self.connection.query_row(statements::CHECKPOINT, [], |_| Ok(())).or_failure();
         self.connection.busy_timeout(self.settings.busy_timeout).or_failure()?;
         done
@@ -153,11 +153,11 @@ impl Primary for SqlitePrimary {
             tracing::debug!(%error, metastore = %self.place.path().display(), "the metastore kept room that it has not used");
         }
         let tidied = self.checkpoint().and_then(|()| {
-            // Whoever closes does not wait for those who go on to write.
+            // A close does not wait for other processes that continue to write.
             self.connection.busy_timeout(CHECKPOINT_WAIT).or_failure()?;
             self.connection.script(statements::OPTIMIZE)
         });
-        // What was committed is safe in the WAL whether or not tidying worked, and the next open finds it there.
+        // Commits are safe in the WAL even if tidying failed, and the next open finds them there.
         if let Err(error) = tidied {
             tracing::warn!(%error, metastore = %self.place.path().display(), "the metastore was not tidied at its close");
         }

@@ -1,4 +1,4 @@
-//! What SQLite says when it fails, sorted by what a caller can do.
+//! The errors of SQLite, classified by what a caller can do.
 
 use cayenne_format::{Error, Result};
 use rusqlite::Error as Sqlite;
@@ -8,9 +8,9 @@ use crate::sql::failure::{
     busy, damaged, disk_full, misused, no_permission, not_a_database, too_large, unreadable, wrong_value,
 };
 
-/// Turns the results of SQLite into ours.
+/// Converts the results of SQLite to ours.
 pub(super) trait OrFailure<T> {
-    /// Returns the value, or our error for that of SQLite.
+    /// Returns the value, or the error converted to ours.
     fn or_failure(self) -> Result<T>;
 }
 
@@ -20,7 +20,7 @@ impl<T> OrFailure<T> for rusqlite::Result<T> {
     }
 }
 
-/// Returns our error for one of SQLite.
+/// Converts an error of SQLite to ours.
 pub(super) fn failure(error: Sqlite) -> Error {
     let made = match &error {
         Sqlite::SqliteFailure(code, _) | Sqlite::SqlInputError { error: code, .. } => sorted(*code),
@@ -35,7 +35,7 @@ pub(super) fn failure(error: Sqlite) -> Error {
 }
 
 fn sorted(error: ffi::Error) -> Error {
-    // A file that ends too early is damaged; all other failures of input and output may pass.
+    // A file that ends too early is damaged; all other I/O errors may be transient.
     if matches!(error.extended_code, ffi::SQLITE_IOERR_SHORT_READ | ffi::SQLITE_IOERR_CORRUPTFS) {
         return damaged();
     }
@@ -54,10 +54,10 @@ fn sorted(error: ffi::Error) -> Error {
     }
 }
 
-/// Says whether a COMMIT that failed with `error` is known to have left nothing behind.
+/// Returns whether a COMMIT that failed with `error` is known to have left nothing behind.
 ///
-/// A commit counts from the moment its last frame is in the WAL, whole. A lock, a full disk and a failed write of a frame
-/// come before that moment. A failed flush comes after it: the frames may reach the disk all the same.
+/// A commit takes effect once its last frame is in the WAL, complete. A lock, a full disk and a failed write of a frame
+/// come before that moment. A failed flush comes after it: the frames may still reach the disk.
 pub(super) fn applied_nothing(error: &Sqlite) -> bool {
     match error {
         Sqlite::SqliteFailure(code, _) => {

@@ -1,4 +1,4 @@
-//! Where readers of SQLite get their connections: beside a writer, or from a file that nobody has open.
+//! The connections of SQLite readers: concurrent with a writer, or to a file that no process has open.
 
 use cayenne_format::{Error, Result};
 use rusqlite::Connection as Sqlite;
@@ -9,23 +9,23 @@ use crate::settings::SqliteSettings;
 use crate::sql::failure::while_opening;
 use crate::sql::{Question, Readers, identity, in_transaction, roll_back};
 
-/// How often a read of a file that nobody had open is tried again, because somebody opened it meanwhile.
+/// How often a read of an unopened file is retried because another process opened it meanwhile.
 const TRIES: usize = 10;
 
-/// What is to be done about a WAL that cannot be read, because the index of it cannot be made.
+/// The help for a WAL that cannot be read because its index file cannot be created.
 const UNFINISHED: &str = "a writer ended without closing the database, and reading it needs a file that cannot be made \
      here: open the database once for writing, or give this process permission";
 
 /// Who else may have the file open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Neighbours {
-    /// This process has a writer, which has made all files that reading needs.
+    /// This process has a writer, which has created all files that reading needs.
     OwnWriter,
-    /// Nobody, or a writer in another process. Reading must not make a file.
+    /// No process, or a writer in another process. Reading must not create a file.
     Unknown,
 }
 
-/// Starts the threads that read.
+/// Starts the reader threads.
 pub(super) fn start(place: &Place, settings: &SqliteSettings, neighbours: Neighbours) -> Result<Readers> {
     Readers::start(place.path(), || Source {
         place: place.clone(),
@@ -36,14 +36,14 @@ pub(super) fn start(place: &Place, settings: &SqliteSettings, neighbours: Neighb
     })
 }
 
-/// Where one reader thread gets its connection.
+/// Provides the connection of one reader thread.
 struct Source {
     place: Place,
     settings: SqliteSettings,
     neighbours: Neighbours,
     /// A connection outside of any transaction.
     connection: Option<Sqlite>,
-    /// The state of the file, while nobody has it open, that was found to be ours.
+    /// The state of the file in which it was found to be ours, while no process had it open.
     known: Option<Stamp>,
 }
 
@@ -54,10 +54,11 @@ impl crate::sql::Source for Source {
         }
         for _ in 0..TRIES {
             let before = self.place.stamp();
-            // With a WAL there is a writer, or there was one that did not close.
+            // A WAL means that there is a writer, or that one ended without closing.
             if before.wal_bytes.is_some() {
                 match self.ask_shared(question) {
-                    // There is nothing to share, in a folder where the files that sharing needs cannot be made.
+                    // The WAL is empty, and the folder does not permit the files that sharing needs: read the file
+                    // unshared.
                     Err(error) if error.stable_code() == "no-permission" && before.wal_bytes == Some(0) => {}
                     Err(error) if error.stable_code() == "no-permission" => return Err(error.help(UNFINISHED)),
                     ended => return ended,
@@ -65,7 +66,7 @@ impl crate::sql::Source for Source {
             }
             self.connection = None;
             let ended = self.ask_unshared(question, &before);
-            // Whatever was read, and whatever went wrong, counts only if nobody wrote meanwhile.
+            // A result or an error counts only if no process wrote meanwhile.
             if self.place.stamp() == before {
                 return ended;
             }
@@ -92,14 +93,14 @@ impl Source {
 
     fn connect_shared(&self) -> Result<Sqlite> {
         let connection = connect::shared(&self.place, &self.settings)?;
-        // Whose file it is has been made sure of by the writer of this process, where it has one.
+        // If this process has a writer, the writer has checked the identity of the file.
         if self.neighbours == Neighbours::Unknown {
             identity::require_readable(&connection)?;
         }
         Ok(connection)
     }
 
-    /// Opens the file anew for each question: such a connection does not see what others write later.
+    /// Opens the file again for each question: an unshared connection does not see later commits of others.
     fn ask_unshared(&mut self, question: &mut dyn Question, stamp: &Stamp) -> Result<()> {
         let connection = self.connect_unshared(stamp).map_err(|error| while_opening(self.place.path(), error))?;
         in_transaction(&connection, question)

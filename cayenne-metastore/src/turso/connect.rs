@@ -1,4 +1,4 @@
-//! Opening a file with Turso, and how each connection is set up before anything is read from it.
+//! Opens a file with Turso and sets each connection up before anything is read from it.
 
 use std::sync::Arc;
 
@@ -13,10 +13,11 @@ use crate::settings::{SqliteSettings, Synchronous};
 use crate::sql::{Connection as _, identity, statements};
 use crate::sqlite;
 
-/// A file that the threads of one metastore share. It is opened when the first of them needs it, and closed with the last.
+/// The file, shared by the threads of one metastore. It is opened when the first thread needs it, and closed with the
+/// last.
 ///
-/// While it is open, Turso holds a lock of the operating system that keeps other processes out, readers included. The
-/// lock belongs to the process, and is lost as soon as the process closes the file in any other way.
+/// While the file is open, Turso holds a lock of the operating system that keeps other processes out, readers included.
+/// The lock belongs to the process, and is lost as soon as the process closes the file in any other way.
 pub(super) struct SharedFile {
     pub(super) place: Place,
     pub(super) settings: SqliteSettings,
@@ -28,15 +29,16 @@ impl SharedFile {
         Arc::new(Self { place, settings, opened: Mutex::default() })
     }
 
-    /// Opens a connection that writes, and makes the file if it is not there. Nothing is written to it yet.
+    /// Opens a connection that writes, and creates the file if it does not exist. Nothing is written to it yet.
     pub(super) fn writable(&self) -> Result<TursoConnection> {
         let connection = self.connect()?;
         let full = self.settings.synchronous == Synchronous::Full;
         connection.script(&statements::set("foreign_keys", "1"))?;
         connection.script(&statements::set("synchronous", self.settings.synchronous.word()))?;
-        // Only macOS knows it: there a plain flush leaves the bytes in the disk's own cache.
+        // Only macOS has this setting: there a plain flush leaves the bytes in the cache of the disk.
         connection.script(&statements::set("fullfsync", if full { "1" } else { "0" }))?;
-        // Without it a failed flush ends the thread. With it the commit is refused, and settled like one of SQLite.
+        // Without this setting a failed flush ends the thread. With it the commit is refused, and settled as with
+        // SQLite.
         connection.script(&statements::set("data_sync_retry", "1"))?;
         Ok(connection)
     }
@@ -53,7 +55,7 @@ impl SharedFile {
         let connection = contained(|| database.connect()).ok_or_else(broken).flatten().or_failure()?;
         connection.set_busy_timeout(self.settings.busy_timeout);
         let connection = TursoConnection::new(connection);
-        // No file is made outside the folder of the metastore.
+        // No file is created outside the folder of the metastore.
         connection.script(&statements::set("temp_store", "2"))?;
         Ok(connection)
     }
@@ -73,10 +75,10 @@ impl SharedFile {
         Ok(Arc::clone(opened.insert(database)))
     }
 
-    /// Refuses a file of somebody else before Turso opens it, because Turso gives every file a WAL at once.
+    /// Refuses a file that is not ours before Turso opens it, because Turso gives every file a WAL at once.
     ///
-    /// A file that has one needs no such look. One that has none is open nowhere in this process, so that nothing is lost
-    /// when SQLite closes it again.
+    /// A file with a WAL needs no such check. A file without one is not open in this process, so SQLite can close it
+    /// again without losing a lock.
     fn look_first(&self) -> Result<()> {
         if self.place.is_new()? || self.place.wal_bytes().is_some() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Connections of Turso, as the metastore asks for them.
+//! The Turso implementation of the connections that the metastore needs.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -15,14 +15,14 @@ use crate::place::Place;
 use crate::sql::failure::{while_busy, wrong_value};
 use crate::sql::{Backfill, Connection, Primary, Row, Uncommitted, Value, forget_rest, statements};
 
-/// How long a statement outside of a transaction is tried again because its view of the file had become old.
+/// How long a statement outside of a transaction is retried because its view of the file is stale.
 const STALE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// One connection, with the statements it has compiled.
+/// One connection and its compiled statements.
 pub(super) struct TursoConnection {
     pub(super) inner: Arc<turso_core::Connection>,
     statements: RefCell<HashMap<&'static str, Statement>>,
-    /// Whether Turso has panicked in it.
+    /// Whether Turso has panicked in this connection.
     is_broken: Cell<bool>,
 }
 
@@ -45,13 +45,13 @@ impl TursoConnection {
         })
     }
 
-    /// Takes a compiled statement; one that is in use is compiled once more.
+    /// Takes a compiled statement. If it is in use, another one is compiled.
     fn take(&self, sql: &'static str) -> Result<Statement> {
         let kept = self.statements.borrow_mut().remove(sql);
         kept.map_or_else(|| self.call(|| self.inner.prepare(sql)).or_failure(), Ok)
     }
 
-    /// Keeps a statement for the next time, unless it cannot be made ready again.
+    /// Returns a statement for reuse, unless it cannot be reset.
     fn keep(&self, sql: &'static str, mut statement: Statement) {
         if self.call(|| statement.reset()).is_ok() {
             statement.clear_bindings();
@@ -66,7 +66,7 @@ impl TursoConnection {
         Ok(())
     }
 
-    /// Runs the first statement of a text, and returns where the next begins.
+    /// Runs the first statement of a text, and returns the offset of the next.
     fn run_first(&self, sql: &str) -> turso_core::Result<usize> {
         let mut statement = self.call(|| self.inner.prepare(sql))?;
         let end = statement.tail_offset();
@@ -79,7 +79,7 @@ impl TursoConnection {
         self.call(|| self.inner.close()).or_failure()
     }
 
-    /// Writes the WAL back and cuts it, unless somebody reads.
+    /// Writes the WAL back and truncates it, unless there is a reader.
     pub(super) fn cut_wal(&self) -> Result<()> {
         match self.call(|| self.inner.checkpoint(CheckpointMode::Truncate { upper_bound_inclusive: None })) {
             Ok(_) | Err(LimboError::Busy) => Ok(()),
@@ -109,8 +109,8 @@ impl Connection for TursoConnection {
         let mut rest = sql.trim();
         while !rest.is_empty() {
             let run = || self.run_first(rest).or_failure();
-            // Outside of a transaction nothing has been done yet: where the view of the file had become old, a new one
-            // will do.
+            // Outside of a transaction nothing has been done yet, so a statement whose view of the file is stale can be
+            // retried on a new one.
             let end = if self.is_autocommit() { while_busy(STALE_PATIENCE, run)? } else { run()? };
             rest = rest.get(end..).unwrap_or_default().trim_start();
         }
@@ -150,7 +150,7 @@ fn bind(statement: &mut Statement, values: &[Value<'_>]) -> Result<()> {
     Ok(())
 }
 
-/// Goes to the next row, and says whether there is one.
+/// Advances to the next row, and returns whether there is one.
 fn next(statement: &mut Statement) -> turso_core::Result<bool> {
     loop {
         match statement.step()? {
@@ -179,7 +179,7 @@ impl Row for turso_core::Row {
     }
 }
 
-/// The connection of the writer, and what it needs to look after the file.
+/// The connection of the writer, and what it needs to maintain the file.
 pub(super) struct TursoPrimary {
     pub(super) connection: TursoConnection,
     pub(super) place: Place,
@@ -190,7 +190,7 @@ impl Primary for TursoPrimary {
         &self.connection
     }
 
-    /// Turso writes back by itself, inside commits.
+    /// Returns `None`: Turso writes the WAL back by itself, inside commits.
     fn backfill(&self) -> Result<Option<Backfill>> {
         Ok(None)
     }
@@ -200,7 +200,7 @@ impl Primary for TursoPrimary {
     }
 
     fn tidy(self: Box<Self>) -> Result<()> {
-        // What was committed is safe in the WAL whether or not tidying worked, and the next open finds it there.
+        // Commits are safe in the WAL even if tidying failed, and the next open finds them there.
         if let Err(error) = forget_rest(&self.connection).and_then(|()| self.checkpoint()) {
             tracing::warn!(%error, metastore = %self.place.path().display(), "the metastore was not tidied at its close");
         }

@@ -1,4 +1,4 @@
-//! What Turso says when it fails, sorted by what a caller can do.
+//! The errors of Turso, classified by what a caller can do.
 
 use std::io::ErrorKind as Io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,9 +10,9 @@ use crate::sql::failure::{
     busy, damaged, disk_full, misused, no_permission, not_a_database, too_large, unreadable, wrong_value,
 };
 
-/// Turns the results of Turso into ours.
+/// Converts the results of Turso to ours.
 pub(super) trait OrFailure<T> {
-    /// Returns the value, or our error for that of Turso.
+    /// Returns the value, or the error converted to ours.
     fn or_failure(self) -> Result<T>;
 }
 
@@ -22,7 +22,7 @@ impl<T> OrFailure<T> for turso_core::Result<T> {
     }
 }
 
-/// Returns our error for one of Turso.
+/// Converts an error of Turso to ours.
 pub(super) fn failure(error: LimboError) -> Error {
     let made = match &error {
         LimboError::NotADB | LimboError::UnsupportedEncoding(_) => not_a_database(),
@@ -42,8 +42,8 @@ pub(super) fn failure(error: LimboError) -> Error {
     made.because(error)
 }
 
-/// Calls Turso, which panics where a damaged file breaks what it relies on. Then the answer is `None`, and whatever was
-/// used must not be used again.
+/// Calls Turso, which panics if a damaged file breaks its assumptions. After a panic the result is `None`, and the
+/// objects that `work` used must not be used again.
 pub(super) fn contained<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
@@ -73,8 +73,8 @@ fn by_number(number: i32) -> Error {
     incomplete(CompletionError::IOError(kind, "system call"))
 }
 
-/// Says whether a COMMIT that failed with `error` is known to have left nothing behind: it was refused before a frame was
-/// written, or the frames did not fit.
+/// Returns whether a COMMIT that failed with `error` is known to have left nothing behind: it was refused before a
+/// frame was written, or the frames did not fit.
 pub(super) fn applied_nothing(error: &LimboError) -> bool {
     matches!(error, LimboError::Busy | LimboError::BusySnapshot)
         || matches!(error, LimboError::DatabaseFull)

@@ -1,4 +1,4 @@
-//! The backend on Turso: one file in WAL mode, for one process at a time.
+//! The Turso backend: one file in WAL mode, for one process at a time.
 
 mod connect;
 mod connection;
@@ -19,25 +19,25 @@ use crate::sql::{Connection as _, Database, Question, Readers, Source, Writer, i
 
 /// A metastore in one file of Turso, a database that reads and writes the format of SQLite.
 ///
-/// Only one process at a time can have the file open, for reading or for writing; SQLite itself then finds it locked.
-/// Closed, it is an ordinary SQLite file.
+/// Only one process at a time can have the file open, for reading or for writing; SQLite then finds it locked. When
+/// closed, it is an ordinary SQLite file.
 ///
-/// Its futures need no runtime: the work is done by threads of its own. Dropping it finishes what was asked and closes
-/// the file, in the background; [`close`](crate::Metastore::close) does so before it returns, and tidies up.
+/// Its futures need no runtime: its own threads do the work. Dropping it finishes the pending work and closes the file
+/// in the background; [`close`](crate::Metastore::close) also tidies up, and returns when both are done.
 pub struct TursoMetastore {
     pub(crate) database: Database,
 }
 
 impl TursoMetastore {
-    /// Opens the metastore at `path`, and makes it if there is no file or one without bytes.
+    /// Opens the metastore at `path`, and creates it if the file is missing or empty.
     ///
-    /// `steps` is told of the steps of each commit. A file of an older version is brought to that of this build.
+    /// `steps` is called before each step of a commit. A file of an older version is migrated to that of this build.
     ///
     /// # Errors
     ///
     /// `Unsupported` with code `newer-metastore` or `foreign-metastore` for a file that another build or application
-    /// wrote; `Corrupt` for a damaged one; `NotFound` if its folder does not exist; `Invalid` for a path or settings that
-    /// cannot be used; `Unavailable` with code `metastore-busy` if another process has it open.
+    /// wrote; `Corrupt` for a damaged one; `NotFound` if its folder does not exist; `Invalid` for a path or settings
+    /// that cannot be used; `Unavailable` with code `metastore-busy` if another process has it open.
     pub async fn open(path: impl AsRef<Path>, settings: SqliteSettings, steps: Arc<dyn Steps>) -> Result<Self> {
         settings.validate()?;
         let place = Place::find(path.as_ref())?;
@@ -50,12 +50,12 @@ impl TursoMetastore {
 
     /// Opens the metastore at `path` for reading. No other process can have it open meanwhile.
     ///
-    /// The file and its folder must be writable, because reading keeps files of its own beside it.
+    /// The file and its folder must be writable, because reading creates files next to it.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open); also `NotFound` if there is no metastore. Everything that would change it returns `Invalid`
-    /// with code `read-only`. One of an earlier version is read as it is.
+    /// As [`open`](Self::open); also `NotFound` if there is no metastore. Every change returns `Invalid` with code
+    /// `read-only`. A metastore of an earlier version is read without a migration.
     pub async fn open_read_only(path: impl AsRef<Path>, settings: SqliteSettings) -> Result<Self> {
         settings.validate()?;
         let place = Place::find(path.as_ref())?;
@@ -65,14 +65,15 @@ impl TursoMetastore {
         Ok(Self { database: Database { place, readers, writer: None } })
     }
 
-    /// Returns how many transactions have changed the file since it was opened. Changes that wait together share one.
+    /// Returns the number of transactions that have changed the file since it was opened. Changes that wait together
+    /// share one.
     #[must_use]
     pub fn transactions(&self) -> u64 {
         self.database.transactions()
     }
 }
 
-/// Opens the file for writing, and makes it, or brings it to the version of this build.
+/// Opens the file for writing, and creates it or migrates it to the version of this build.
 fn open(file: &SharedFile) -> Result<TursoPrimary> {
     file.place.is_new()?;
     let connection = file.writable()?;
@@ -87,7 +88,7 @@ fn open(file: &SharedFile) -> Result<TursoPrimary> {
     Ok(TursoPrimary { connection, place: file.place.clone() })
 }
 
-/// Opens a connection that writes, for the tests of what all backends share.
+/// Opens a connection that writes, for the tests that all backends share.
 #[cfg(test)]
 pub(crate) fn connection(place: Place, settings: SqliteSettings) -> Result<Box<dyn crate::sql::Connection>> {
     let connection = SharedFile::new(place, settings).writable()?;
@@ -99,10 +100,10 @@ fn start_readers(file: &Arc<SharedFile>, alone: bool) -> Result<Readers> {
     Readers::start(file.place.path(), || Reader { file: Arc::clone(file), alone, connection: None })
 }
 
-/// Where one reader thread gets its connection.
+/// Provides the connection of one reader thread.
 struct Reader {
     file: Arc<SharedFile>,
-    /// Whether there is no writer that has made sure whose file it is.
+    /// Whether this process has no writer, which would have checked the identity of the file.
     alone: bool,
     /// A connection outside of any transaction.
     connection: Option<TursoConnection>,

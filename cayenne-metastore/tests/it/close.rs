@@ -1,4 +1,4 @@
-//! What the close of a metastore does with room that nothing uses any more.
+//! Closing a metastore returns unused space to the file system.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use crate::fixture::{Contents, contents, fill, open, table};
 
-/// A metastore that was large, as a process leaves it that is killed, with what is left in it.
+/// Leaves a metastore that was once large, as a killed process leaves it. Returns its remaining contents.
 async fn once_large(path: &Path) -> Contents {
     let folder = tempfile::tempdir().unwrap();
     let original = folder.path().join("a.db");
@@ -72,7 +72,7 @@ async fn room_that_cannot_be_given_back_takes_nothing_from_a_close() {
     assert!(bytes(&path) < before / 10, "the next close does it");
 }
 
-/// Whoever reads meanwhile goes on to read what was there.
+/// A reader that is open during the close keeps reading the same contents.
 #[tokio::test]
 async fn room_is_given_back_beside_a_reader() {
     let folder = tempfile::tempdir().unwrap();

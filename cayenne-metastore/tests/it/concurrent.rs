@@ -1,4 +1,4 @@
-//! Many callers at once: group commit, reads beside writes, several metastores on one file, callers that go away.
+//! Concurrent callers: group commit, reads during writes, several metastores on one file, and callers that go away.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ async fn waiting_commits_share_one_transaction() {
         })
         .collect();
     gate.wait_for_writer();
-    // Others arrive while the first waits at the gate; then nobody is left who could be late.
+    // The others arrive while the first waits at the gate, so that no caller is late.
     tokio::time::sleep(Duration::from_millis(100)).await;
     gate.open();
     let mut sequences: Vec<_> =
@@ -51,7 +51,7 @@ async fn a_refused_commit_does_not_fail_its_neighbours() {
         .map(|number| {
             let mut commit = append(&samples, of);
             if number % 3 == 0 {
-                // It is refused after it has changed something.
+                // This commit is refused after it has made a change.
                 commit.changes.push(Change::RemoveFile(samples.file_id()));
             }
             let metastore = Arc::clone(&metastore);

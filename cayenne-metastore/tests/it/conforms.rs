@@ -1,4 +1,4 @@
-//! Every backend passes the conformance suite, and 20,000 steps of random history.
+//! Every backend passes the conformance suite and 20,000 steps of random history.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -8,7 +8,7 @@ use cayenne_metastore::{MemoryMetastore, Metastore, conformance};
 
 use crate::{fixture, turso};
 
-/// Each test of histories has this many, of this length; five such tests make up the 20,000 steps of a backend.
+/// The number of histories in each test, and their length in steps. Five such tests make the 20,000 steps of a backend.
 const HISTORIES: u64 = 4;
 const STEPS: u32 = 1_000;
 

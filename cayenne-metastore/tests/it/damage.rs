@@ -1,4 +1,4 @@
-//! Damaged files: what is said is true or an error, and never a panic.
+//! Damaged files give the true contents or an error, and never a panic.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use crate::fixture::{Contents, append, contents, fill, hide_a_table, open, open_read_only, table, try_open};
 
-/// A closed metastore with something in it, and what it says.
+/// Creates a closed metastore with some contents, and returns its path and the contents.
 async fn sound(folder: &Path) -> (PathBuf, Contents) {
     let path = folder.join("sound.db");
     let metastore = open(&path).await;
@@ -32,8 +32,8 @@ async fn read_all_read_only(path: &Path) -> Result<Contents> {
 }
 
 fn is_about_damage(kind: ErrorKind) -> bool {
-    // A damaged schema, version or application id looks like somebody else's file. A damaged index hides a row from a
-    // lookup by id, which is how a file that was never there looks.
+    // A damaged schema, version or application id looks like a file of another application. A damaged index hides a row
+    // from a lookup by id, as if the file had never existed.
     matches!(kind, ErrorKind::Corrupt | ErrorKind::Unsupported | ErrorKind::NotFound)
 }
 
@@ -48,7 +48,7 @@ async fn truncated_file_is_corrupt() {
         fs::write(&damaged, &bytes[..length]).unwrap();
         for read in [read_all_read_only(&damaged).await, read_all(&damaged).await] {
             match read {
-                // Without a part of its last page, which may hold nothing of ours.
+                // A part of its last page is missing, which may hold none of our data.
                 Ok(all) => assert!(all == truth && length % 512 != 0, "{length} bytes were read as something else"),
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::Corrupt, "after {length} bytes: {error:?}");

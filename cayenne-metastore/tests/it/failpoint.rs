@@ -1,4 +1,4 @@
-//! A step that fails leaves nothing behind, whatever was under way, and the next change works.
+//! A failing step leaves nothing behind, whatever the operation, and the next change works.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

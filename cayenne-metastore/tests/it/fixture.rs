@@ -1,4 +1,4 @@
-//! A metastore with something in it, and steps that fail or wait.
+//! A metastore with some contents, and steps that fail or wait.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -15,7 +15,7 @@ use cayenne_metastore::conformance::Samples;
 use cayenne_metastore::{Metastore, SqlView, SqliteMetastore, SqliteSettings, Synchronous, TableRecord};
 use rusqlite::Connection;
 
-/// The tests that end processes and cut power are elsewhere: here nothing needs a flush.
+/// Settings without a flush for each commit. Other tests kill processes and cut power.
 pub(crate) fn settings() -> SqliteSettings {
     SqliteSettings { synchronous: Synchronous::Normal, ..SqliteSettings::default() }
 }
@@ -46,7 +46,7 @@ pub(crate) fn append(samples: &Samples, of: (TableId, WriterEpoch)) -> TableComm
     samples.commit(of.0, of.1, vec![Change::AddFile(Box::new(samples.data_file()))])
 }
 
-/// Two tables with some history, and two views.
+/// Creates two tables with some history, and two views.
 pub(crate) async fn fill(metastore: &dyn Metastore, samples: &Samples) {
     for name in ["one", "other"] {
         let of = table(metastore, samples, name).await;
@@ -76,7 +76,7 @@ pub(crate) async fn fill(metastore: &dyn Metastore, samples: &Samples) {
     }
 }
 
-/// Everything a metastore says.
+/// Everything that a metastore returns.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Contents {
     pub(crate) tables: Vec<TableRecord>,
@@ -116,7 +116,7 @@ pub(crate) async fn contents(metastore: &dyn Metastore) -> Result<Contents> {
     Ok(all)
 }
 
-/// Damages the page of the tables of a closed metastore, so that it seems to hold one table less.
+/// Damages the page of `cayenne_table` in a closed metastore, so that it appears to hold one table less.
 pub(crate) fn hide_a_table(path: &Path) {
     let connection = Connection::open(path).unwrap();
     let root: u32 = connection
@@ -132,7 +132,7 @@ pub(crate) fn hide_a_table(path: &Path) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Fails at one step while armed.
+/// Fails one step while armed.
 #[derive(Debug)]
 pub(crate) struct FailsAt {
     pub(crate) step: Step,
@@ -148,11 +148,11 @@ impl Steps for FailsAt {
     }
 }
 
-/// Stops the writer before one step while shut.
+/// Stops the writer before one step while it is shut.
 #[derive(Debug)]
 pub(crate) struct Gate {
     step: Step,
-    /// Whether it is shut, and whether somebody waits at it.
+    /// Whether it is shut, and whether the writer waits at it.
     state: Mutex<(bool, bool)>,
     changed: Condvar,
 }
@@ -171,7 +171,7 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    /// Waits until the writer waits.
+    /// Waits until the writer waits at the gate.
     pub(crate) fn wait_for_writer(&self) {
         let state = self.state.lock().unwrap();
         drop(self.changed.wait_while(state, |(_, waits)| !*waits).unwrap());

@@ -1,4 +1,4 @@
-//! What no known snapshot has goes little by little, and is not found from the moment when it is given up.
+//! Rows that no known snapshot has are deleted gradually, and are not found from the moment their snapshots expire.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ fn keep_from(sequence: u64, forget_before: u64) -> Expiry {
 }
 
 impl Scene {
-    /// Data files with deletions that were all removed, of which the next expiry makes something that nobody knows.
+    /// Creates data files with deletions and removes them all. After the next expiry no known snapshot has them.
     async fn removed(path: &Path) -> Self {
         let samples = Samples::new(1);
         let metastore = open(path).await;
@@ -43,7 +43,7 @@ impl Scene {
         scene
     }
 
-    /// Gives up all snapshots that have them, with a commit that adds a data file.
+    /// Expires all snapshots that have them, with a commit that adds a data file.
     async fn give_up(&self) {
         let last = TableCommit { expiry: Some(keep_from(5, 5)), ..append(&self.samples, self.of) };
         self.metastore.commit(&[last]).await.unwrap();
@@ -68,7 +68,7 @@ impl Scene {
     }
 }
 
-/// Returns how many rows there are of data files and of deletions.
+/// Returns the number of rows of data files and of deletions.
 fn stored(path: &Path) -> (usize, usize) {
     let connection = Connection::open(path).unwrap();
     let count = |sql| usize::try_from(connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()).unwrap();
@@ -94,7 +94,7 @@ async fn commits_delete_a_portion_each_until_nothing_is_left() {
     panic!("{:?} are left", stored(&path));
 }
 
-/// A commit looks at no more than it deletes, however much there is.
+/// A commit reads no more forgotten rows than it deletes, however many there are.
 #[tokio::test]
 async fn commits_go_on_beside_many_forgotten_files() {
     const MANY: usize = 20_000;
@@ -117,7 +117,7 @@ async fn commits_go_on_beside_many_forgotten_files() {
         metastore.commit(&[append(&samples, of)]).await.unwrap();
     }
     assert_eq!(stored(&path).0, before - 4 * 10 + 10);
-    // The same file comes back before its row has gone.
+    // The same file is added again before its forgotten row is deleted.
     let mut again = samples.data_file();
     again.file.id = gone[MANY - 1];
     metastore.commit(&[samples.commit(of.0, of.1, vec![Change::AddFile(Box::new(again.clone()))])]).await.unwrap();

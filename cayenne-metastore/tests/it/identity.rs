@@ -1,4 +1,4 @@
-//! Whose file it is: files of other applications, of newer builds, and files somebody tampered with are left alone.
+//! Files of other applications, of newer builds, and files that were tampered with are refused and left alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use crate::fixture::{contents, fill, open, open_read_only, try_open};
 
-/// A closed metastore with something in it, changed by `sql`.
+/// Creates a closed metastore with some contents and changes it with `sql`.
 async fn changed_by(folder: &Path, sql: &str) -> PathBuf {
     let path = folder.join("a.db");
     let metastore = open(&path).await;
@@ -21,7 +21,7 @@ async fn changed_by(folder: &Path, sql: &str) -> PathBuf {
     path
 }
 
-/// Says that the file is refused with this code, for writing and for reading, and stays as it is.
+/// Asserts that the file is refused with this code, for writing and for reading, and stays unchanged.
 async fn refused(path: &Path, code: &str) {
     let before = fs::read(path).unwrap();
     for opened in [try_open(path).await, open_read_only(path).await] {

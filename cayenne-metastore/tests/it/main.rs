@@ -1,4 +1,4 @@
-//! What the backends promise, from outside.
+//! Tests of the promises of the backends, through their public interface.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test says what is wrong by panicking")]
 #![expect(clippy::disallowed_methods, reason = "tests damage files, start tasks and look at the clock themselves")]
 

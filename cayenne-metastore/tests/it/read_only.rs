@@ -1,4 +1,4 @@
-//! Reading a metastore that this process does not write: nothing is made, and what others commit is seen.
+//! Reading a metastore that this process does not write creates no file, and sees the commits of other processes.
 
 use std::fs;
 use std::path::Path;

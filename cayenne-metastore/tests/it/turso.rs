@@ -1,4 +1,4 @@
-//! The backend on Turso: what it shares with SQLite, and where it differs.
+//! The Turso backend: what it shares with SQLite, and where it differs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use rusqlite::Connection;
 
 use crate::fixture::{self, Contents, Gate, append, contents, fill, settings, table};
 
-/// Says which file the other process is to open.
+/// The environment variable that names the file for the other process to open.
 const OTHER_PROCESS: &str = "CAYENNE_TEST_OPENS";
 
 pub(crate) async fn open(path: impl AsRef<Path>) -> TursoMetastore {
@@ -33,7 +33,7 @@ pub(crate) async fn open_with(path: impl AsRef<Path>, steps: Arc<dyn Steps>) -> 
     TursoMetastore::open(path, settings(), steps).await.unwrap()
 }
 
-/// A closed metastore with something in it, and what it says.
+/// Creates a closed metastore with some contents, and returns its path and the contents.
 async fn sound(folder: &Path) -> (PathBuf, Contents) {
     let path = folder.join("a.db");
     let metastore = open(&path).await;
@@ -79,7 +79,7 @@ async fn file_of_sqlite_is_read_and_written() {
     assert_eq!(contents(&fixture::open(&path).await).await.unwrap(), truth);
 }
 
-/// Does nothing by itself: [`other_process_is_refused`] runs it in a process of its own.
+/// Does nothing by itself: [`other_process_is_refused`] runs it in another process.
 #[tokio::test]
 async fn other_process() {
     let Some(path) = std::env::var_os(OTHER_PROCESS) else { return };
@@ -151,14 +151,14 @@ async fn waiting_commits_share_one_transaction() {
         .map(|number| {
             let (metastore, mut commit) = (Arc::clone(&metastore), append(&samples, of));
             if number % 5 == 4 {
-                // It is refused after it has changed something.
+                // This commit is refused after it has made a change.
                 commit.changes.push(Change::RemoveFile(samples.file_id()));
             }
             tokio::spawn(async move { metastore.commit(&[commit]).await })
         })
         .collect();
     gate.wait_for_writer();
-    // Others arrive while the first waits at the gate; then nobody is left who could be late.
+    // The others arrive while the first waits at the gate, so that no caller is late.
     tokio::time::sleep(Duration::from_millis(100)).await;
     gate.open();
     let ended: Vec<_> = join_all(tasks).await.into_iter().map(|done| done.unwrap()).collect();
@@ -276,7 +276,7 @@ async fn newer_version_and_changed_schema_are_refused() {
     }
 }
 
-/// Says that the file is refused with this code, for writing and for reading, and is as good as before.
+/// Asserts that the file is refused with this code, for writing and for reading, and stays unchanged.
 async fn refused(path: &Path, code: &str) {
     let before = fs::read(path).unwrap();
     for opened in [try_open(path).await, open_read_only(path).await] {
@@ -377,7 +377,7 @@ async fn twenty_thousand_files_load_fast() {
     let started = Instant::now();
     let metastore = open(&path).await;
     assert_eq!(metastore.load_snapshot(of.0, None).await.unwrap().files().len(), 20_000);
-    // Turso is compiled without optimisation here, and the machine is shared.
+    // Turso is compiled without optimization here, and the machine is shared.
     let took = started.elapsed();
     assert!(took < Duration::from_secs(2), "{took:?}");
 }

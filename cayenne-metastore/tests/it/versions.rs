@@ -1,4 +1,4 @@
-//! Files of earlier versions: read as they are, and brought up to date by whoever opens them for writing.
+//! Files of earlier versions are read as they are, and migrated when they are opened for writing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use crate::fixture::{contents, fill, open, open_read_only, settings};
 
-/// What an earlier build has made: a file of version 1, which is this one without what came later.
+/// Creates a file of version 1: a current one without what later versions added.
 async fn first_version(folder: &Path) -> PathBuf {
     let path = folder.join("a.db");
     let metastore = open(&path).await;

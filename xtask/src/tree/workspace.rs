@@ -148,7 +148,9 @@ mod tests {
     fn this_repository_is_read_whole() {
         let cargo = Cargo::find().unwrap();
         let tree = Tree::load(cargo.root(), cargo.metadata()).unwrap();
-        assert!(tree.source("xtask/src/tree/workspace.rs").is_some_and(|source| source.text().contains("is_read_whole")));
+        assert!(
+            tree.source("xtask/src/tree/workspace.rs").is_some_and(|source| source.text().contains("is_read_whole"))
+        );
         assert!(tree.source("cayenne-format/tests/it/main.rs").is_some());
         assert!(tree.texts.contains_key("xtask/README.md") && tree.texts.contains_key("xtask/Cargo.toml"));
         assert!(tree.sources().all(|source| !source.path().starts_with(THIRD_PARTY)));

@@ -1,4 +1,4 @@
-//! The page of a made-up report.
+//! Tests of the page with a synthetic report.
 
 use super::*;
 use crate::engines::Skipped;

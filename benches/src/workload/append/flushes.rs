@@ -1,4 +1,4 @@
-//! The flushes of appends, in a run of its own.
+//! The flushes of appends, counted in a separate run.
 
 use std::path::Path;
 

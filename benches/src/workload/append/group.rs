@@ -1,4 +1,4 @@
-//! Group commit: what many writers reach together, measured in the commits of one.
+//! Group commit: the throughput of many writers compared with that of one.
 
 use super::series;
 use crate::engines::{CAYENNE, Engine};
@@ -14,7 +14,7 @@ const ALONE: &str = "one writer";
 const TOGETHER: &str = "all writers";
 const ROWS_PER_COMMIT: usize = 10;
 
-/// How many writers, each on a table of its own, and how many commits.
+/// The number of writers, each on a table of its own, and the number of commits.
 pub(super) struct Sizes {
     pub(super) writers: usize,
     pub(super) commits_alone: usize,
@@ -23,7 +23,7 @@ pub(super) struct Sizes {
 
 pub(super) fn run(cayenne: &Engine, sizes: &super::Sizes, options: &Options, outcome: &mut Outcome) -> Result<()> {
     let Sizes { writers, commits_alone, commits_each } = sizes.group;
-    // One commit more than is measured: the first of each writer is for warming up.
+    // One commit more than is measured, because the first commit of each writer is a warm-up.
     let rows = ROWS_PER_COMMIT * (1 + commits_alone.max(commits_each));
     let source = events::prepare(&options.data, rows)?;
     for round in 1..=options.rounds {
@@ -37,7 +37,7 @@ pub(super) fn run(cayenne: &Engine, sizes: &super::Sizes, options: &Options, out
     Ok(())
 }
 
-/// One number of writers and the commits of each.
+/// A number of writers, and the number of commits of each.
 struct Asked {
     subject: &'static str,
     writers: usize,

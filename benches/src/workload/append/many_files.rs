@@ -1,4 +1,4 @@
-//! Many files: opening a database whose metastore names them, and planning a query that needs three.
+//! Many files: opens a database whose metastore names them, and plans a query that needs three of them.
 
 use super::{Sizes, series};
 use crate::Result;
@@ -17,10 +17,10 @@ const LARGE_TABLE: &str = "large table";
 const FIRST_PLAN: &str = "first plan";
 const NEXT_PLANS: &str = "next plans";
 
-/// Plans after the first of a process.
+/// The number of plans after the first one of a process.
 const PLANS: usize = 5;
 
-/// The files that the planned query needs.
+/// The number of files that the planned query needs.
 const FILES_NEEDED: u64 = 3;
 
 pub(super) fn run(cayenne: &Engine, sizes: &Sizes, options: &Options, outcome: &mut Outcome) {
@@ -55,7 +55,7 @@ impl Case {
         (0..self.tables).map(|number| format!("events_{number}")).collect()
     }
 
-    /// A fresh process opens the database and the handle of every table.
+    /// Measures a fresh process that opens the database and the handle of every table.
     fn once(&self, cayenne: &Engine, outcome: &mut Outcome) -> Result<()> {
         let (mut process, opened) = cayenne.open()?;
         let tables = process.ask(&Request::OpenTables)?;

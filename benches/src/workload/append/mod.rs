@@ -1,4 +1,4 @@
-//! Append: many small commits, each durable; writers side by side; and what opening costs when there are many files.
+//! Append: many small durable commits, concurrent writers, and the cost of opening a database with many files.
 
 mod flushes;
 mod group;
@@ -63,7 +63,7 @@ impl Workload for Append {
     }
 }
 
-/// How much of everything.
+/// The sizes of all parts.
 struct Sizes {
     commits: usize,
     rows_per_commit: usize,
@@ -72,7 +72,7 @@ struct Sizes {
     /// Commits whose flushes are counted.
     traced: usize,
     group: group::Sizes,
-    /// Tables and files of each: a database of many tables, and one of a large table.
+    /// Tables and files of each: in a database with many tables, and in one with a single large table.
     many_tables: (usize, usize),
     large_table: usize,
 }

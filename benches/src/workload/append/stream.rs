@@ -1,4 +1,4 @@
-//! The stream: commit after commit from one writer, then a scan of what it left.
+//! The stream: one writer makes one commit after the other, and a scan of the result follows.
 
 use std::path::Path;
 
@@ -19,11 +19,11 @@ const STREAM: &str = "stream";
 const BULK: &str = "bulk";
 const SCAN: &str = "scan";
 
-/// Subjects of the stream. A latency is one number for each repetition: the median, the 99th percentile, the largest.
+/// Subjects of the stream. Each repetition gives one latency: the median, the 99th percentile, or the largest.
 const P50: &str = "p50";
 const P99: &str = "p99";
 const LARGEST: &str = "max";
-/// With the closing of the database, which may do what the stream put off.
+/// Includes closing the database, which may do work that the stream has deferred.
 const WITH_CLOSE: &str = "with close";
 
 const TABLE: &str = "events";
@@ -58,7 +58,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Returns the answers of the scan after the stream and after the load.
+    /// Returns the answers of the scans after the stream and after the load.
     fn of_engine(&self, engine: &mut Engine, outcome: &mut Outcome) -> Result<[(String, Answer); 2]> {
         let (name, streamed, loaded) = (engine.name, self.stream(engine, outcome)?, self.bulk(engine, outcome)?);
         Ok([(format!("{name} {STREAM}"), streamed), (format!("{name} {BULK}"), loaded)])
@@ -103,7 +103,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Loads the same rows into a fresh database, and scans them.
+    /// Loads the same rows into a fresh database and scans them.
     fn bulk(&self, engine: &Engine, outcome: &mut Outcome) -> Result<Answer> {
         engine.reset()?;
         let (mut process, _) = engine.open()?;

@@ -1,4 +1,4 @@
-//! One table with a long pass, and many others that are worth one too.
+//! One table with a long compaction pass, and many others that are also worth a pass.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const FAIRNESS: &str = "fairness";
 const P50: &str = "p50";
 const LARGEST: &str = "max";
 
-/// So large that all data files of the table are small, and become one in one pass.
+/// Large enough that all data files of the table count as small and become one file in one pass.
 const TARGET_FILE_MB: Option<NonZeroU64> = NonZeroU64::new(8_192);
 const ROWS_PER_COMMIT: usize = 1_000;
 

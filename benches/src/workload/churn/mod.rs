@@ -1,4 +1,4 @@
-//! Churn: tables that change all the time and keep themselves in shape, and what that costs.
+//! Churn: tables that change constantly under background compaction, and the cost of that.
 
 mod fairness;
 mod rewrite;
@@ -16,7 +16,7 @@ const NAME: &str = "churn";
 const TABLE: &str = "events";
 const WARM_UP_TABLE: &str = "warm_up";
 
-/// Counters of the engine: bytes of data files by the kind of work that wrote them.
+/// The kinds of work by which the engine counts the bytes of data files that it writes.
 const WRITTEN: [&str; 3] = ["write", "flush", "compact"];
 
 /// The workload; see the module.
@@ -71,18 +71,18 @@ impl Workload for Churn {
     }
 }
 
-/// How much of everything.
+/// The sizes of all parts.
 #[derive(Clone, Copy)]
 struct Sizes {
     commits: usize,
     rows_per_commit: usize,
     warm_up: usize,
-    /// Data files that are compacted, and the rows of each.
+    /// The number of data files to compact, and the rows of each.
     files: (usize, usize),
-    /// How often `lineitem` is loaded into one table: for the memory that a pass takes, and for a long pass.
+    /// How often `lineitem` is loaded into one table: first for the memory of a pass, second for a long pass.
     loads: (usize, usize),
     tables: usize,
-    /// Rows of the table that is upserted into, how often, and rows of each.
+    /// The rows of the table to upsert into, the number of upserts, and the rows of each.
     base: usize,
     upserts: usize,
     rows_per_upsert: usize,

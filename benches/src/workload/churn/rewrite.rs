@@ -1,4 +1,4 @@
-//! Compaction on demand: how fast it is beside a load of the same rows, and how much memory a large one takes.
+//! Compaction on demand: its speed compared with a load of the same rows, and the memory of a large compaction.
 
 use std::num::NonZeroU64;
 
@@ -18,9 +18,9 @@ const LOAD: &str = "load";
 const LARGE: &str = "large rewrite";
 const COUNT: &str = "SELECT count(*) AS events FROM events";
 
-/// What passes may take of the large table.
+/// The memory limit for passes on the large table.
 const POOL_BYTES: u64 = 256 << 20;
-/// What everything else of the process may take beside it.
+/// The memory limit for the rest of the process.
 const BESIDE_BYTES: u64 = 200 << 20;
 
 pub(super) fn run(cayenne: &Engine, sizes: &Sizes, options: &Options, outcome: &mut Outcome) {
@@ -78,7 +78,7 @@ fn large(cayenne: &Engine, sizes: &Sizes, options: &Options, outcome: &mut Outco
     cayenne.reset()
 }
 
-/// Loads `lineitem` several times into one table that nobody looks after.
+/// Loads `lineitem` several times into one table without background maintenance.
 pub(super) fn load_often(
     cayenne: &Engine,
     options: &Options,

@@ -1,4 +1,4 @@
-//! Thousands of small appends, with compaction beside them and without, and a scan once the table rests.
+//! Thousands of small appends, with and without concurrent compaction, and a scan once the table is at rest.
 
 use std::path::Path;
 
@@ -57,7 +57,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Returns the answer of the scan, once the table rests.
+    /// Runs the stream and returns the answer of the scan once the table is at rest.
     fn stream(&self, is_left_alone: bool, outcome: &mut Outcome) -> Result<Answer> {
         let section = if is_left_alone { WITHOUT } else { BESIDE };
         let Sizes { commits, rows_per_commit, warm_up, .. } = *self.sizes;
@@ -96,7 +96,7 @@ impl Run<'_> {
     }
 }
 
-/// Returns how many bytes of data files were written for each that a flush or a write had to write.
+/// Returns the bytes of data files that were written for each byte that a flush or a write had to write.
 pub(super) fn amplification(before: &Reply, after: &Reply) -> f64 {
     let number = |of: &Reply, kind| of.numbers.get(&format!("cayenne_written_bytes_total/{kind}")).copied();
     let written = WRITTEN.map(|kind| number(after, kind).unwrap_or(0.0) - number(before, kind).unwrap_or(0.0));

@@ -1,4 +1,4 @@
-//! Very many small upserts: nothing of a table grows with their number.
+//! Very many small upserts: no resource of a table may grow with their number.
 
 use super::stream::amplification;
 use super::{NAME, Sizes, place, series};
@@ -23,12 +23,12 @@ const P50: &str = "p50";
 const P99: &str = "p99";
 const TABLE: &str = "accounts";
 
-/// What is looked at is looked at so often.
+/// The number of parts of the stream. Sizes are sampled after each part.
 const PARTS: usize = 10;
 
-/// The bounds that are stated for this stream.
+/// The documented bounds for this stream.
 const METASTORE_BYTES_MAX: u64 = 64 << 20;
-/// Cut at 160 MiB, and a little more where a reader is in the way.
+/// The WAL is truncated at 160 MiB, and a little later if a reader is in the way.
 const LOG_BYTES_MAX: u64 = 176 << 20;
 const FILES_MAX: f64 = 64.0;
 const MEMORY_BYTES_MAX: u64 = 512 << 20;
@@ -64,7 +64,7 @@ pub(super) fn run(cayenne: &Engine, sizes: &Sizes, options: &Options, outcome: &
     rested(cayenne, process, &before, outcome)
 }
 
-/// What stays once nothing is worth doing any more.
+/// Records the sizes once no pass is worthwhile any more.
 fn rested(
     cayenne: &Engine,
     mut process: Process,
@@ -83,7 +83,7 @@ fn rested(
     Ok(())
 }
 
-/// The most that was seen of anything.
+/// The largest sizes that were seen.
 #[derive(Default)]
 struct Most {
     files: u64,

@@ -1,4 +1,4 @@
-//! Statements that name very many keys.
+//! Statements with very long lists of keys.
 
 use super::rows::check_count;
 use super::{Data, LIST_TABLE, listed, series};
@@ -16,7 +16,7 @@ const LIST: &str = "list";
 const SELECT: &str = "select";
 const DELETE: &str = "delete";
 
-/// In the database that the deletes have left, whose other tables nobody touches now.
+/// Runs in the database that the deletes have left. Its other tables are not used any more.
 pub(super) fn run(engines: &mut Engines, data: &Data, round: usize, outcome: &mut Outcome) {
     let mut answers = Vec::new();
     for engine in engines.in_turn(round) {

@@ -1,5 +1,5 @@
-//! Delete: one row in a hundred anywhere in a table, then a tenth of it in one range, with a scan around each; and long
-//! lists of keys.
+//! Delete: one row in a hundred at random from a table, then a tenth of it in one range, with scans before and after;
+//! and long lists of keys.
 
 mod list;
 mod rows;
@@ -18,7 +18,7 @@ use crate::{Result, accounts};
 const NAME: &str = "delete";
 
 const TABLE: &str = "lineitem";
-/// A small table of the same columns, whose rows are deleted first, for warming up.
+/// A small table with the same columns. Its rows are deleted first, as a warm-up.
 const WARM_UP_TABLE: &str = "warm_up";
 /// The keys of the rows to delete.
 const DOOMED: &str = "doomed";
@@ -72,7 +72,7 @@ impl Workload for Delete {
     }
 }
 
-/// The files to load, and the keys that matter.
+/// The files to load, and the keys to delete or to select.
 struct Data {
     lineitem: PathBuf,
     warm_up: PathBuf,
@@ -82,7 +82,7 @@ struct Data {
     /// The first and the last key of the range.
     range: (i64, i64),
     list: Vec<i64>,
-    /// A key of the same table that is not on the list.
+    /// A key of the same table that is not in the list.
     beside_list: i64,
 }
 
@@ -118,7 +118,7 @@ impl Data {
         base::load(engines, &tables, outcome);
     }
 
-    /// Returns how many rows the range takes after the random keys are gone.
+    /// Returns how many rows of the range are left after the deletion of the random keys.
     fn left_in_range(&self) -> u64 {
         let (first, last) = self.range;
         let gone = self.doomed.iter().filter(|key| (first..=last).contains(*key)).count() as u64;

@@ -1,4 +1,4 @@
-//! Random rows in several forms of the statement, and a range.
+//! Deletes of random rows with several forms of the statement, and of a range.
 
 use super::{DOOMED, Data, TABLE, WARM_UP_TABLE, listed, series};
 use crate::answer::Answer;
@@ -24,7 +24,7 @@ const DISK: &str = "deletes on disk";
 const SCAN_SQL: &str =
     "SELECT count(*) AS lines, sum(l_quantity) AS quantity, sum(l_extendedprice) AS price FROM lineitem";
 
-/// How the statement names the random keys.
+/// How the statement specifies the random keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Subquery,
@@ -44,7 +44,7 @@ impl Form {
         }
     }
 
-    /// Only DuckDB knows `USING`.
+    /// Returns whether the engine supports the form. Only DuckDB supports `USING`.
     fn is_known_to(self, engine: &str) -> bool {
         self != Self::Using || DUCKDB_FORMS.contains(&engine)
     }
@@ -84,7 +84,7 @@ struct Deletes<'a> {
 }
 
 impl Deletes<'_> {
-    /// Returns the answers of the three scans. The first form goes last: the range follows it.
+    /// Returns the answers of the three scans. The first form runs last, because the range follows it.
     fn measure(&self, outcome: &mut Outcome) -> Result<[Answer; 3]> {
         for form in [Form::List, Form::Using].into_iter().filter(|form| form.is_known_to(self.engine.name)) {
             let mut process = self.begin(form)?;
@@ -101,7 +101,7 @@ impl Deletes<'_> {
         Ok([before, after_random, after_range])
     }
 
-    /// Opens the database as it was loaded, and deletes from a table that nobody measures.
+    /// Opens the database as it was loaded, and deletes from a table that is not measured.
     fn begin(&self, form: Form) -> Result<Process> {
         self.engine.restore()?;
         let (mut process, _) = self.engine.open()?;
@@ -116,7 +116,7 @@ impl Deletes<'_> {
         Ok(())
     }
 
-    /// A new process, which scans first, finds the random rows gone.
+    /// Deletes the range in a new process. Its first scan finds the random rows deleted.
     fn range(&self, outcome: &mut Outcome) -> Result<Answer> {
         let (mut process, _) = self.engine.open()?;
         process.ask(&self.scan(AFTER_RANDOM).once())?;
@@ -142,7 +142,7 @@ impl Deletes<'_> {
         outcome.record(place, Metric::CpuMs, reply.cpu_ms);
     }
 
-    /// What the closed database is larger than it was after the load; it may be smaller, and then the deletes took nothing.
+    /// Records by how much the closed database has grown since the load. If it has shrunk, this is 0.
     fn record_disk(&self, outcome: &mut Outcome) -> Result<()> {
         let grown = folders::size_bytes(&self.engine.dir)?.saturating_sub(self.engine.kept_bytes()?);
         let per_row = f64::from(u32::try_from(grown)?) / f64::from(u32::try_from(self.data.doomed.len())?);
@@ -152,7 +152,7 @@ impl Deletes<'_> {
     }
 }
 
-/// A delete that says something else than it should have done has done something else.
+/// Fails if a delete reports another number of rows than expected.
 pub(super) fn check_count(reply: &Reply, expected: u64) -> Result<()> {
     if reply.rows == expected {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Upsert: batches of rows that take the place of those with their keys, each durable; and a scan before and after.
+//! Upsert: durable batches of upserted rows, and a scan before and after.
 
 mod small_index;
 mod stream;
@@ -17,7 +17,7 @@ use crate::workload::{Options, Workload};
 
 const NAME: &str = "upsert";
 
-/// The table whose rows are replaced, and the one that warms up.
+/// The table to upsert into, and the one for the warm-up.
 pub(super) const TABLE: &str = "accounts";
 pub(super) const WARM_UP_TABLE: &str = "warm_up";
 
@@ -69,18 +69,18 @@ impl Workload for Upsert {
     }
 }
 
-/// Loads the accounts alone, with their key.
+/// Loads only the accounts, with their key.
 pub(super) fn load_accounts(engines: &mut Engines, source: &Path, outcome: &mut Outcome) {
     base::load(engines, &[BaseTable { name: TABLE, source, key: Some(KEY) }], outcome);
 }
 
-/// What every part works with.
+/// The input of every part.
 struct Run<'a> {
     sizes: &'a Sizes,
     sources: &'a Sources,
 }
 
-/// How much of everything.
+/// The sizes of all parts.
 struct Sizes {
     accounts: accounts::Sizes,
     /// Batches into another table before the measured ones.

@@ -1,4 +1,4 @@
-//! The stream once more with less memory for the index of the key than the index takes. It may be slow; it may not fail.
+//! The stream again, with less memory for the key index than the index needs. It may be slow but must not fail.
 
 use super::{NAME, Run, SCAN_SQL, TABLE, series, stream};
 use crate::Result;
@@ -10,7 +10,7 @@ use crate::workload::load::{self, ALL};
 
 const SMALL_INDEX: &str = "small key index";
 
-/// Eight bytes for a row of the base, which is 16 MB for all of them: too little for the keys alone.
+/// Eight bytes for each row of the base, which is 16 MB in total: too little for the keys alone.
 const BYTES_PER_ROW: u64 = 8;
 
 pub(super) fn run(engines: &Engines, run: &Run<'_>, outcome: &mut Outcome) {

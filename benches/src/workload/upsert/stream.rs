@@ -1,4 +1,4 @@
-//! The stream: batch after batch from one writer, between two scans.
+//! The stream: one writer upserts one batch after the other, between two scans.
 
 use super::{Run, SCAN_SQL, TABLE, WARM_UP_TABLE, series};
 use crate::accounts::KEY;
@@ -20,11 +20,11 @@ const SCAN: &str = "scan";
 const AFTER: &str = "after";
 const KEY_INDEX: &str = "key index";
 
-/// Subjects of the stream. A latency is one number for each repetition: the median, the 99th percentile, the largest.
+/// Subjects of the stream. Each repetition gives one latency: the median, the 99th percentile, or the largest.
 const P50: &str = "p50";
 const P99: &str = "p99";
 const LARGEST: &str = "max";
-/// With the closing of the database, which may do what the stream put off.
+/// Includes closing the database, which may do work that the stream has deferred.
 const WITH_CLOSE: &str = "with close";
 
 pub(super) fn run(engines: &mut Engines, run: &Run<'_>, options: &Options, outcome: &mut Outcome) {
@@ -47,7 +47,7 @@ pub(super) fn run(engines: &mut Engines, run: &Run<'_>, options: &Options, outco
 }
 
 impl Run<'_> {
-    /// Makes everything ready for the batches: the rows in memory, and an engine that has made a few such commits.
+    /// Prepares the batches in memory, and warms the engine up with a few such commits.
     pub(super) fn prepare(&self, engine: &Engine, process: &mut Process) -> Result<Reply> {
         let (source, tables) = (self.sources.batches.clone(), vec![WARM_UP_TABLE.to_owned()]);
         let rows_per_commit = self.sizes.accounts.rows_per_batch;
@@ -80,7 +80,7 @@ impl Run<'_> {
         Ok([before, after])
     }
 
-    /// Every new key is one more row, and no other key is.
+    /// Fails unless every new key has added one row, and no other key has.
     pub(super) fn check_rows(&self, scanned: &Answer) -> Result<()> {
         let sizes = self.sizes.accounts;
         let expected = Cell::Whole(i64::try_from(sizes.base + sizes.batches * sizes.new_per_batch())?);
@@ -108,7 +108,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Divides by all rows whose keys are indexed, those of the table that warms up too.
+    /// Records the bytes of the key index for each indexed row, including the rows of the warm-up table.
     fn record_key_index(&self, process: &mut Process, outcome: &mut Outcome) -> Result<()> {
         let Some(bytes) = process.ask(&Request::KeyIndex)?.key_index_bytes else { return Ok(()) };
         let (sizes, warm_up) = (self.sizes.accounts, self.sizes.warm_up);

@@ -1,4 +1,4 @@
-//! The flushes of upserts, in a run of its own.
+//! The flushes of upserts, counted in a separate run.
 
 use super::{NAME, Run, TABLE, stream};
 use crate::Result;

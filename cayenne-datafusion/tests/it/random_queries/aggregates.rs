@@ -1,4 +1,4 @@
-//! Aggregates and window functions whose answers do not depend on the order in which rows come.
+//! Aggregates and window functions whose results do not depend on the order of the rows.
 
 use super::scope::{Atom, Generator, Scope};
 use super::tree::{Sort, Tree, Type, clause, node, nothing, value};

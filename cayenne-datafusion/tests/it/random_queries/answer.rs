@@ -1,6 +1,6 @@
-//! Rows of any engine in one form.
+//! Rows of any engine in a common form.
 
-/// Further digits of a number are the engine's own: sums of floats, quotients of decimals.
+/// Number of decimal digits to compare. Further digits differ between engines: sums of floats, quotients of decimals.
 const DIGITS: usize = 4;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,12 +29,12 @@ impl std::fmt::Display for Cell {
     }
 }
 
-/// The rows of an answer, in the order in which they came.
+/// The rows of a result, in the order in which they were returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer(pub(super) Vec<Vec<Cell>>);
 
 impl Answer {
-    /// The rows of a query that does not say in which order they come.
+    /// The rows of a query without an order.
     pub(super) fn sorted(mut self) -> Self {
         self.0.sort();
         self

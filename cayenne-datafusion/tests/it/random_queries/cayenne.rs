@@ -1,4 +1,4 @@
-//! The engine that is tested: tables with some rows in files, some inline, and some deleted.
+//! The engine under test: tables with some rows in files, some inline, and some deleted.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::statements::{CHANGED, Statement};
 use super::tree::Dialect;
 use super::world::{DELETED_FROM, Table, World};
 
-/// Why there is no answer.
+/// Why a statement has no result.
 #[derive(Clone, Debug)]
 pub(super) enum Refusal {
     Error(String),
@@ -47,7 +47,7 @@ impl Cayenne {
         cayenne
     }
 
-    /// Two files, rows that are deleted from them, and rows that are inline.
+    /// Creates two files, deletes rows from them, and adds inline rows.
     fn fill(&self, table: &Table, name: &str) {
         let (files, inline) = table.rows.split_at(table.rows.len() * 2 / 3);
         let (first, second) = files.split_at(files.len() / 2);
@@ -106,14 +106,14 @@ impl Cayenne {
     }
 }
 
-/// Says whether an error is of the engine and not of the statement: a panic in a task, or a batch that does not fit its
-/// schema, also counts.
+/// Says whether an error is a fault of the engine rather than of the statement. A panic in a task, and a batch that
+/// does not fit its schema, count as such.
 fn is_bug(error: &str) -> bool {
     error.starts_with("Internal")
         || ["panicked", "must match schema types", "declared as non-nullable"].iter().any(|part| error.contains(part))
 }
 
-/// Settings that decide which operators run, each in some of the worlds.
+/// Settings that select the operators that run; each is used in some of the worlds.
 fn config(world: &World) -> SessionConfig {
     let mut numbers = Numbers::new(world.seed);
     let mut config = SessionConfig::new()

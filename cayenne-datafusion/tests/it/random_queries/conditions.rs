@@ -39,7 +39,7 @@ impl Generator<'_> {
         condition(format!("({{0}} {word} {{1}})"), parts)
     }
 
-    /// A comparison word, a list, a pattern: nothing that holds a condition, unless a value does.
+    /// A comparison, a list or a pattern: it contains no condition, unless a value does.
     fn simple_condition(&mut self, scope: &Scope, depth: usize) -> Tree {
         let of = self.some_type();
         let depth = depth.saturating_sub(1);
@@ -85,7 +85,7 @@ impl Generator<'_> {
         condition(form + "))", parts)
     }
 
-    /// A member of a list: mostly a literal, which optimisers make sets of.
+    /// An element of a list: mostly a literal, because optimizers turn lists of literals into sets.
     fn member(&mut self, of: Type, scope: &Scope) -> Tree {
         if self.chance(3) { self.leaf(of, scope) } else { self.literal(of) }
     }

@@ -1,4 +1,4 @@
-//! The reference that is there if a Python with DuckDB is: a process that is asked in JSON lines.
+//! The reference that is available if Python with DuckDB is installed: a process that speaks JSON lines.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub(super) struct Duckdb {
     replies: BufReader<ChildStdout>,
 }
 
-/// A Python that imports DuckDB: the one of `CAYENNE_PYTHON`, the system's, or the one of the benchmarks.
+/// Finds a Python that can import DuckDB: that of `CAYENNE_PYTHON`, the system's, or that of the benchmarks.
 pub(super) fn python() -> Option<PathBuf> {
     let home = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));

@@ -1,4 +1,4 @@
-//! ROLLUP, CUBE and GROUPING SETS. SQLite, which has none of them, is given a query for each set.
+//! ROLLUP, CUBE and GROUPING SETS. SQLite supports none of them; its query has one SELECT for each set.
 
 use super::scope::{Generator, Scope};
 use super::tree::{Dialect, Sort, Tree, Type, node};

@@ -1,6 +1,6 @@
-//! Random statements on small tables full of NULLs and duplicates, answered by Cayenne and by a reference.
+//! Random statements on small tables full of NULLs and duplicates, executed by Cayenne and by a reference.
 //!
-//! `CAYENNE_QUERIES` says how many there are, `CAYENNE_SEED` is the first.
+//! `CAYENNE_QUERIES` is the number of statements, `CAYENNE_SEED` the first seed.
 
 mod aggregates;
 mod answer;
@@ -21,7 +21,7 @@ mod tree;
 mod values;
 mod world;
 
-/// So many in CI.
+/// The number of statements in CI.
 const QUERIES: u64 = 2_000;
 
 #[test]

@@ -1,4 +1,4 @@
-//! A small generator of numbers: the same ones for the same seed.
+//! A small pseudo-random generator, deterministic for each seed.
 
 pub(super) struct Numbers(u64);
 
@@ -7,7 +7,7 @@ impl Numbers {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5851_F42D_4C95_7F2D)
     }
 
-    /// Splitmix64: seeds that follow each other give numbers that have nothing in common.
+    /// Splitmix64: consecutive seeds give unrelated numbers.
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

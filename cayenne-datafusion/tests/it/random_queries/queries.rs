@@ -1,11 +1,11 @@
-//! Queries whose columns are `c0`, `c1` and so on, so that any stands in the place of any other of the same types.
+//! Queries whose columns are `c0`, `c1` and so on, so that any query can replace any other with the same types.
 
 use super::aggregates::Ties;
 use super::scope::{Atom, Generator, Scope};
 use super::tree::{Dialect, Sort, Tree, Type, clause, node, nothing};
 
 impl Generator<'_> {
-    /// A query that names nothing around it.
+    /// Generates a query that names no outer columns.
     pub(super) fn query(&mut self, types: &[Type], depth: usize) -> Tree {
         let query = match self.numbers.below(if depth == 0 { 6 } else { 13 }) {
             5 | 6 => self.grouped(types, depth),
@@ -37,7 +37,7 @@ impl Generator<'_> {
         clause(" WHERE {0}", vec![self.condition(rows, depth + 1)])
     }
 
-    /// A query for each row around it: its WHERE names that row.
+    /// Generates a correlated query: its WHERE names the outer row.
     pub(super) fn correlated_query(&mut self, types: &[Type], outer: &[Atom], depth: usize) -> Tree {
         let (source, atoms) = self.source(depth.min(1));
         let rows = Scope::of_rows(&atoms).without_subqueries();
@@ -105,7 +105,7 @@ impl Generator<'_> {
         select("SELECT ", types, items, vec![source, filter, by, having])
     }
 
-    /// None, one or two keys of groups: columns, or expressions on columns.
+    /// Generates no, one or two grouping keys: columns, or expressions on columns.
     fn keys(&mut self, rows: &Scope) -> Vec<Atom> {
         let mut keys = Vec::new();
         for _ in 0..self.numbers.below(3) {
@@ -121,7 +121,7 @@ impl Generator<'_> {
         keys
     }
 
-    /// SQLite has INTERSECT and EXCEPT without ALL only: it is given rows that are numbered among their duplicates.
+    /// SQLite has INTERSECT and EXCEPT only without ALL. Its query numbers the duplicates of each row instead.
     fn set_operation(&mut self, types: &[Type], depth: usize) -> Tree {
         let word = self.numbers.pick(&["UNION", "UNION ALL", "INTERSECT", "INTERSECT ALL", "EXCEPT", "EXCEPT ALL"]);
         let parts = vec![self.query(types, depth), self.query(types, depth)];

@@ -1,4 +1,4 @@
-//! What an engine must be able to do to say which answer is right.
+//! What an engine must support to serve as a reference.
 
 use super::answer::Answer;
 use super::statements::{CHANGED, Statement};
@@ -13,7 +13,7 @@ pub(super) trait Reference {
 
     fn query(&mut self, text: &str) -> Result<Answer, String>;
 
-    /// Runs a statement, returns the rows of the table that it changed, and takes it back.
+    /// Runs a statement, returns the rows of the table that it changed, and rolls it back.
     fn change(&mut self, text: &str) -> Result<Answer, String>;
 
     fn answer(&mut self, statement: &Statement) -> Result<Answer, String> {
@@ -22,7 +22,7 @@ pub(super) trait Reference {
     }
 }
 
-/// What makes the tables, for an engine without layouts.
+/// The statements that create the tables, for an engine without layouts.
 pub(super) fn statements(world: &World, dialect: Dialect) -> Vec<String> {
     let mut statements = Vec::new();
     let changed = [(&world.tables[0], CHANGED)];

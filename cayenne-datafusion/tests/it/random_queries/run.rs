@@ -1,4 +1,4 @@
-//! Asks both engines, counts what they refuse, and makes what differs small.
+//! Runs statements on both engines, counts rejections, and reduces statements whose results differ.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,13 +14,13 @@ use super::statements::Statement;
 use super::tree::Dialect;
 use super::world::World;
 
-/// So many statements read the same tables.
+/// Number of statements that read the same tables.
 const STATEMENTS_OF_WORLD: u64 = 50;
-/// Differences that are told of; more say nothing new.
+/// Maximum number of differences that are reported.
 const FAILURES_MAX: usize = 5;
-/// Smaller statements that are tried for one difference.
+/// Maximum number of smaller statements that are tried for one difference.
 const SMALLER_MAX: usize = 2_000;
-/// Statements that an engine may refuse, in a hundred.
+/// Maximum share of statements that an engine may reject, in percent.
 const REFUSED_PERCENT_MAX: usize = 2;
 /// The rest of a long reason is about the statement.
 const REASON_WORDS_MAX: usize = 40;
@@ -83,15 +83,15 @@ fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
-/// What came of many statements.
+/// The outcomes of many statements.
 #[derive(Default)]
 struct Tally {
     failures: Vec<String>,
-    /// Statements that were refused, by the reason.
+    /// Number of rejected statements, by reason.
     refusals: BTreeMap<String, Vec<String>>,
 }
 
-/// Fails if an answer differs, or if too many statements are refused.
+/// Fails if a result differs, or if too many statements are rejected.
 ///
 /// `CAYENNE_WORKERS` threads share the worlds.
 #[expect(clippy::print_stderr, reason = "how many were refused is shown with a run")]
@@ -154,7 +154,7 @@ fn compare_in_world<R: Reference>(seed: u64, statements: Range<u64>, tally: &Mut
     }
 }
 
-/// A reason without the names and numbers that are different in each statement.
+/// Removes the names and numbers that differ from statement to statement from a reason.
 fn reason(why: &str) -> String {
     let plain = why.replace('\n', " ");
     let words =

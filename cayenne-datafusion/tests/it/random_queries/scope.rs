@@ -1,17 +1,17 @@
-//! What an expression may name, and the generator that all parts of a query are methods of.
+//! What an expression may name, and the generator, whose methods generate all parts of a query.
 
 use super::numbers::Numbers;
 use super::tree::{Dialect, Tree, Type, null, value};
 use super::world::{World, literal, literals};
 
-/// Something of a known type that an expression is built from: a column, a group's key, an aggregate.
+/// A building block of expressions with a known type: a column, a grouping key or an aggregate.
 #[derive(Clone)]
 pub(super) struct Atom {
     pub(super) of: Type,
     pub(super) tree: Tree,
 }
 
-/// Columns of a source by the name that the query gives it.
+/// The columns of a source, by the source's name in the query.
 #[derive(Clone)]
 pub(super) struct Relation {
     pub(super) name: String,
@@ -26,19 +26,19 @@ impl Relation {
     }
 }
 
-/// What an expression may name, and whether it may ask a query of its own.
+/// What an expression may name, and whether it may contain a subquery.
 #[derive(Clone, Default)]
 pub(super) struct Scope {
     pub(super) atoms: Vec<Atom>,
-    /// Columns of the query around this one.
+    /// Columns of the outer query.
     pub(super) outer: Vec<Atom>,
     pub(super) has_subqueries: bool,
-    /// Whether a subquery may name `atoms` as columns of the query around it.
+    /// Whether a subquery may name `atoms` as outer columns.
     pub(super) is_of_rows: bool,
 }
 
 impl Scope {
-    /// The rows of a source, in a clause that takes subqueries.
+    /// The scope of a source's rows, in a clause that allows subqueries.
     pub(super) fn of_rows(atoms: &[Atom]) -> Self {
         Self { atoms: atoms.to_vec(), outer: Vec::new(), has_subqueries: true, is_of_rows: true }
     }
@@ -50,13 +50,13 @@ impl Scope {
 
 pub(super) const TYPES: [Type; 6] = [Type::Int, Type::Quarter, Type::Price, Type::Text, Type::Date, Type::Bool];
 
-/// Makes the statements of one seed.
+/// Generates the statements of one seed.
 pub(super) struct Generator<'a> {
     pub(super) numbers: Numbers,
     pub(super) world: &'a World,
-    /// The engine that is asked too: what it lacks is left out.
+    /// The reference engine; what it does not support is not generated.
     pub(super) reference: Dialect,
-    /// The queries named by `WITH` that may be read here.
+    /// The `WITH` queries that may be read here.
     pub(super) named: Vec<Relation>,
     names: usize,
 }
@@ -66,7 +66,7 @@ impl<'a> Generator<'a> {
         Self { numbers: Numbers::new(seed), world, reference, named: Vec::new(), names: 0 }
     }
 
-    /// A name that the statement does not have yet.
+    /// Returns a name that is not used in the statement yet.
     pub(super) fn name(&mut self) -> String {
         self.names += 1;
         format!("r{}", self.names)
@@ -76,7 +76,7 @@ impl<'a> Generator<'a> {
         self.numbers.one_in(count)
     }
 
-    /// A type; integers and text most often, so that sides meet.
+    /// Picks a type: most often integer or text, so that both sides of a comparison often have the same type.
     pub(super) fn some_type(&mut self) -> Type {
         match self.numbers.below(10) {
             0..=3 => Type::Int,
@@ -90,7 +90,7 @@ impl<'a> Generator<'a> {
         value(of, literal(of, text, Dialect::Cayenne), Vec::new()).sqlite(literal(of, text, Dialect::Sqlite))
     }
 
-    /// A column of the type where there is one, now and then a literal or NULL.
+    /// Picks a column of the type if there is one, and sometimes a literal or NULL.
     pub(super) fn leaf(&mut self, of: Type, scope: &Scope) -> Tree {
         if self.chance(10) {
             return null(of);

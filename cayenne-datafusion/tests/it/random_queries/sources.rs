@@ -1,4 +1,4 @@
-//! What a query reads: tables, joins, queries in the place of tables.
+//! The sources of a query: tables, joins, and queries in place of tables.
 
 use super::scope::{Atom, Generator, Relation, Scope};
 use super::tree::{Dialect, Sort, Tree, Type, clause, condition, node, nothing};
@@ -106,7 +106,7 @@ impl Generator<'_> {
         (on, clause(" AND {0}", vec![self.condition(&side, 1)]))
     }
 
-    /// A semi or an anti join, which offers the columns of its left side.
+    /// Generates a semi or an anti join, which offers only the columns of its left side.
     fn filtering_join(&mut self, depth: usize) -> (Tree, Vec<Atom>) {
         let (left, atoms) = self.table();
         let (right, right_atoms) = self.source(depth.min(1));
@@ -125,7 +125,7 @@ impl Generator<'_> {
         (tree, Relation { name: alias.clone(), columns }.atoms(&alias))
     }
 
-    /// A query that is asked for each row of what stands before it.
+    /// Generates a lateral query, which is evaluated for each row of the sources before it.
     fn lateral(&mut self, depth: usize) -> (Tree, Vec<Atom>) {
         let (left, atoms) = self.table();
         let types = self.some_types(2);

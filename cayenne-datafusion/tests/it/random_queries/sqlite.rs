@@ -1,4 +1,4 @@
-//! The reference that is always there: SQLite in this process.
+//! The reference that is always available: SQLite in this process.
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;

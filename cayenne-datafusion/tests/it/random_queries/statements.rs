@@ -1,4 +1,4 @@
-//! What is run: a query, or a statement that changes a copy of a table.
+//! The statements under test: queries, and statements that change a copy of a table.
 
 use super::scope::{Generator, Relation, Scope};
 use super::tree::{Dialect, Sort, Tree, Type, clause, node};

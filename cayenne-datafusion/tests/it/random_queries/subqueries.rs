@@ -1,4 +1,4 @@
-//! Queries inside expressions: IN, EXISTS, ANY, ALL, and those of one value.
+//! Subqueries in expressions: IN, EXISTS, ANY, ALL, and scalar ones.
 
 use super::scope::{Atom, Generator, Scope};
 use super::tree::{Dialect, Tree, Type, clause, condition, value};
@@ -15,7 +15,7 @@ impl Generator<'_> {
             }
             4 | 5 => {
                 let word = self.numbers.pick(&["EXISTS", "NOT EXISTS"]);
-                // SQLite forgets a DISTINCT right below EXISTS, which matters to an OFFSET.
+                // SQLite ignores a DISTINCT directly below EXISTS, which changes the effect of an OFFSET.
                 condition(format!("({word} ({{0}}))"), vec![self.subquery(&[of], scope, depth)])
                     .sqlite(format!("({word} (SELECT 1 FROM ({{0}})))"))
             }
@@ -29,7 +29,7 @@ impl Generator<'_> {
         }
     }
 
-    /// The columns that a subquery may name: those of the rows around it, in every second one.
+    /// The outer columns that a subquery may name; every second subquery may name them.
     fn outer_of(&mut self, scope: &Scope) -> Vec<Atom> {
         if scope.is_of_rows && self.chance(2) { scope.atoms.clone() } else { Vec::new() }
     }
@@ -39,7 +39,7 @@ impl Generator<'_> {
         if outer.is_empty() { self.query(types, depth) } else { self.correlated_query(types, &outer, depth) }
     }
 
-    /// SQLite has no ANY and ALL; it is given what they mean.
+    /// SQLite has no ANY and ALL; its query has an equivalent expression.
     fn quantified(&mut self, of: Type, scope: &Scope, depth: usize) -> Tree {
         let operator = self.comparison_word();
         let all = self.chance(2);
@@ -66,7 +66,7 @@ impl Generator<'_> {
         condition(format!("(({{0}}, {{1}}) {word} ({{2}}))"), parts)
     }
 
-    /// A query of one row: an aggregate of all rows.
+    /// Generates a query of one row: an aggregate of all rows.
     pub(super) fn scalar_subquery(&mut self, of: Type, scope: &Scope, depth: usize) -> Tree {
         let outer = self.outer_of(scope);
         let (source, atoms) = self.source(depth.min(1));
@@ -80,7 +80,7 @@ impl Generator<'_> {
         value(of, "(SELECT {0} AS c0 FROM {1}{2})", vec![column, source, filter])
     }
 
-    /// A condition that ties rows to the row of the query around them.
+    /// Generates a condition that correlates rows with the outer row.
     pub(super) fn link(&mut self, inner: &[Atom], outer: &[Atom], equal: bool) -> Option<Tree> {
         let shared: Vec<&Atom> = outer.iter().filter(|atom| inner.iter().any(|other| other.of == atom.of)).collect();
         if shared.is_empty() {

@@ -1,8 +1,8 @@
-//! A query as a tree whose nodes know how each engine spells them, and how it becomes smaller.
+//! A query as a tree. Its nodes know how each engine spells them, and how to become smaller.
 
 use std::collections::VecDeque;
 
-/// Who reads the text.
+/// The engine for which a text is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
     Cayenne,
@@ -16,7 +16,7 @@ pub(super) enum Type {
     Int,
     /// Decimals that are multiples of a quarter, so that a reference that calculates in floats is exact.
     Quarter,
-    /// Decimals that floats cannot say: compared, never calculated with.
+    /// Decimals that floats cannot represent: compared, but never used in arithmetic.
     Price,
     Text,
     Date,
@@ -31,7 +31,7 @@ pub(super) enum Sort {
     Source,
     /// Stays as it is, though its parts may not.
     Kept,
-    /// A clause that may be left out.
+    /// A clause that may be removed.
     Clause,
     Statement,
 }
@@ -58,7 +58,7 @@ pub(super) fn condition(form: impl Into<String>, parts: Vec<Tree>) -> Tree {
     value(Type::Bool, form, parts)
 }
 
-/// A clause that a smaller query may lack.
+/// Makes a clause that a smaller query may lack.
 pub(super) fn clause(form: impl Into<String>, parts: Vec<Tree>) -> Tree {
     node(Sort::Clause, form, parts)
 }
@@ -116,7 +116,7 @@ impl Tree {
         1 + self.parts.iter().map(Tree::size).sum::<usize>()
     }
 
-    /// Whole trees with one node made smaller, those that lose most first.
+    /// Returns whole trees with one node made smaller; those that shrink most come first.
     pub(super) fn smaller(&self) -> Vec<Tree> {
         let mut found = self.replacements();
         for (place, part) in self.parts.iter().enumerate() {
@@ -132,7 +132,7 @@ impl Tree {
         tree
     }
 
-    /// What may stand in the place of this node.
+    /// Returns the replacements of this node.
     fn replacements(&self) -> Vec<Tree> {
         let mut found = match &self.sort {
             Sort::Clause if !self.form.is_empty() => vec![nothing()],

@@ -3,7 +3,7 @@
 use super::numbers::Numbers;
 use super::tree::{Dialect, Type};
 
-/// Rows of every table from this number on are written to be deleted.
+/// Rows of every table from this number on are inserted only to be deleted.
 pub(super) const DELETED_FROM: i64 = 1000;
 
 pub(super) struct Column {
@@ -24,7 +24,7 @@ const COLUMNS: &[Column] = &[
     Column { name: "b", of: Type::Bool, sql: "BOOLEAN" },
 ];
 
-/// Values of each type, as literals without a type; few, so that they meet.
+/// Values of each type, as literals without a type. There are few, so that rows often match.
 pub(super) fn literals(of: Type) -> &'static [&'static str] {
     match of {
         Type::Int => &["0", "1", "2", "3", "5", "-1"],
@@ -36,7 +36,7 @@ pub(super) fn literals(of: Type) -> &'static [&'static str] {
     }
 }
 
-/// A literal as `dialect` writes it.
+/// Formats a literal in a dialect.
 pub(super) fn literal(of: Type, text: &str, dialect: Dialect) -> String {
     match (of, dialect) {
         (Type::Date, Dialect::Sqlite) => format!("'{text}'"),
@@ -55,7 +55,7 @@ pub(super) struct Table {
     pub(super) has_key: bool,
 }
 
-/// The tables of one seed, and how the session that reads them is set.
+/// The tables of one seed, and the settings of the session that reads them.
 #[derive(Clone)]
 pub(super) struct World {
     pub(super) tables: Vec<Table>,
@@ -109,7 +109,7 @@ impl Table {
         format!("CREATE TABLE {name} ({})", columns.collect::<Vec<_>>().join(", "))
     }
 
-    /// An insert of some of the rows, if there are any.
+    /// Returns an insert of some of the rows, or `None` if there are none.
     pub(super) fn insert(&self, name: &str, rows: &[Vec<Option<&'static str>>], dialect: Dialect) -> Option<String> {
         let cell = |(column, cell): (&&Column, Option<&str>)| {
             cell.map_or("NULL".to_owned(), |text| literal(column.of, text, dialect))

@@ -1,4 +1,4 @@
-//! Commits: once, together, under requirements, and what is refused.
+//! Cases of commits: applied once, applied together, under requirements, and refused.
 
 use cayenne_format::{Change, ErrorKind, Requirement, Sequence};
 
@@ -13,7 +13,7 @@ pub(in crate::conformance) async fn same_commit_twice_has_the_effect_of_once(m: 
     append(m, samples, of).await;
     let after = m.load_snapshot(of.0, None).await.unwrap();
     assert_eq!(m.commit(&commit).await.unwrap(), [Sequence::new(1).unwrap()], "its first sequence again");
-    // A writer that was fenced meanwhile may still ask whether its commit was applied.
+    // A writer that has been fenced meanwhile may still ask whether its commit was applied.
     m.begin_writer(of.0, &samples.writer()).await.unwrap();
     assert_eq!(m.commit(&commit).await.unwrap(), [Sequence::new(1).unwrap()], "its first sequence again");
     assert_eq!(m.load_snapshot(of.0, None).await.unwrap(), after);
@@ -128,7 +128,7 @@ pub(in crate::conformance) async fn refused_commit_leaves_no_trace(m: &dyn Metas
     assert_eq!(m.load_snapshot(of.0, None).await.unwrap(), before);
     assert_eq!(m.load_log(of.0).await.unwrap().len(), 1);
     refused(m.load_blocks(of.0, new.file.id).await, ErrorKind::NotFound);
-    // Its id was not used up.
+    // The refused commit has not used up its id.
     commit.changes.pop();
     assert_eq!(m.commit(&[commit]).await.unwrap(), [Sequence::new(2).unwrap()]);
 }

@@ -1,4 +1,4 @@
-//! Snapshots: what they hold, the latest and every earlier one.
+//! Cases of snapshots: the content of the latest and of every earlier one.
 
 use cayenne_format::{Change, ErrorKind, Location, Sequence, Snapshot, Timestamp};
 
@@ -81,7 +81,7 @@ pub(in crate::conformance) async fn every_earlier_snapshot_stays_as_it_was(m: &d
             && let Some(file) = base.files().next()
         {
             let of = base.deletions_of(file.id).map(|deletion| deletion.id).take(2).collect();
-            // What was just named by another change would be gone.
+            // The fold cannot replace a deletion that an earlier change of this commit removes.
             changes.retain(|change| !matches!(change, Change::RemoveDeletion(_)));
             changes.push(Change::FoldDeletions { into: samples.deletion(file.id), of });
         }

@@ -1,4 +1,4 @@
-//! Commits that wait, positions of streams, and history that is given up.
+//! Cases of staged commits, source positions, and expired snapshots.
 
 use cayenne_format::{Change, ErrorKind, Expiry, Sequence, SourcePosition};
 
@@ -63,7 +63,7 @@ pub(in crate::conformance) async fn position_of_a_stream_is_taken_in_once(m: &dy
     assert_eq!(m.commit(&[commit(at("a", u64::MAX))]).await.unwrap(), [sequence(4)]);
     assert_eq!(m.load_snapshot(of.0, None).await.unwrap().files().len(), 4);
     assert_eq!(m.load_sources(of.0).await.unwrap(), [at("a", u64::MAX), at("b", 4)].map(Option::unwrap));
-    // A refused commit has taken in nothing.
+    // A refused commit takes in no position.
     let mut bad = commit(at("c", 1));
     bad.changes.push(Change::RemoveFile(samples.file_id()));
     refused(m.commit(&[bad]).await, ErrorKind::Invalid);
@@ -97,7 +97,7 @@ pub(in crate::conformance) async fn history_is_given_up_in_two_steps(m: &dyn Met
     assert_eq!(m.load_snapshot(of.0, Some(sequence(3))).await.unwrap().files().len(), 1);
     assert_eq!(m.load_snapshot(of.0, Some(Sequence::ZERO)).await.unwrap().files().len(), 0);
     assert_eq!(m.load_log(of.0).await.unwrap().len(), 2);
-    // Without a commit, only the history changes.
+    // An expiry without a commit changes only the history.
     let all = Expiry { keep_from: sequence(4), forget_before: Sequence::ZERO };
     m.expire(of.0, of.1, &all).await.unwrap();
     let far = Expiry { keep_from: sequence(5), forget_before: Sequence::ZERO };

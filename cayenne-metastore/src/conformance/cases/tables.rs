@@ -1,4 +1,4 @@
-//! Tables: made, listed, dropped, and who writes them.
+//! Cases of tables: created, listed, dropped, and their writers.
 
 use std::future::Future as _;
 use std::pin::pin;
@@ -270,7 +270,7 @@ pub(in crate::conformance) async fn dropped_future_is_done_or_not_begun(m: &dyn 
     for _ in 0..20 {
         let commit = [samples.commit(of.0, of.1, vec![add(&samples.data_file()), add(&samples.data_file())])];
         let mut context = Context::from_waker(Waker::noop());
-        // Asked once and dropped, whatever it says.
+        // The future is polled once and dropped, whatever it returns.
         let _ready = pin!(m.commit(&commit)).as_mut().poll(&mut context);
     }
     append(m, samples, of).await;

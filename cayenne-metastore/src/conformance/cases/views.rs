@@ -1,4 +1,4 @@
-//! Views of SQL: made, replaced, dropped, and what shares their names.
+//! Cases of views of SQL: created, replaced, dropped, and their names.
 
 use std::sync::Arc;
 
