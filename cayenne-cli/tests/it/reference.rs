@@ -84,7 +84,7 @@ fn help(args: &[&str]) -> String {
     let output = command.args(args).arg("--help").output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n") + "\n"
 }
 
 /// Returns the names in the list of commands, which ends at an empty line.
