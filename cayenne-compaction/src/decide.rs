@@ -1,37 +1,38 @@
-//! Which files are compacted next and why, or why none.
+//! Deciding which files are compacted next and why, or why none are.
 
 use std::collections::BTreeSet;
 
 use crate::pick::{groups, pick_of_group};
 use crate::{CompactionLimits, File, Pick, Reason, Tier};
 
-/// How near a reason is to apply: the group of files that is nearest.
+/// How near a reason is to apply, in the group of files that is nearest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The reason.
     pub reason: Reason,
-    /// What was found: hidden rows in a hundred, incomplete files, small files, bytes of files of middling size, layers, or
-    /// seconds.
+    /// The measured value: percent of hidden rows, incomplete files, small files, bytes of files of the middle tier,
+    /// layers, or seconds.
     pub found: u64,
-    /// What has to be found for it to apply; `None` if it is switched off.
+    /// The value at which the reason applies; `None` if it is switched off.
     pub limit: Option<u64>,
-    /// Whether it applies.
+    /// Whether the reason applies.
     pub applies: bool,
-    /// How many files the pass has that it begins. 0 if it begins none: it does not apply, or it does and each of its files
-    /// is more than half as large again as the next smaller one, so that a pass would mostly write what is large already.
+    /// Number of files in the pass that it begins. 0 if it begins none: either it does not apply, or it applies but
+    /// each of its files is more than 1.5 times as large as the next smaller one, so that a pass would mostly rewrite
+    /// what is large already.
     pub takes: usize,
 }
 
-/// What is to be done about some files, and why; or why nothing is.
+/// The files to compact next, and the findings that led to them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision<Id> {
-    /// How near each reason is to apply, and whether it begins a pass, in the order in which they are looked at.
+    /// How near each reason is to apply, and whether it begins a pass, in the order in which the reasons are examined.
     pub findings: Vec<Finding>,
     /// The files to compact next: those of the first reason that begins a pass. `None` if none does.
     pub next: Option<Pick<Id>>,
 }
 
-/// Says of each reason how near it is to apply and which of them begins a pass.
+/// Reports for each reason how near it is to apply, and which reason begins a pass.
 ///
 /// # Examples
 ///
@@ -69,19 +70,19 @@ pub fn decide<Id: Clone + Ord>(files: &[File<Id>], limits: &CompactionLimits) ->
     Decision { findings, next }
 }
 
-/// Says of each reason how near it is to apply, as [`decide`] does.
+/// Reports for each reason how near it is to apply, as [`decide`] does.
 #[must_use]
 pub fn why<Id: Clone + Ord>(files: &[File<Id>], limits: &CompactionLimits) -> Vec<Finding> {
     decide(files, limits).findings
 }
 
-/// Returns the files to compact next, as [`decide`] does; `None` if nothing has to be done, or nothing that is worth its work.
+/// Returns the files to compact next, as [`decide`] does; `None` if there is nothing to do, or nothing worth rewriting.
 #[must_use]
 pub fn next<Id: Clone + Ord>(files: &[File<Id>], limits: &CompactionLimits) -> Option<Pick<Id>> {
     decide(files, limits).next
 }
 
-/// Returns what is found of a reason in a group of files, and the pass that it begins.
+/// Returns the finding for a reason in a group of files, and the pass that it begins.
 fn judge<Id: Clone + Ord>(
     reason: Reason,
     group: &[&File<Id>],
@@ -93,7 +94,7 @@ fn judge<Id: Clone + Ord>(
     (Finding { reason, found, limit, applies, takes }, picked)
 }
 
-/// Returns what is found of a reason, what has to be, and whether it applies.
+/// Returns the measured value for a reason, the value at which it applies, and whether it applies.
 fn measure<Id>(reason: Reason, group: &[&File<Id>], limits: &CompactionLimits) -> (u64, Option<u64>, bool) {
     let of_tier = |tier| group.iter().filter(move |file| limits.tier(file.bytes) == tier);
     let unsettled = || group.iter().filter(|file| limits.tier(file.bytes) != Tier::Settled);

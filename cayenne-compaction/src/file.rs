@@ -1,30 +1,30 @@
-//! What has to be known of files to choose among them.
+//! What compaction needs to know about files.
 
 use std::time::Duration;
 
-/// A file, as far as compaction looks at it. `Id` is whatever its owner calls it by.
+/// A file, as compaction sees it. `Id` is the caller's name for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File<Id> {
-    /// The name of the file. Of two files that are equal otherwise, the one with the smaller name is chosen.
+    /// The id of the file. Of two files that are otherwise equal, the one with the smaller id is chosen.
     pub id: Id,
     /// Its length in bytes.
     pub bytes: u64,
-    /// How many rows it has, those that are hidden too.
+    /// The number of its rows, hidden ones included.
     pub rows: u64,
-    /// How many of its rows are hidden.
+    /// The number of its hidden rows.
     pub hidden_rows: u64,
-    /// Files with the same number came in one commit; a larger number came later.
+    /// Its layer: files of one commit have the same number, and later commits have larger ones.
     pub layer: u64,
-    /// How long ago it came.
+    /// The age of the file.
     pub age: Duration,
-    /// Only files of one group become one file: those of one partition.
+    /// Its partition: only files of the same group are rewritten into one file.
     pub group: usize,
-    /// Whether something that belongs to it is missing, such as an index, and comes anew when it is rewritten.
+    /// Whether something that belongs to it, such as an index, is missing. A rewrite restores it.
     pub is_incomplete: bool,
 }
 
 impl<Id> File<Id> {
-    /// Returns how many bytes its visible rows take, as far as all rows are alike.
+    /// Returns the bytes of its visible rows, estimated as if all rows were of one size.
     #[must_use]
     pub fn live_bytes(&self) -> u64 {
         let live = u128::from(self.rows.saturating_sub(self.hidden_rows));
@@ -33,35 +33,36 @@ impl<Id> File<Id> {
     }
 }
 
-/// How large a file is, compared with the size that files are to have.
+/// The size class of a file, relative to the target size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
-    /// Less than a quarter of it.
+    /// Less than a quarter of the target size.
     Small,
-    /// Less than it.
+    /// At least a quarter of the target size, but less than the target size.
     Mid,
-    /// As large or larger: it is not rewritten to become larger.
+    /// At least the target size: the file is not rewritten to become larger.
     Settled,
 }
 
 /// When files are compacted, and how many at a time.
 ///
-/// Values that make no sense are taken for the nearest that does: see [`clamped`](Self::clamped).
+/// A value out of range is replaced by the nearest valid one: see [`clamped`](Self::clamped).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompactionLimits {
-    /// The size that files are to have, in bytes. Default 256 MiB.
+    /// The target size of files, in bytes. Default 256 MiB.
     pub target_bytes: u64,
-    /// So many small files are compacted; at least 2. Default 8.
+    /// Number of small files that starts a compaction. At least 2; default 8.
     pub small_files: usize,
-    /// So many layers are compacted; at least 2. Default 8.
+    /// Number of layers with files below the target size that starts a compaction. At least 2; default 8.
     pub layers: usize,
-    /// Two layers are compacted when the older one is as old as this; zero: never for that reason. Default 5 minutes.
+    /// Age of the oldest of their files at which two such layers start a compaction. Zero disables this trigger;
+    /// default 5 minutes.
     pub layer_age: Duration,
-    /// A file is rewritten when so many of a hundred of its rows are hidden; at least 1. Default 30.
+    /// Percentage of hidden rows at which a file is rewritten. At least 1; default 30.
     pub hidden_percent: u64,
-    /// A pass takes so many files; at least 2. Default 32.
+    /// Maximum number of files in a pass. At least 2; default 32.
     pub files_per_pick: usize,
-    /// One cause starts at most so many passes, one after the other; at least 1. Default 3.
+    /// Maximum number of consecutive passes that one trigger starts. At least 1; default 3.
     pub levels: usize,
 }
 
@@ -80,7 +81,7 @@ impl Default for CompactionLimits {
 }
 
 impl CompactionLimits {
-    /// Returns the limits with each value where it makes sense.
+    /// Returns the limits with each value clamped to its valid range.
     #[must_use]
     pub fn clamped(self) -> Self {
         Self {
@@ -94,7 +95,7 @@ impl CompactionLimits {
         }
     }
 
-    /// Returns the tier of a file with so many bytes.
+    /// Returns the tier of a file of this many bytes.
     #[must_use]
     pub fn tier(&self, bytes: u64) -> Tier {
         if bytes >= self.target_bytes {
@@ -106,7 +107,7 @@ impl CompactionLimits {
         }
     }
 
-    /// Says whether so much of a file is hidden that it is worth rewriting it alone.
+    /// Says whether enough rows of a file are hidden to rewrite it alone.
     #[must_use]
     pub fn is_mostly_hidden<Id>(&self, file: &File<Id>) -> bool {
         file.hidden_rows > 0

@@ -1,4 +1,4 @@
-//! Which files become one.
+//! Choosing the files that are rewritten together.
 
 use std::collections::BTreeMap;
 
@@ -7,23 +7,23 @@ use crate::{CompactionLimits, File, Reason, Tier};
 /// Files that are to be rewritten together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pick<Id> {
-    /// Why.
+    /// The reason for rewriting them.
     pub reason: Reason,
     /// The files, never more than [`files_per_pick`](CompactionLimits::files_per_pick), smallest first.
     pub files: Vec<Id>,
-    /// Their bytes: what is read.
+    /// The bytes of the files: what a pass reads.
     pub bytes: u64,
-    /// Their visible rows: what is written.
+    /// The visible rows of the files: what a pass writes.
     pub live_rows: u64,
 }
 
-/// Chooses files for a reason, of one group; `None` if there are none that are worth it.
+/// Chooses files of one group for a reason; `None` if no files are worth rewriting.
 ///
-/// A file is taken only if those that are smaller are, all together, two thirds as large: else every byte would be written
-/// over and over. They are taken smallest first, and for the sake of layers out of the oldest, until they make a file of
-/// the size that files are to have. At least two files become one; a file of which much is hidden, or that is incomplete,
-/// is rewritten alone if need be. When somebody asks, every file is taken that is not settled, has hidden rows, or is
-/// incomplete.
+/// Files are taken smallest first, until they make a file of the target size; for the layer reasons, they come from the
+/// oldest layers. For those and for [`Reason::Files`], a file is taken only if all smaller files together are two
+/// thirds as large: otherwise every byte would be rewritten again and again. A pick has at least two files, but a file
+/// with many hidden rows, or an incomplete one, is rewritten alone if need be. [`Reason::Manual`] takes every file that
+/// is below the target size, has hidden rows, or is incomplete.
 #[must_use]
 pub fn pick<Id: Clone + Ord>(files: &[File<Id>], reason: Reason, limits: &CompactionLimits) -> Option<Pick<Id>> {
     let limits = limits.clamped();
@@ -59,7 +59,7 @@ pub(crate) fn pick_of_group<Id: Clone + Ord>(
     })
 }
 
-/// Says whether a file is rewritten for what is wrong with it, however large it is.
+/// Says whether a file is rewritten for a defect of its own, however large it is.
 fn mends(reason: Reason) -> bool {
     matches!(reason, Reason::Deletes | Reason::Incomplete | Reason::Manual)
 }
@@ -68,9 +68,9 @@ fn is_better_alone<Id>(file: &File<Id>, reason: Reason) -> bool {
     mends(reason) && (file.hidden_rows > 0 || file.is_incomplete)
 }
 
-/// Returns how many files the first of several picks takes, where all of them are to become one: so many that every later
-/// one, which has the outcome of this one among its files, is full. So the fewest bytes are written twice (Knuth, The Art
-/// of Computer Programming, volume 3, 5.4.9: optimal merge patterns).
+/// Returns how many files the first of several picks takes, if all candidates are to become one file: as many as make
+/// every later pick, which includes the output of the one before, full. This writes the fewest bytes twice (Knuth, The
+/// Art of Computer Programming, volume 3, 5.4.9: optimal merge patterns).
 fn first_of_several<Id>(candidates: &[&File<Id>], limits: &CompactionLimits) -> usize {
     let live = candidates.iter().fold(0_u64, |sum, file| sum.saturating_add(file.live_bytes()));
     let later = limits.files_per_pick - 1;
@@ -89,13 +89,14 @@ fn taken<'a, Id>(candidates: &[&'a File<Id>], reason: Reason, limits: &Compactio
     let at_most = if reason == Reason::Manual { first_of_several(candidates, limits) } else { limits.files_per_pick };
     let (mut taken, mut live): (Vec<&File<Id>>, _) = (Vec::new(), 0_u64);
     for file in candidates {
-        // Half as large again as all before.
+        // More than 1.5 times as large as all files taken before.
         let is_too_large = !taken.is_empty() && file.bytes / 3 > live / 2;
         if is_too_large && !takes_any_size {
             if taken.len() >= 2 {
                 break;
             }
-            // The one before is not worth it. From this on there may be others like it.
+            // The one file taken before is not worth rewriting. The search starts again here: files of this size may
+            // follow.
             (taken, live) = (Vec::new(), 0);
         }
         taken.push(*file);

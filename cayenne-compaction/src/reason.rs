@@ -2,27 +2,27 @@
 
 use std::fmt;
 
-/// What makes files worth compacting. The first that applies is acted upon.
+/// The reasons to compact files. The first one that applies, and has files that are worth rewriting, is acted upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
-    /// Much of a file is hidden.
+    /// Many rows of a file are hidden.
     Deletes,
     /// Something that belongs to a file is missing.
     Incomplete,
     /// There are many small files.
     Files,
-    /// There are two or more files of middling size that make a large one.
+    /// Two or more files of the middle tier together make a file of the target size.
     MidBytes,
-    /// There are many layers with a file that is not large.
+    /// There are many layers with a file below the target size.
     Layers,
-    /// There is more than one of them, and the oldest has been there for long.
+    /// There is more than one such layer, and the oldest has existed for long.
     LayerAge,
-    /// Somebody asked for it.
+    /// The caller requested it.
     Manual,
 }
 
 impl Reason {
-    /// Those that need nobody to ask, in the order in which they are looked at.
+    /// The reasons that apply without a request, in the order in which they are examined.
     pub const OF_THEMSELVES: [Self; 6] =
         [Self::Deletes, Self::Incomplete, Self::Files, Self::MidBytes, Self::Layers, Self::LayerAge];
 

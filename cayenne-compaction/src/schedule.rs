@@ -1,15 +1,15 @@
-//! When a table is looked at, and when a pass is tried again after a failure.
+//! When a table is examined, and when a failed pass is retried.
 
 use std::time::Duration;
 
-/// How long the first failure is waited for; each further one doubles it.
+/// The delay after the first failure. Each further failure doubles it.
 const BACK_OFF: Duration = Duration::from_secs(1);
-/// No failure is waited for longer.
+/// The maximum delay after a failure.
 const BACK_OFF_MAX: Duration = Duration::from_mins(5);
 
-/// The times of one table.
+/// The schedule of one table.
 ///
-/// It asks no clock: whoever calls it says how much time has gone by since some moment, which is always the same one.
+/// It reads no clock: the caller passes the time since a fixed moment, which must always be the same one.
 ///
 /// # Examples
 ///
@@ -38,11 +38,11 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// No table is looked at more often, whatever is asked for.
+    /// The minimum interval at which a table is examined, whatever the caller asks for.
     pub const EVERY_MIN: Duration = Duration::from_millis(10);
 
-    /// Says whether it is time to look at the table, which is then looked at: the next time is `every` later, or
-    /// [`EVERY_MIN`](Self::EVERY_MIN) if that is longer.
+    /// Says whether it is time to examine the table. If so, the next time is `every` later, or
+    /// [`EVERY_MIN`](Self::EVERY_MIN) later if that is longer.
     pub fn is_time_to_look(&mut self, now: Duration, every: Duration) -> bool {
         let is_time = now >= self.next_look;
         if is_time {
@@ -51,13 +51,13 @@ impl Schedule {
         is_time
     }
 
-    /// Says whether a pass may be tried: no failure was too short a time ago.
+    /// Says whether a pass may be tried: the delay after the last failure has passed.
     #[must_use]
     pub fn may_try(&self, now: Duration) -> bool {
         now >= self.not_before
     }
 
-    /// Notes that a pass has failed: the next one is tried in a second, and in twice as long after each further failure, up
+    /// Notes that a pass has failed. The next pass is delayed by one second; each further failure doubles the delay, up
     /// to five minutes.
     pub fn note_failure(&mut self, now: Duration) {
         let wait = BACK_OFF.saturating_mul(1 << self.failures.min(16)).min(BACK_OFF_MAX);
@@ -65,7 +65,7 @@ impl Schedule {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// Notes that a pass has ended as it should.
+    /// Notes that a pass has succeeded.
     pub fn note_success(&mut self) {
         self.failures = 0;
         self.not_before = Duration::ZERO;
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// However often somebody asks, a table is looked at no more often than it is to be, and no less.
+        /// A table is examined no more and no less often than its interval says, however often the caller asks.
         #[test]
         fn looks_keep_their_distance(gaps in prop::collection::vec(0..200_u64, 1..200), every in 0..100_u64) {
             let (mut schedule, mut now) = (Schedule::default(), Duration::ZERO);
@@ -93,7 +93,7 @@ mod tests {
             }
         }
 
-        /// After any number of failures it is tried again within five minutes, and never within a second.
+        /// After any number of failures, a pass is retried within five minutes, and never within a second.
         #[test]
         fn failures_are_waited_for_and_not_for_ever(failures in 1..100_u32) {
             let (mut schedule, now) = (Schedule::default(), Duration::from_secs(1_000));

@@ -7,7 +7,8 @@ use cayenne_format::{Error, Result, Sequence};
 
 use crate::{DeletionVector, KeyCodec, RowState, TombstoneSet, is_hidden};
 
-/// Returns the rows of a batch that `vector` does not hide, in order. The first row of the batch is at `first_position`.
+/// Returns the rows of a batch that `vector` does not hide, in order. The first row of the batch is at
+/// `first_position`.
 ///
 /// # Errors
 ///
@@ -18,8 +19,8 @@ pub fn hide_positions(batch: &RecordBatch, first_position: u64, vector: &Deletio
     if hidden.peek().is_none() {
         return Ok(batch.clone());
     }
-    // Most rows of a batch are visible, and asking about each of them takes longer than filtering: only the hidden ones are
-    // looked at. What that comes to is what `is_hidden` says of each row.
+    // Most rows of a batch are visible, and testing each of them takes longer than filtering, so only the hidden ones
+    // are visited. The result equals what `is_hidden` says of each row.
     let mut visible = BooleanBufferBuilder::new(batch.num_rows());
     visible.append_n(batch.num_rows(), true);
     for row in hidden.filter_map(|position| usize::try_from(position - first_position).ok()) {
@@ -28,21 +29,21 @@ pub fn hide_positions(batch: &RecordBatch, first_position: u64, vector: &Deletio
     filtered(batch, &BooleanArray::new(visible.finish(), None))
 }
 
-/// The sequences of the rows of a batch: of the commits that brought them.
+/// The sequences of the commits that added the rows of a batch.
 #[derive(Clone, Copy, Debug)]
 pub enum RowSequences<'a> {
-    /// All rows came with one commit.
+    /// One commit added all rows.
     One(Sequence),
-    /// Each row has its own.
+    /// Each row has a sequence of its own.
     Each(&'a [Sequence]),
 }
 
-/// Returns the rows of a batch that has all columns of the table that no tombstone hides, in order.
+/// Returns the rows of a batch that no tombstone hides, in order. The batch has all columns of the table.
 ///
 /// # Errors
 ///
-/// As [`KeyCodec::keys_of`]; [`ErrorKind::Internal`](cayenne_format::ErrorKind::Internal) if there are not as many sequences
-/// as rows.
+/// As [`KeyCodec::keys_of`]; [`ErrorKind::Internal`](cayenne_format::ErrorKind::Internal) if the numbers of sequences
+/// and rows differ.
 pub fn hide_keys(
     batch: &RecordBatch,
     codec: &KeyCodec,

@@ -1,13 +1,14 @@
-//! Which deletion files of one data file are folded into one.
+//! Choosing the deletion files of one data file that are folded into one.
 
 use std::ops::Range;
 
-/// Chooses the deletion files to fold into one, given how many positions each has, oldest first; or none.
+/// Chooses the deletion files to fold into one, given the number of positions of each, oldest first; `None` if there
+/// are none to fold.
 ///
-/// A file is folded with all newer ones as soon as they have as many positions together as it has. So each file that
-/// stays has more than all newer ones together, and of *n* positions there are never more than log2(*n*) + 1 files. And
-/// a position that is folded ends up in a file at least twice as large as its own, unless it has only just arrived, so that
-/// it is written at most log2(*n*) + 2 times.
+/// A file is folded with all newer ones as soon as these have at least as many positions together. So each file that
+/// stays has more positions than all newer ones together, and *n* positions are never in more than log2(*n*) + 1 files.
+/// A position that is folded ends up in a file at least twice as large as its own, unless it has only just been added,
+/// so that it is written at most log2(*n*) + 2 times.
 ///
 /// # Examples
 ///

@@ -1,7 +1,7 @@
-//! Positions as the gaps between them, in Rice codes: rows that lie anywhere take little more than they must.
+//! Positions as the gaps between them, in Rice codes: randomly scattered rows take little more than the minimum.
 //!
-//! Of a hundred rows of which one is hidden, at random, the position takes 8.1 bits at least; here it takes 8.2, and 16 in
-//! Roaring. docs/format.md has the bytes.
+//! If one row in a hundred is hidden at random, its position takes at least 8.1 bits. Here it takes 8.2, in Roaring 16.
+//! docs/format.md has the bytes.
 
 use std::io;
 
@@ -9,20 +9,20 @@ use bitstream_io::{BitRead, BitReader, BitWrite, BitWriter, LittleEndian};
 use bytes::Buf;
 use roaring::RoaringTreemap;
 
-/// So many gaps share one number of low bits.
+/// The number of gaps that share one number of low bits.
 const BLOCK_GAPS: usize = 512;
 
-/// That number takes so many bits.
+/// The bits that this number takes.
 const LOW_BITS_BITS: u32 = 6;
 
-/// What is longer is neither written nor read, so that a count of bits fits 32 bits.
+/// Longer encodings are neither written nor read, so that a count of bits fits 32 bits.
 const BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// Returns positions as gaps if that takes less than `bytes_max`, a length in bytes.
+/// Returns positions as gaps if that takes fewer than `bytes_max` bytes.
 pub(crate) fn encode(positions: &RoaringTreemap, bytes_max: usize) -> Option<Vec<u8>> {
     let bytes_max = bytes_max.min(BYTES_MAX);
     let count = positions.len();
-    // A gap takes a bit at least: what is in order anyway is not looked at.
+    // A gap takes at least one bit: if the gaps cannot be short enough, they are not encoded at all.
     if count / 8 >= bytes_max as u64 {
         return None;
     }
@@ -44,9 +44,9 @@ pub(crate) fn encode(positions: &RoaringTreemap, bytes_max: usize) -> Option<Vec
     Some(out.into_writer()).filter(|written| written.len() < bytes_max)
 }
 
-/// Reads positions, or returns `None` if the bytes are no such.
+/// Reads positions, or returns `None` if the bytes are invalid.
 ///
-/// It takes no more memory than what [`RoaringTreemap`] needs for as many positions as there are bits.
+/// It takes no more memory than [`RoaringTreemap`] needs for as many positions as there are bits.
 pub(crate) fn decode(mut bytes: &[u8]) -> Option<RoaringTreemap> {
     if bytes.len() > BYTES_MAX {
         return None;
@@ -58,7 +58,7 @@ pub(crate) fn decode(mut bytes: &[u8]) -> Option<RoaringTreemap> {
     let mut input = BitReader::endian(bytes, LittleEndian);
     let mut positions = RoaringTreemap::new();
     let mut block = Vec::with_capacity(BLOCK_GAPS);
-    // The position that a gap of 0 leads to, unless there is none any more.
+    // The position that a gap of 0 leads to; `None` if no position is left.
     let mut next = Some(0_u64);
     let mut left = count;
     while left > 0 {
@@ -76,7 +76,7 @@ pub(crate) fn decode(mut bytes: &[u8]) -> Option<RoaringTreemap> {
     input.into_reader().is_empty().then_some(positions)
 }
 
-/// The gaps before ascending positions: how many rows lie between one and the one before.
+/// The gaps before ascending positions: the number of rows between each position and the one before.
 struct Gaps<I> {
     positions: I,
     before: Option<u64>,
@@ -99,7 +99,7 @@ impl<I: Iterator<Item = u64>> Iterator for Gaps<I> {
     }
 }
 
-/// Each gap as its high bits in unary, so many zeros and a one, and then its low bits.
+/// Writes each gap as its high bits in unary, that many zeros and a one, followed by its low bits.
 fn write_block(out: &mut BitWriter<Vec<u8>, LittleEndian>, gaps: &[u64]) -> io::Result<()> {
     let low_bits = low_bits_of(gaps);
     out.write::<LOW_BITS_BITS, u32>(low_bits)?;
@@ -118,13 +118,13 @@ fn read_gap(input: &mut BitReader<&[u8], LittleEndian>, low_bits: u32) -> Option
     (whole >> low_bits == high).then_some(whole | low)
 }
 
-/// Returns the number of low bits with which the gaps take the fewest bits.
+/// Returns the number of low bits that encodes the gaps in the fewest bits.
 fn low_bits_of(gaps: &[u64]) -> u32 {
     let bits = |low_bits: u32| {
         let high: u128 = gaps.iter().map(|gap| u128::from(gap >> low_bits)).sum();
         high + u128::from(low_bits) * gaps.len() as u128
     };
-    // The best one is near the logarithm of the mean.
+    // The optimum is near the logarithm of the mean.
     let mean = gaps.iter().map(|gap| u128::from(*gap)).sum::<u128>() / gaps.len().max(1) as u128;
     let about = (u128::BITS - mean.leading_zeros()).min(u64::BITS - 1);
     (about.saturating_sub(2)..=about).min_by_key(|low_bits| bits(*low_bits)).unwrap_or(about)

@@ -1,4 +1,4 @@
-//! Where rows went when the live rows of some data files were written into new ones, in order.
+//! The positions of rows after the live rows of some data files were written into new ones, in order.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use cayenne_format::{Error, FileId, Result};
 
 use crate::DeletionVector;
 
-/// How rows moved in one rewrite: the rows of the inputs that were not left out, in the order of inputs and positions, are
-/// the rows of the outputs, in the order of outputs and positions.
+/// Maps the rows of one rewrite to their new positions. The rows of the inputs that were not left out, in the order of
+/// inputs and positions, are the rows of the outputs, in the order of outputs and positions.
 ///
-/// Rows that were hidden while the rewrite ran are still in its outputs; [`RowMap::carry`] tells where.
+/// Rows that were hidden while the rewrite ran are still in its outputs; [`RowMap::carry`] returns their positions.
 ///
 /// # Examples
 ///
@@ -31,7 +31,7 @@ pub struct RowMap {
     outputs: Vec<Output>,
 }
 
-/// Live rows are numbered through all inputs, and so through all outputs.
+/// Live rows are numbered consecutively through all inputs, which is also their order through all outputs.
 #[derive(Clone, Debug)]
 struct Input {
     first: u64,
@@ -46,12 +46,13 @@ struct Output {
 }
 
 impl RowMap {
-    /// Takes each input with its number of rows and what of it was left out, and each output with its number of rows.
+    /// Takes each input with its number of rows and the rows that were left out, and each output with its number of
+    /// rows.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Internal`](cayenne_format::ErrorKind::Internal) if the outputs have not exactly the rows that the
-    /// inputs kept, or if a file is there twice.
+    /// [`ErrorKind::Internal`](cayenne_format::ErrorKind::Internal) if the outputs do not have exactly as many rows as
+    /// the inputs kept, or if a file occurs twice.
     pub fn new(inputs: Vec<(FileId, u64, DeletionVector)>, outputs: Vec<(FileId, u64)>) -> Result<Self> {
         let twice = |file: FileId| Error::internal("a file is in a rewrite twice").with("file", file);
         let too_many = || Error::internal("a rewrite has more rows than can be counted");
@@ -83,8 +84,8 @@ impl RowMap {
         Ok(map)
     }
 
-    /// Returns the output and the position in it of a row of an input, or `None` if that row was left out or there is no
-    /// such row.
+    /// Returns the output file of an input row and its position there, or `None` if the row was left out or does not
+    /// exist.
     #[must_use]
     pub fn place(&self, input: FileId, position: u64) -> Option<(FileId, u64)> {
         self.inputs.get(&input).and_then(|input| self.place_in(input, position))
@@ -96,8 +97,8 @@ impl RowMap {
         self.inputs.contains_key(&file)
     }
 
-    /// Returns which rows of the outputs are those at the positions `hidden` of an input. Rows that were left out are in no
-    /// output and vanish.
+    /// Returns the output positions of the rows at the positions `hidden` of an input. Rows that were left out are in
+    /// no output and are dropped.
     #[must_use]
     pub fn carry(&self, input: FileId, hidden: &DeletionVector) -> BTreeMap<FileId, DeletionVector> {
         let mut carried: BTreeMap<FileId, DeletionVector> = BTreeMap::new();
@@ -115,7 +116,7 @@ impl RowMap {
             return None;
         }
         let row = input.first + (position - input.left_out.hidden_before(position));
-        // Of outputs that begin with the same row, all but the last are empty.
+        // Of several outputs that begin with the same row, all but the last are empty.
         let after = self.outputs.partition_point(|output| output.first <= row);
         let output = self.outputs.get(after.checked_sub(1)?)?;
         Some((output.file, row - output.first))

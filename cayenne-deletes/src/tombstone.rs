@@ -1,4 +1,5 @@
-//! Tombstones: keys that are hidden, and since when. They keep whole keys, so that no hash decides what is hidden.
+//! Tombstones: deleted keys and the sequences that deleted them. They keep whole keys, so that no hash decides what is
+//! hidden.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,7 +10,7 @@ use cayenne_format::{Error, FrameKind, Result, Sequence, open, seal};
 
 use crate::key::{KEY_ENCODING_VERSION, KeyBytes, KeyCodec, KeyForm, Keys};
 
-/// The keys that one commit hides, each once, in the order of the keys.
+/// The keys that one commit hides, each once, in key order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tombstones {
     form: KeyForm,
@@ -18,7 +19,7 @@ pub struct Tombstones {
 }
 
 impl Tombstones {
-    /// Hides the keys of rows of which the key columns are given, in the order of the key.
+    /// Returns tombstones for the keys of rows, given their key columns in key order.
     ///
     /// # Errors
     ///
@@ -49,12 +50,12 @@ impl Tombstones {
         &self.keys
     }
 
-    /// Returns the stored form: version and form of the keys, number of key columns, then each key after its length, in a
-    /// frame. Keys of one length are told it once.
+    /// Returns the stored form, in a frame: version and form of the keys, number of key columns, then each key after
+    /// its length. If all keys have one length, it is stored once.
     ///
     /// # Panics
     ///
-    /// If there is no key, for what hides nothing is not stored, or if one is of 4 GiB.
+    /// If there is no key, because an empty set is never stored, or if a key has 4 GiB or more.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         assert!(!self.is_empty(), "tombstones without a key are never stored");
@@ -78,9 +79,9 @@ impl Tombstones {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) if a byte is not what was written, or if the keys are of
-    /// another table; [`ErrorKind::Unsupported`](cayenne_format::ErrorKind::Unsupported) for keys of a version this build
-    /// does not know.
+    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) if a byte is not what was written, or if the keys
+    /// belong to another table; [`ErrorKind::Unsupported`](cayenne_format::ErrorKind::Unsupported) for keys of a
+    /// version that this build does not know.
     pub fn decode(bytes: &Bytes, codec: &KeyCodec) -> Result<Self> {
         let damaged = |why: &'static str| Error::corrupt(why).code("damaged-deletion");
         let mut payload = open(FrameKind::Tombstones, bytes)?;
@@ -117,7 +118,7 @@ impl Tombstones {
         (payload.is_empty() && !keys.is_empty()).then_some(Self { form, columns, keys })
     }
 
-    /// Returns the length that all keys have, if they have one and it is not 0.
+    /// Returns the length that all keys share, if they share one and it is not 0.
     fn shared_length(&self) -> Option<u32> {
         let mut lengths = self.keys.iter().map(length_of);
         let first = lengths.next().filter(|length| *length > 0)?;
@@ -144,7 +145,7 @@ pub struct TombstoneSet {
     key_bytes: usize,
 }
 
-/// Keys are kept as an index keeps them, but never as a hash.
+/// The keys in the form in which an index keeps them, except that whole keys replace hashes.
 #[derive(Clone, Debug)]
 enum Hidden {
     Narrow(HashMap<u64, Sequence>),
@@ -153,7 +154,7 @@ enum Hidden {
 }
 
 impl TombstoneSet {
-    /// Returns a set without tombstones for keys of this codec.
+    /// Returns an empty set for keys of this codec.
     #[must_use]
     pub fn new(codec: &KeyCodec) -> Self {
         let hidden = match codec.form() {
@@ -177,7 +178,7 @@ impl TombstoneSet {
             match &mut self.hidden {
                 Hidden::Narrow(hidden) => raise(hidden, narrow(key)?, sequence),
                 Hidden::Wide(hidden) => raise(hidden, wide(key)?, sequence),
-                // Asking first spares a copy of the key where it is there already.
+                // The lookup avoids a copy of a key that is in the map already.
                 Hidden::Whole(hidden) => {
                     if let Some(kept) = hidden.get_mut(key) {
                         *kept = sequence.max(*kept);
@@ -210,7 +211,7 @@ impl TombstoneSet {
         self.len() == 0
     }
 
-    /// Returns the highest sequence of all tombstones: rows that came with it or after it are visible without a look.
+    /// Returns the highest sequence of all tombstones. Rows of that commit or a later one are visible without a lookup.
     #[must_use]
     pub fn latest(&self) -> Option<Sequence> {
         self.latest
@@ -232,7 +233,7 @@ impl TombstoneSet {
         self.sequence_of(key).is_some_and(|sequence| sequence.hides(row_sequence))
     }
 
-    /// Returns the highest sequence that hides each row, of which the key columns are given in the order of the key.
+    /// Returns for each row the highest sequence that hides it, given the key columns in key order.
     ///
     /// # Errors
     ///
@@ -275,7 +276,7 @@ fn raise<K: Eq + Hash>(hidden: &mut HashMap<K, Sequence>, key: K, sequence: Sequ
     *kept = sequence.max(*kept);
 }
 
-/// Each place of a hash table has a byte of its own besides the entry.
+/// Each slot of a hash table takes one byte besides the entry.
 fn table_bytes<K>(hidden: &HashMap<K, Sequence>) -> usize {
     hidden.capacity() * (size_of::<(K, Sequence)>() + 1)
 }

@@ -1,4 +1,4 @@
-//! Deletion vectors: which rows of one data file are hidden.
+//! Deletion vectors: the positions of the hidden rows of one data file.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,19 +11,19 @@ use crate::gaps;
 
 const FILE_ID_BYTES: usize = 16;
 
-/// The version of the stored form that has the positions as Roaring, and the one that has them as gaps.
+/// The versions of the stored form: positions as Roaring, and positions as gaps.
 const AS_ROARING: u16 = 1;
 const AS_GAPS: u16 = 2;
 
-/// What Roaring keeps of a container beside its content, in bytes.
+/// The memory of a Roaring container besides its content, in bytes.
 const CONTAINER_BYTES: u64 = 32;
 
-/// Positions of rows of one data file that are hidden. A position is the place of a row in its file, from 0.
+/// Positions of hidden rows of one data file. A position is the number of a row in its file, from 0.
 #[derive(Clone, Default, PartialEq)]
 pub struct DeletionVector(RoaringTreemap);
 
 impl DeletionVector {
-    /// Returns the vector of positions that are in any order and may come twice, faster than one by one.
+    /// Returns the vector of these positions, which may be in any order and repeat. Faster than adding them one by one.
     #[must_use]
     pub fn of(mut positions: Vec<u64>) -> Self {
         positions.sort_unstable();
@@ -81,7 +81,7 @@ impl DeletionVector {
         self.0.max()
     }
 
-    /// Hides what `other` hides too.
+    /// Adds all positions of `other`.
     pub fn add(&mut self, other: &Self) {
         self.0 |= &other.0;
     }
@@ -98,13 +98,14 @@ impl DeletionVector {
         !self.0.is_disjoint(&other.0)
     }
 
-    /// Returns the positions as a bitmap, as a Vortex scan takes them.
+    /// Returns the positions as the bitmap that a Vortex scan takes.
     #[must_use]
     pub fn as_treemap(&self) -> &RoaringTreemap {
         &self.0
     }
 
-    /// Returns the memory that it takes, in bytes; about, and in as many steps as it has 65,536 rows.
+    /// Returns the approximate memory that it takes, in bytes. The cost is proportional to the number of its
+    /// containers, of 65,536 rows each.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         let containers = |bitmap: &RoaringBitmap| {
@@ -122,11 +123,11 @@ impl DeletionVector {
     ///
     /// # Panics
     ///
-    /// If it is empty: what hides nothing is not stored.
+    /// If it is empty: an empty vector is never stored.
     #[must_use]
     pub fn encode(&self, data_file: FileId) -> Bytes {
         assert!(!self.is_empty(), "an empty deletion vector is never stored");
-        // Whole ranges of rows are often deleted at once; as runs they take next to nothing.
+        // Whole ranges of rows are often deleted at once; as runs they take almost no space.
         let mut positions = self.0.clone();
         positions.optimize();
         let roaring_bytes = positions.serialized_size();
@@ -141,15 +142,15 @@ impl DeletionVector {
         seal_version(FrameKind::DeletionVector, AS_ROARING, &payload)
     }
 
-    /// Reads the stored form of a vector of this data file, which has so many rows.
+    /// Reads the stored form of the vector of this data file, which has `rows` rows.
     ///
-    /// It takes no more memory than a few times the bytes, and 256 KiB. Bytes that nobody wrote may take some fifty times
-    /// as much as they are: gaps between rows that lie so far apart that Roaring keeps each by itself.
+    /// It takes no more memory than a few times the bytes, plus 256 KiB. Forged bytes may take some fifty times their
+    /// length: gaps that lie so far apart that Roaring keeps each position in a container of its own.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) if a byte is not what was written, or if it is of another
-    /// data file or hides rows that the file does not have.
+    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) if a byte is not what was written, or if the vector
+    /// belongs to another data file or hides rows that the file does not have.
     pub fn decode(bytes: &Bytes, data_file: FileId, rows: u64) -> Result<Self> {
         let (version, payload) = open_version(FrameKind::DeletionVector, bytes)?;
         let damaged = |why: &'static str| Error::corrupt(why).code("damaged-deletion").with("data file", data_file);
@@ -171,7 +172,7 @@ impl DeletionVector {
     }
 }
 
-/// Reads positions in the form of Roaring, or returns `None` if the bytes are no such.
+/// Reads positions as Roaring serialises them, or returns `None` if the bytes are invalid.
 fn read(mut input: &[u8]) -> Option<RoaringTreemap> {
     let count = input.try_get_u64_le().ok()?;
     let mut bitmaps: Vec<(u32, RoaringBitmap)> = Vec::new();
@@ -186,8 +187,8 @@ fn read(mut input: &[u8]) -> Option<RoaringTreemap> {
     input.is_empty().then(|| RoaringTreemap::from_bitmaps(bitmaps))
 }
 
-/// Says whether as many containers as a bitmap claims can stand in `input`. Roaring makes room for their descriptions
-/// before it looks.
+/// Says whether `input` is long enough for the containers that its bitmap claims. Roaring allocates memory for their
+/// descriptions before it checks that.
 fn has_room(mut input: &[u8]) -> bool {
     const WITHOUT_RUNS: u32 = 12_346;
     let count = match input.try_get_u32_le() {
@@ -195,7 +196,7 @@ fn has_room(mut input: &[u8]) -> bool {
         Ok(with_runs) => (with_runs >> u16::BITS) + 1,
         Err(_) => return false,
     };
-    // A container takes 4 bytes of description and 2 of content at least.
+    // A container takes at least 4 bytes of description and 2 of content.
     u64::from(count) * 6 <= input.len() as u64
 }
 

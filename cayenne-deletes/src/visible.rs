@@ -1,23 +1,23 @@
-//! The one rule that says which rows are hidden.
+//! The one rule that decides which rows are hidden.
 
 use cayenne_format::Sequence;
 
 use crate::DeletionVector;
 
-/// What the rule must know of a row.
+/// What the rule needs to know about a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowState {
-    /// The sequence of the commit that brought the row.
+    /// The sequence of the commit that added the row.
     pub sequence: Sequence,
-    /// The place of the row in its data file, from 0.
+    /// The position of the row in its data file, from 0.
     pub position: u64,
 }
 
-/// Says whether a row is hidden, given the deletion vector of its data file, if there is one, and the highest sequence of a
-/// tombstone for its key, if there is one.
+/// Says whether a row is hidden, given the deletion vector of its data file and the highest sequence of a tombstone for
+/// its key, if there are any.
 ///
-/// A vector hides the positions it has. A tombstone hides only rows of earlier commits: a row that came with it or after it
-/// replaces the row that it hides.
+/// A vector hides the positions that it contains. A tombstone hides only rows of earlier commits: a row of the same
+/// commit or a later one replaces the row that the tombstone hides.
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! Checksums of data files: one for each block, verified on every read, and one of the whole file.
+//! Checksums of data files: one of each block, verified on every read, and one of the whole file.
 //!
 //! Blocks use CRC-64/NVME (the variant of the NVM Express command set), files XXH3 with 128 bits.
 
@@ -41,7 +41,7 @@ impl fmt::Display for ContentHash {
 pub struct BlockChecksums(Vec<u64>);
 
 impl BlockChecksums {
-    /// Those of a file without blocks, such as one that is kept in the metastore.
+    /// The checksums of a file without blocks, such as an inline data file.
     pub const NONE: Self = Self(Vec::new());
 
     /// Returns the number of blocks.
@@ -60,8 +60,8 @@ impl BlockChecksums {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt), naming the first block whose bytes differ, or one that the
-    /// file does not have.
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt), naming the first block whose bytes differ or that the file
+    /// does not have.
     pub fn verify(&self, first: u64, bytes: &[u8]) -> Result<()> {
         let block_bytes = usize::try_from(BLOCK_BYTES).unwrap_or(usize::MAX);
         for (block, bytes) in (first..).zip(bytes.chunks(block_bytes)) {
@@ -98,7 +98,7 @@ impl BlockChecksums {
     }
 }
 
-/// What is known of the bytes of a complete file.
+/// The length and the checksums of a complete file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileDigest {
     /// The length of the file, in bytes.
@@ -174,7 +174,7 @@ impl FileDigester {
         self.in_block = 0;
     }
 
-    /// Returns the checksums of everything that was fed.
+    /// Returns the digest of all bytes that were fed.
     #[must_use]
     pub fn finish(mut self) -> FileDigest {
         if self.in_block > 0 {

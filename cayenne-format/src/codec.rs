@@ -1,18 +1,18 @@
-//! Little-endian reading of stored bytes that may be anything: every read is checked and none allocates ahead.
+//! Checked little-endian reads of untrusted stored bytes. No read allocates memory ahead of the bytes that it finds.
 
 use bytes::{Buf, Bytes};
 
 use crate::{Error, Result};
 
-/// Reads values off the front of stored bytes. What is taken out of [`Bytes`] is not copied; a slice needs no count of who
-/// shares it.
+/// Reads values off the front of stored bytes. Values taken from [`Bytes`] are not copied; a slice avoids reference
+/// counting.
 pub(crate) struct Input<B = Bytes> {
     bytes: B,
     what: &'static str,
 }
 
 impl<B: Buf> Input<B> {
-    /// Reads from `bytes`, which are said to be a `what`.
+    /// Reads from `bytes`; errors name them as `what`.
     pub(crate) fn new(bytes: B, what: &'static str) -> Self {
         Self { bytes, what }
     }
@@ -50,7 +50,7 @@ impl<B: Buf> Input<B> {
         Ok(self.bytes.copy_to_bytes(length))
     }
 
-    /// Reads a length of 32 bits and as many bytes.
+    /// Reads a 32-bit length and that many bytes.
     pub(crate) fn sized(&mut self) -> Result<Bytes> {
         let length = self.u32()?;
         self.take(usize::try_from(length).map_err(|_| self.short())?)
@@ -65,7 +65,7 @@ impl<B: Buf> Input<B> {
         self.bytes.remaining()
     }
 
-    /// Says that everything has been read.
+    /// Checks that everything has been read.
     pub(crate) fn end(self) -> Result<()> {
         if !self.bytes.has_remaining() {
             return Ok(());
@@ -74,7 +74,7 @@ impl<B: Buf> Input<B> {
     }
 }
 
-/// Writes a length of 32 bits and the bytes.
+/// Writes a 32-bit length, then the bytes.
 pub(crate) fn put_sized(out: &mut Vec<u8>, bytes: &[u8]) {
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     assert!(length != u32::MAX, "a stored value is shorter than 4 GiB");

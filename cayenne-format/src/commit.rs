@@ -20,7 +20,7 @@ pub enum Operation {
     Overwrite,
     /// All rows were removed.
     Truncate,
-    /// Rows were added in place of others, which were hidden.
+    /// Rows were hidden, and others were added in their place.
     Upsert,
     /// Rows were hidden.
     Delete,
@@ -28,9 +28,9 @@ pub enum Operation {
     Compact,
     /// Inline rows moved to data files; the rows stayed.
     Flush,
-    /// The table was brought back, or brought here, as it was somewhere else at this sequence.
+    /// The table was restored or imported, with the state that it had elsewhere at this sequence.
     Restore,
-    /// Damaged files were taken out; their rows are lost.
+    /// Damaged files were taken out of the table; their rows are lost.
     Repair,
 }
 
@@ -81,12 +81,12 @@ impl FromStr for Operation {
     }
 }
 
-/// What must still hold for a commit to be applied.
+/// A condition that must still hold when a commit is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requirement {
-    /// Nothing was committed since the writer looked. Used by whatever depends on all rows.
+    /// Nothing was committed since the writer read this snapshot. Used by every operation that depends on all rows.
     SnapshotIs(Sequence),
-    /// These data files are still live. Used by rewrites, which may race with appends.
+    /// These data files are still live. Used by rewrites, which may run concurrently with appends.
     FilesLive(Vec<FileId>),
 }
 
@@ -105,12 +105,12 @@ impl Requirement {
     }
 }
 
-/// A data file as a commit adds it: its record, and its block checksums, which no snapshot carries.
+/// A data file that a commit adds: its record, and its block checksums, which no snapshot contains.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewDataFile {
     /// The record.
     pub file: DataFile,
-    /// The checksum of each block; kept apart and loaded with the first touch of the file.
+    /// The checksum of each block. They are stored apart and loaded on the first access to the file.
     pub blocks: BlockChecksums,
 }
 
@@ -120,29 +120,29 @@ pub struct NewDataFile {
 pub enum Change {
     /// A data file becomes part of the table.
     AddFile(Box<NewDataFile>),
-    /// A data file, and what hides its rows, is no longer part of the table.
+    /// A data file, and what hides its rows, is removed from the table.
     RemoveFile(FileId),
     /// Rows of a live data file become hidden.
     AddDeletion(DeletionFile),
-    /// A deletion file is no longer part of the table.
+    /// A deletion file is removed from the table.
     RemoveDeletion(FileId),
-    /// A deletion file takes the place of others: it hides what they hid together, and no other row.
+    /// A deletion file replaces others: it hides exactly the rows that they hid together.
     FoldDeletions {
-        /// The new one.
+        /// The new deletion file.
         into: DeletionFile,
-        /// Those that go, all of the same data file.
+        /// The deletion files that it replaces, all of the same data file.
         of: Vec<FileId>,
     },
-    /// Keys become hidden in all data files of earlier commits.
+    /// Keys become hidden in the data files of all earlier commits.
     AddTombstones(TombstoneFile),
-    /// A tombstone file is no longer part of the table.
+    /// A tombstone file is removed from the table.
     RemoveTombstones(FileId),
 }
 
-/// A place in a stream that a table is fed from, such as a partition of a log or the changes of a database.
+/// A position in a stream that feeds a table, such as a partition of a log or the changes of a database.
 ///
-/// A table remembers the last position it has taken in of each stream. A commit that brings that position again, or an
-/// earlier one, changes nothing: so whoever feeds it may repeat what was perhaps applied already.
+/// A table remembers the last position that it has committed of each stream. A commit with that position, or an earlier
+/// one, changes nothing, so that the feeding process may repeat what it is not sure was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourcePosition {
     /// The name of the stream.
@@ -151,43 +151,44 @@ pub struct SourcePosition {
     pub position: u64,
 }
 
-/// Which history is given up, with a commit or without one.
+/// Which snapshots expire, with a commit or on their own.
 ///
-/// That takes two steps: the first says from where on snapshots are kept, so that nobody begins to read earlier ones; a
-/// later one forgets them, as far as nobody still reads them.
+/// Expiry takes two steps. The first sets the earliest snapshot that is kept, so that no reader opens an earlier one. A
+/// later step forgets the earlier snapshots, as far as no reader still reads them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expiry {
-    /// Snapshots before this one can no longer be opened. At most the latest sequence, that of the commit included.
+    /// Snapshots before this one can no longer be opened. At most the latest sequence, including that of the same
+    /// commit.
     pub keep_from: Sequence,
-    /// What no snapshot from this one on names is forgotten. At most what an earlier step kept from.
+    /// What only snapshots before this one reference is forgotten. At most the `keep_from` of an earlier step.
     pub forget_before: Sequence,
 }
 
-/// One atomic change of one table: what must still hold, and what becomes true.
+/// One atomic change of one table: its requirements and its changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableCommit {
-    /// Applying the same id twice has the effect of once.
+    /// Its id. Applying the same id twice has the effect of applying it once.
     pub id: CommitId,
     /// The table.
     pub table: TableId,
-    /// The epoch of the writer; a commit of an earlier writer is refused.
+    /// The epoch of the writer. A commit of an earlier epoch is refused.
     pub epoch: WriterEpoch,
     /// What it does, for the log.
     pub operation: Operation,
-    /// When it was made, for people.
+    /// The wall-clock time at which it was made.
     pub made_at: Timestamp,
-    /// What must still hold.
+    /// The conditions that must still hold.
     pub requires: Vec<Requirement>,
-    /// What becomes true, in order.
+    /// The changes, in order.
     pub changes: Vec<Change>,
-    /// Where its rows come from, if it is to be applied once however often it is repeated.
+    /// The source position of its rows, if the commit must take effect only once however often it is repeated.
     pub source: Option<SourcePosition>,
-    /// Which history it gives up, if any.
+    /// The snapshots that it expires, if any.
     pub expiry: Option<Expiry>,
 }
 
 impl TableCommit {
-    /// Returns the snapshot that follows `base`. `base` stays as it is.
+    /// Returns the snapshot that follows `base`. `base` is not changed.
     ///
     /// # Errors
     ///
@@ -204,7 +205,7 @@ impl TableCommit {
         Ok(next)
     }
 
-    /// Returns what the log says of this commit once it has `sequence`.
+    /// Returns the log record of this commit, given its sequence.
     #[must_use]
     pub fn record(&self, sequence: Sequence) -> CommitRecord {
         let mut record = CommitRecord {
@@ -278,7 +279,7 @@ fn absent(holds: bool, id: FileId) -> Result<()> {
     if holds { Ok(()) } else { Err(Error::invalid("commit adds a file that the table has already").with("file", id)) }
 }
 
-/// What the log keeps of a commit.
+/// The log record of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitRecord {
     /// Its id.
@@ -287,7 +288,7 @@ pub struct CommitRecord {
     pub sequence: Sequence,
     /// What it did.
     pub operation: Operation,
-    /// When it was made, for people.
+    /// The wall-clock time at which it was made.
     pub made_at: Timestamp,
     /// The number of data files it added.
     pub files_added: u64,

@@ -1,4 +1,4 @@
-//! The stored form of a commit, and of the records it carries: everything a metastore needs to apply it later.
+//! The stored form of a commit and of its records: everything that a metastore needs to apply the commit later.
 
 use bytes::{BufMut, Bytes};
 
@@ -15,7 +15,7 @@ impl TableCommit {
     ///
     /// # Panics
     ///
-    /// With a file, a text or a list that is longer than 4 GiB.
+    /// If a file, a text or a list is longer than 4 GiB.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let mut out = Vec::new();
@@ -66,7 +66,7 @@ pub(crate) fn put_list<T>(out: &mut Vec<u8>, items: &[T], put: impl Fn(&mut Vec<
     }
 }
 
-/// Reads a list. Nothing is allocated ahead: the count may be anything.
+/// Reads a list. Its count is untrusted, so no memory is allocated ahead.
 pub(crate) fn list<T>(input: &mut Input, item: impl Fn(&mut Input) -> Result<T>) -> Result<Vec<T>> {
     let count = input.u32()?;
     let mut items = Vec::new();

@@ -4,25 +4,25 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// When the data files of a table become fewer and larger ones by themselves.
+/// When the data files of a table are compacted automatically.
 ///
-/// Values that make no sense are taken for the nearest that does.
+/// A value out of range is replaced by the nearest valid one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CompactionOptions {
-    /// So many data files of less than a quarter of the target size become one; at least 2. Default 8.
+    /// Number of data files smaller than a quarter of the target size that starts a compaction. At least 2; default 8.
     pub trigger_files: u64,
-    /// When so many commits have left data files below the target size, these become one; at least 2. Default 8.
+    /// Number of commits with data files below the target size that starts a compaction. At least 2; default 8.
     pub trigger_layers: u64,
-    /// When two have, and the older of their files are as old as this, in milliseconds; 0: never for that reason. Default
-    /// 300,000.
+    /// Age, in milliseconds, of the oldest data file below the target size at which two such commits start a
+    /// compaction. 0 disables this trigger; default 300,000.
     pub trigger_layer_age_ms: u64,
-    /// One cause starts at most so many passes, one after the other; at least 1. Default 3.
+    /// Maximum number of consecutive passes that one trigger starts. At least 1; default 3.
     pub max_levels: u64,
-    /// A pass reads and replaces at most so many data files; at least 2. Default 32.
+    /// Maximum number of data files that a pass reads and replaces. At least 2; default 32.
     pub max_files_per_pick: u64,
-    /// How often it is looked whether there is something to do, in milliseconds, besides after writes; 0: never. Default
-    /// 30,000.
+    /// Interval, in milliseconds, at which a table is examined for compaction, besides after writes. 0 disables it;
+    /// default 30,000.
     pub background_interval_ms: u64,
 }
 
@@ -40,8 +40,8 @@ impl Default for CompactionOptions {
 }
 
 impl CompactionOptions {
-    /// The fast profile: for tables that small writes change all the time, such as those fed from a stream of changes.
-    /// Scans find fewer files, and more is rewritten.
+    /// The fast profile, for tables that small writes change all the time, such as those fed from a stream of changes.
+    /// Scans read fewer files, at the price of more rewriting.
     pub const FAST: Self = Self {
         trigger_files: 4,
         trigger_layers: 4,
@@ -51,7 +51,7 @@ impl CompactionOptions {
         background_interval_ms: 10_000,
     };
 
-    /// Returns the age at which two layers become one; zero: never for that reason.
+    /// Returns the age at which two layers are compacted; zero disables this trigger.
     #[must_use]
     pub fn trigger_layer_age(&self) -> Duration {
         Duration::from_millis(self.trigger_layer_age_ms)

@@ -1,6 +1,6 @@
-//! What the code asks of the world besides files: the time, fresh ids, and a word at each step of a write.
+//! What a database needs from outside besides files: a clock, fresh ids, and a hook before each step of a write.
 //!
-//! They are handed in, so that a test can freeze the clock, repeat the ids, and fail or die at any step.
+//! They are passed in, so that a test can freeze the clock, repeat the ids, and fail or stop at any step.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,12 +10,13 @@ use uuid::Uuid;
 
 use crate::Result;
 
-/// A point in time for people: microseconds since 1970-01-01T00:00:00Z. Nothing is ordered or decided by it.
+/// A wall-clock time: microseconds since 1970-01-01T00:00:00Z. It serves for display and for ages (retention,
+/// compaction); nothing is ordered by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// Returns the time from `earlier` to this; none if that is later.
+    /// Returns the time from `earlier` to this; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0).try_into().unwrap_or_default())
@@ -23,7 +24,7 @@ impl Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// As `2026-01-31T12:00:00Z`: the seconds of UTC, by the civil calendar.
+    /// Formats as `2026-01-31T12:00:00Z`: UTC, in whole seconds, by the civil calendar.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.div_euclid(1_000_000);
         let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
@@ -49,10 +50,10 @@ fn civil(days: i64) -> (i64, i64, i64) {
 
 /// Tells the time.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// Returns the time of day, for people. It may jump.
+    /// Returns the wall-clock time. It may jump.
     fn now(&self) -> Timestamp;
 
-    /// Returns the time since some fixed moment, for measuring. It never goes back.
+    /// Returns the time since some fixed moment, for measuring. It is monotonic.
     fn elapsed(&self) -> Duration;
 }
 
@@ -62,13 +63,13 @@ pub trait Ids: fmt::Debug + Send + Sync {
     fn draw(&self) -> Uuid;
 }
 
-/// Is told of each step of a write before it is taken.
+/// A hook that runs before each step of a write.
 pub trait Steps: fmt::Debug + Send + Sync {
     /// Called before `step`.
     ///
     /// # Errors
     ///
-    /// What it returns makes the write fail there.
+    /// An error that it returns makes the write fail at this step.
     fn before(&self, step: Step) -> Result<()>;
 }
 
@@ -97,17 +98,17 @@ macro_rules! steps {
 steps! {
     /// The folder of a new table is made.
     CreateTableFolder = "create-table-folder",
-    /// The marker that says whose folder it is, is written.
+    /// The marker, which names the table that a folder belongs to, is written.
     WriteTableMarker = "write-table-marker",
     /// A data file is created, empty.
     CreateDataFile = "create-data-file",
     /// Bytes are appended to a data file.
     WriteDataFile = "write-data-file",
-    /// A complete data file is flushed to the disk.
+    /// A complete data file is flushed to disk.
     SyncDataFile = "sync-data-file",
-    /// The folder of the data files is flushed to the disk.
+    /// The folder of the data files is flushed to disk.
     SyncFolder = "sync-folder",
-    /// The commit is handed to the metastore.
+    /// The commit is passed to the metastore.
     HandCommit = "hand-commit",
     /// The metastore opens its transaction.
     BeginCommit = "begin-commit",
@@ -117,17 +118,17 @@ steps! {
     ApplyChanges = "apply-changes",
     /// The transaction is made durable.
     EndCommit = "end-commit",
-    /// A commit is noted without being applied.
+    /// A commit is staged, without being applied.
     StageCommit = "stage-commit",
-    /// The view that readers see is swapped, after the commit.
+    /// The view that readers see is replaced, after the commit.
     SwapView = "swap-view",
-    /// A table is forgotten by the metastore.
+    /// The metastore forgets a table.
     DropTable = "drop-table",
-    /// A manifest is written beside the data.
+    /// A stored manifest is written next to the data.
     WriteManifest = "write-manifest",
-    /// Something damaged is moved out of the way.
+    /// Something damaged is moved aside.
     MoveAside = "move-aside",
-    /// The files of a dropped table, or files that nobody names, are removed.
+    /// The files of a dropped table, or orphan files, are removed.
     RemoveFiles = "remove-files",
 }
 
@@ -173,7 +174,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// Ids of version 7: random, and in the order in which they were drawn.
+/// Draws UUIDs of version 7: random, and in the order in which they are drawn.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RandomIds;
 
@@ -194,14 +195,14 @@ impl Steps for NoSteps {
     }
 }
 
-/// The clock, the ids and the steps that a database works with.
+/// The clock, the ids and the step hook of a database.
 #[derive(Clone, Debug)]
 pub struct Environment {
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Draws ids.
     pub ids: Arc<dyn Ids>,
-    /// Is told of each step of a write.
+    /// Runs before each step of a write.
     pub steps: Arc<dyn Steps>,
 }
 

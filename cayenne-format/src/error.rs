@@ -1,6 +1,7 @@
 //! The one error type of all Cayenne crates.
 //!
-//! It is sorted by what a caller can do, not by where it arose. Facts travel as context, not inside sentences.
+//! Its kinds say what a caller can do, not where the error arose. Facts are attached as context, not written into the
+//! message.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -18,24 +19,24 @@ pub enum ErrorKind {
     NotFound,
     /// The named thing exists already.
     AlreadyExists,
-    /// A requirement of a commit no longer holds: look at a fresh snapshot and try again.
+    /// A requirement of a commit no longer holds: retry on a fresh snapshot.
     Conflict,
-    /// The caller must change what it asked for.
+    /// The request is invalid: the caller must change it.
     Invalid,
     /// Cayenne does not do this.
     Unsupported,
     /// Stored bytes are not what was written.
     Corrupt,
-    /// Something outside did not answer or refused: try again later.
+    /// An external resource refused or did not answer: retry later.
     Unavailable,
     /// A limit on memory, disk or number was reached.
     ResourceLimit,
-    /// A promise of Cayenne's own code was broken: a bug.
+    /// An invariant of Cayenne's own code was violated: a bug.
     Internal,
 }
 
 impl ErrorKind {
-    /// Returns the stable code that an error of this kind carries unless it has a narrower one.
+    /// Returns the stable code of an error of this kind that has no narrower code.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -52,7 +53,7 @@ impl ErrorKind {
     }
 }
 
-/// An error: a kind, a stable code, one clause, facts, a way to mend it, and its cause.
+/// An error: a kind, a stable code, a message of one clause, facts, help, and a cause.
 ///
 /// # Examples
 ///
@@ -87,7 +88,7 @@ macro_rules! constructors {
 }
 
 impl Error {
-    /// Returns an error of `kind`; `message` is one lower-case clause without a full stop.
+    /// Returns an error of `kind`. `message` is one lower-case clause without a full stop.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         let inner =
@@ -116,7 +117,7 @@ impl Error {
         internal => Internal,
     }
 
-    /// Returns an error for a failed operation of the file system, sorted by what the system said.
+    /// Returns an error for a failed file system operation. Its kind follows from the kind of the I/O error.
     #[must_use]
     pub fn io(message: impl Into<Cow<'static, str>>, error: std::io::Error) -> Self {
         use std::io::ErrorKind as Io;
@@ -143,21 +144,21 @@ impl Error {
         self
     }
 
-    /// Replaces the code of the kind by a narrower, equally stable one.
+    /// Replaces the code of the kind with a narrower one, which is equally stable.
     #[must_use]
     pub fn code(mut self, code: &'static str) -> Self {
         self.0.code = code;
         self
     }
 
-    /// Says how to mend it.
+    /// Adds help: how to fix the error.
     #[must_use]
     pub fn help(mut self, help: impl Into<Cow<'static, str>>) -> Self {
         self.0.help = Some(help.into());
         self
     }
 
-    /// Keeps the cause.
+    /// Adds the cause.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(Arc::from(source.into()));
@@ -176,7 +177,7 @@ impl Error {
         self.0.code
     }
 
-    /// Returns the clause without facts.
+    /// Returns the message, without facts.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
@@ -187,7 +188,7 @@ impl Error {
         self.0.context.iter().map(|(name, value)| (*name, value.as_str()))
     }
 
-    /// Returns how to mend it, where somebody knew.
+    /// Returns the help, if any: how to fix the error.
     #[must_use]
     pub fn way_to_mend(&self) -> Option<&str> {
         self.0.help.as_deref()

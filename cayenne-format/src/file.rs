@@ -1,4 +1,4 @@
-//! Records of the manifest: data files, and what hides rows of them.
+//! Records of the manifest: data files, deletion files and tombstone files.
 
 use bytes::Bytes;
 
@@ -9,9 +9,9 @@ use crate::{ContentHash, FileId, FileStats, Result, Sequence, Value};
 /// Where the bytes of a file are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
-    /// An object, by its name relative to the data location of the table.
+    /// A path, relative to the data location of the table.
     Path(String),
-    /// In the metastore row itself.
+    /// The bytes themselves, stored inline in the metastore.
     Inline(Bytes),
 }
 
@@ -77,9 +77,9 @@ pub struct DataFile {
     pub hash: ContentHash,
     /// The partition its rows belong to; empty for an unpartitioned table.
     pub partition: Vec<PartitionValue>,
-    /// What is known of its columns.
+    /// The stats of its columns.
     pub stats: FileStats,
-    /// The commit that added it; [`Sequence::ZERO`] until then.
+    /// The sequence of the commit that added it; [`Sequence::ZERO`] until it is committed.
     pub added_at: Sequence,
 }
 
@@ -91,7 +91,7 @@ impl DataFile {
     }
 }
 
-/// Row positions of one data file that one commit hid.
+/// The positions of rows in one data file that one commit hides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeletionFile {
     /// Its id.
@@ -102,11 +102,11 @@ pub struct DeletionFile {
     pub location: Location,
     /// The number of positions.
     pub rows: u64,
-    /// The commit that added it; [`Sequence::ZERO`] until then.
+    /// The sequence of the commit that added it; [`Sequence::ZERO`] until it is committed.
     pub sequence: Sequence,
 }
 
-/// Keys that one commit hid in all data files of earlier commits.
+/// The keys that one commit hides in the data files of all earlier commits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TombstoneFile {
     /// Its id.
@@ -115,6 +115,6 @@ pub struct TombstoneFile {
     pub location: Location,
     /// The number of keys.
     pub keys: u64,
-    /// The commit that added it; [`Sequence::ZERO`] until then.
+    /// The sequence of the commit that added it; [`Sequence::ZERO`] until it is committed.
     pub sequence: Sequence,
 }

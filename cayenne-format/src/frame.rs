@@ -1,6 +1,6 @@
-//! The envelope of everything stored that is neither Vortex nor SQLite nor JSON.
+//! The envelope of every stored value that is not Vortex, SQLite or JSON.
 //!
-//! `CAYN`, kind, version, length, payload, CRC-64/NVME of all that comes before it. docs/format.md has the bytes.
+//! `CAYN`, kind, version, length, payload, and the CRC-64/NVME of all bytes before it. docs/format.md has the bytes.
 
 use bytes::{BufMut, Bytes};
 
@@ -24,17 +24,17 @@ pub enum FrameKind {
     PartitionValues,
     /// The rows of an inline data file.
     InlineRows,
-    /// A commit, whole.
+    /// A commit.
     Commit,
-    /// The manifest of a table, whole.
+    /// A stored manifest of a table.
     Manifest,
-    /// Row positions hidden in one data file.
+    /// The positions of hidden rows in one data file.
     DeletionVector,
     /// Hidden keys.
     Tombstones,
-    /// Some entries of the key index of one data file.
+    /// A page of the key index of one data file.
     KeyPage,
-    /// What is known of all pages of the key index of one data file.
+    /// The head of the key index of one data file, which describes its pages.
     KeyIndex,
 }
 
@@ -54,7 +54,7 @@ impl FrameKind {
         }
     }
 
-    /// Returns the latest version that this build knows; it reads all up to it.
+    /// Returns the latest version that this build knows. It reads all versions up to that one.
     const fn version(self) -> u16 {
         match self {
             Self::DeletionVector => 2,
@@ -86,17 +86,17 @@ impl FrameKind {
     }
 }
 
-/// Wraps `payload`, which is of the latest version of its kind.
+/// Wraps `payload`, which has the latest version of its kind, in a frame.
 #[must_use]
 pub fn seal(kind: FrameKind, payload: &[u8]) -> Bytes {
     seal_version(kind, kind.version(), payload)
 }
 
-/// Wraps `payload`, which is of this version of its kind.
+/// Wraps `payload`, which has this version of its kind, in a frame.
 ///
 /// # Panics
 ///
-/// If this build does not know the version, and so cannot have made the payload.
+/// If this build does not know the version, and so cannot have encoded the payload.
 #[must_use]
 pub fn seal_version(kind: FrameKind, version: u16, payload: &[u8]) -> Bytes {
     assert!((1..=kind.version()).contains(&version), "only what this build can read is written");

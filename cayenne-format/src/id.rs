@@ -14,7 +14,7 @@ macro_rules! uuid_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// Returns a new id, later in order than those drawn before it.
+            /// Returns a new id, which sorts after all ids drawn before it.
             pub fn draw(ids: &dyn Ids) -> Self {
                 Self(ids.draw())
             }
@@ -51,25 +51,26 @@ macro_rules! uuid_id {
 }
 
 uuid_id! {
-    /// Identifies a table for ever, across renames of anything else.
+    /// Identifies a table permanently, across renames of anything else.
     TableId, "table"
 }
 uuid_id! {
-    /// Identifies a data file, deletion file or tombstone file for ever.
+    /// Identifies a data file, deletion file or tombstone file permanently.
     FileId, "file"
 }
 uuid_id! {
-    /// Identifies a commit. Applying the same id twice has the effect of once.
+    /// Identifies a commit. Applying a commit with the same id twice has the effect of applying it once.
     CommitId, "commit"
 }
 
 uuid_id! {
-    /// Identifies a process that reads, for as long as it runs.
+    /// Identifies a reader process for as long as it runs.
     ReaderId, "reader"
 }
 
 impl FileId {
-    /// Returns when the id was drawn, for those that tell: as close as a millisecond, by the clock of who drew it.
+    /// Returns the time at which the id was drawn, in milliseconds, by the clock of the process that drew it; `None` if
+    /// the id does not contain a time.
     #[must_use]
     pub fn made_at(&self) -> Option<Timestamp> {
         let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
@@ -78,7 +79,8 @@ impl FileId {
     }
 }
 
-/// Orders commits within one table. Later is larger; the empty table before its first commit is 0.
+/// The number of a commit within its table. Later commits have larger numbers; the empty table before its first commit
+/// is at 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sequence(u64);
 
@@ -86,7 +88,7 @@ impl Sequence {
     /// The state of a table before its first commit.
     pub const ZERO: Self = Self(0);
 
-    /// The largest sequence a metastore can keep.
+    /// The largest sequence that a metastore can store.
     pub const MAX: Self = Self(i64::MAX.unsigned_abs());
 
     /// Returns the sequence with this number.
@@ -119,7 +121,8 @@ impl Sequence {
         Ok(Self(self.0 + 1))
     }
 
-    /// Says whether a deletion with this sequence hides a row with sequence `row`: only rows that were there before.
+    /// Says whether a deletion with this sequence hides a row with sequence `row`. It hides only rows of earlier
+    /// commits.
     #[must_use]
     pub fn hides(self, row: Self) -> bool {
         row < self
@@ -132,7 +135,7 @@ impl fmt::Display for Sequence {
     }
 }
 
-/// Counts the writers a table has had. Only the latest may commit.
+/// The number of writers that a table has had. Only the latest writer may commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WriterEpoch(u64);
 

@@ -1,4 +1,4 @@
-//! The choices of a table that have to do with its primary key, and how they are written.
+//! The options of a table that concern its primary key, and their text form.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,14 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, TableOptions};
 
-/// What becomes of a row that comes with a key that exists already.
+/// What is done with a new row whose key already exists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnConflict {
-    /// It takes the place of the row that has the key; of several rows of one statement the last counts. The default.
+    /// The new row replaces the existing one. Of several rows of one statement with one key, the last wins. The
+    /// default.
     #[default]
     Upsert,
-    /// It is left out; of several rows of one statement the first counts.
+    /// The new row is left out. Of several rows of one statement with one key, the first wins.
     Drop,
     /// The statement fails and changes nothing.
     Error,
@@ -43,15 +44,15 @@ impl fmt::Display for OnConflict {
     }
 }
 
-/// Whether incoming keys are compared with those that exist.
+/// Whether the keys of new rows are looked up among the existing ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ConflictDetection {
-    /// They are, so that there is at most one visible row with each key. The default.
+    /// They are, so that at most one visible row has each key. The default.
     #[default]
     Auto,
-    /// They are not: for sources that promise to send each key once. If they do not keep it, the table holds several rows
-    /// with one key.
+    /// They are not: for sources that guarantee to send each key once. If a source breaks the guarantee, several rows
+    /// of the table have one key.
     None,
 }
 
@@ -76,21 +77,22 @@ impl fmt::Display for ConflictDetection {
     }
 }
 
-/// How the rows that a commit hides are recorded. Those that it brings and hides at once are recorded by position always.
+/// How the rows that a commit hides are recorded. Rows that the same commit adds and hides are always recorded by
+/// position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeletionMode {
-    /// As suits the table: by position.
+    /// The mode that suits the table: by position.
     #[default]
     Auto,
     /// Positions of rows in their data files.
     Position,
-    /// Keys of rows, which needs a primary key.
+    /// Keys of rows; requires a primary key.
     Key,
 }
 
 impl DeletionMode {
-    /// Returns the mode that it comes to: by position or by key.
+    /// Returns the effective mode: by position or by key.
     #[must_use]
     pub fn in_force(self) -> Self {
         match self {
@@ -134,7 +136,7 @@ impl TableOptions {
         !self.primary_key.is_empty()
     }
 
-    /// Says whether incoming keys are compared with those that exist.
+    /// Says whether the keys of new rows are looked up among the existing ones.
     #[must_use]
     pub fn finds_conflicts(&self) -> bool {
         self.has_key() && self.conflict_detection == ConflictDetection::Auto
@@ -157,7 +159,7 @@ impl TableOptions {
         Ok(())
     }
 
-    /// Says what of these options has no effect, in words for whoever has chosen them.
+    /// Returns warnings about options that have no effect, for the user who set them.
     #[must_use]
     pub fn warnings(&self) -> Vec<&'static str> {
         let is_idle = self.conflict_detection == ConflictDetection::None && self.on_conflict != OnConflict::default();
@@ -167,7 +169,7 @@ impl TableOptions {
             .collect()
     }
 
-    /// Says that the columns named with `on_conflict` are those of the primary key, in any order.
+    /// Checks that the columns named with `on_conflict` are those of the primary key, in any order.
     fn validate_conflict_columns(&self) -> Result<()> {
         let named = &self.conflict_columns;
         let is_key = named.len() == self.primary_key.len() && self.primary_key.iter().all(|name| named.contains(name));
@@ -205,7 +207,7 @@ impl TableOptions {
             Self { deletion_mode: DeletionMode::Key, conflict_detection: ConflictDetection::None, .. }
                 if self.has_key() =>
             {
-                // A key that several rows have would hide all of them.
+                // If several rows had one key, its tombstone would hide all of them.
                 Err(Error::invalid("rows cannot be deleted by key without conflict detection")
                     .code("invalid-option")
                     .with("option", "cayenne_deletion_mode")
@@ -223,7 +225,8 @@ impl TableOptions {
     }
 }
 
-/// Reads `a`, `a, b` or `(a, "b c")`: names of columns, quoted where they hold a comma, a quote or a space at an end.
+/// Reads `a`, `a, b` or `(a, "b c")`: column names, quoted if they contain a comma or a quote, or begin or end with a
+/// space.
 pub(crate) fn parse_columns(name: &str, value: &str) -> Result<Vec<String>> {
     let text = value.trim();
     let inner = text.strip_prefix('(').and_then(|text| text.strip_suffix(')')).unwrap_or(text);
@@ -242,7 +245,7 @@ pub(crate) fn parse_columns(name: &str, value: &str) -> Result<Vec<String>> {
     Ok(columns)
 }
 
-/// Takes one name off a list.
+/// Takes the first name off a list.
 fn first_column(list: &str) -> Option<(String, &str)> {
     let (column, after) = if let Some(quoted) = list.strip_prefix('"') {
         until_quote(quoted)?
@@ -257,7 +260,7 @@ fn first_column(list: &str) -> Option<(String, &str)> {
     (!column.is_empty() && !is_cut_short).then_some((column, next))
 }
 
-/// Reads up to the quote that ends a name; two quotes stand for one in it.
+/// Reads up to the closing quote of a name; a doubled quote stands for one quote.
 fn until_quote(text: &str) -> Option<(String, &str)> {
     let mut name = String::new();
     let mut rest = text;

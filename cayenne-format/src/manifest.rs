@@ -1,5 +1,5 @@
-//! What a table is at one sequence, as values with a stored form of their own: enough to make its rows in a metastore anew,
-//! without any other file but the data files.
+//! The state of a table at one sequence, as values with a stored form of their own. Together with the data files it is
+//! enough to rebuild the records of the table in a metastore.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::{
     TableOptions, Timestamp, TombstoneFile, decode_schema, encode_schema,
 };
 
-/// What a table contains at one sequence: a snapshot, and what a metastore keeps besides it.
+/// The state of a table at one sequence: a snapshot, and what a metastore keeps besides it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TableState {
     /// The sequence of the snapshot.
@@ -29,12 +29,12 @@ pub struct TableState {
     pub deletions: Vec<DeletionFile>,
     /// The live tombstone files.
     pub tombstones: Vec<TombstoneFile>,
-    /// What was taken in of each stream.
+    /// The last committed position of each stream.
     pub sources: Vec<SourcePosition>,
 }
 
 impl TableState {
-    /// Returns the snapshot of it.
+    /// Returns the snapshot of this state.
     #[must_use]
     pub fn snapshot(&self, table: TableId) -> Snapshot {
         let files = self.files.iter().map(|new| new.file.clone());
@@ -42,8 +42,8 @@ impl TableState {
         Snapshot::from_records(table, self.sequence, files, deletions, tombstones)
     }
 
-    /// Says that commits could have led to it: nothing comes twice, nothing is later than the state itself, and what
-    /// hides rows hides those of a file that is there and was there before.
+    /// Checks that commits can have produced this state: no entry occurs twice, none is later than the state itself,
+    /// and each deletion file belongs to a live data file that was added no later.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ fn require(holds: bool, message: &'static str) -> Result<()> {
     if holds { Ok(()) } else { Err(Error::corrupt(message).code("damaged-manifest")) }
 }
 
-/// A table at one sequence, or what has changed in it since an earlier one.
+/// A stored manifest: the state of a table at one sequence, or its changes since an earlier one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
     /// The id of the table.
@@ -84,15 +84,15 @@ pub struct Manifest {
     pub schema: SchemaRef,
     /// Its options.
     pub options: TableOptions,
-    /// When the table was made, for people.
+    /// The time at which the table was created, for display.
     pub made_at: Timestamp,
-    /// When this was written, for people.
+    /// The time at which this manifest was written, for display.
     pub written_at: Timestamp,
-    /// The sequence that it says the changes since; [`Sequence::ZERO`] if it says all.
+    /// The sequence that the manifest follows; [`Sequence::ZERO`] if it is whole.
     pub since: Sequence,
-    /// The files of all kinds that were live at `since` and are not, or not as they were.
+    /// The files of all kinds that were live at `since` and have been removed or changed after it.
     pub removed: Vec<FileId>,
-    /// What is live at its sequence; of the files, those that were not at `since`.
+    /// The state at its sequence; of the files, only those that were not live at `since`.
     pub state: TableState,
 }
 
@@ -101,7 +101,7 @@ impl Manifest {
     ///
     /// # Panics
     ///
-    /// With a file, a text or a list that is longer than 4 GiB.
+    /// If a file, a text or a list is longer than 4 GiB.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let mut out = Vec::new();
@@ -126,7 +126,7 @@ impl Manifest {
     /// # Errors
     ///
     /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if a byte is not what was written;
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if a newer Cayenne has written it.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if a newer Cayenne wrote it.
     pub fn decode(bytes: &Bytes) -> Result<Self> {
         let mut input = Input::new(frame::open(FrameKind::Manifest, bytes)?, "manifest");
         let manifest = Self {
@@ -150,11 +150,13 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Returns the manifest that says all, where this one does and `next` says what has changed since.
+    /// Returns the whole manifest that results from this one, which is whole, and `next`, which holds the changes
+    /// since.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if `next` is of another table or follows another sequence.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if `next` belongs to another table or follows another
+    /// sequence.
     pub fn then(self, next: Self) -> Result<Self> {
         if next.table != self.table || next.since != self.state.sequence || self.since != Sequence::ZERO {
             return Err(Error::invalid("a manifest does not follow the one before it")
@@ -173,8 +175,8 @@ impl Manifest {
 }
 
 impl Manifest {
-    /// Says whether it tells of `snapshot` and `sources`, as far as it says anything: all that it adds is there as it says,
-    /// and what it removes is not.
+    /// Says whether the manifest agrees with `snapshot` and `sources`: the snapshot has every file that the manifest
+    /// adds, and none that it only removes. A whole manifest must also list every file of the snapshot.
     #[must_use]
     pub fn tells(&self, snapshot: &Snapshot, sources: &[SourcePosition]) -> bool {
         let Self { since, removed, state, .. } = self;
@@ -209,15 +211,15 @@ impl Manifest {
     }
 }
 
-/// What has changed from one snapshot to a later one.
+/// The changes from one snapshot to a later one.
 #[derive(Clone, Debug, Default)]
 pub struct SnapshotChanges {
-    /// The data files that were not there, or not as they are.
+    /// The data files that are new or changed.
     pub files: Vec<Arc<crate::DataFile>>,
-    /// The deletion files that were not there, or not as they are.
+    /// The deletion files that are new or changed.
     pub deletions: Vec<DeletionFile>,
-    /// The tombstone files that were not there, or not as they are.
+    /// The tombstone files that are new or changed.
     pub tombstones: Vec<TombstoneFile>,
-    /// The files of all kinds that were there, and are not as they were.
+    /// The files of all kinds that were removed or changed.
     pub removed: Vec<FileId>,
 }

@@ -1,4 +1,4 @@
-//! What is decided once for a table and kept with it.
+//! The options of a table, which are persisted with it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
-    /// A cascade of light encodings chosen from samples: fast to read. The default.
+    /// A cascade of lightweight encodings, chosen from samples: fast to read. The default.
     #[default]
     BtrBlocks,
     /// Zstandard for text and bytes, Pcodec for numbers: smaller, slower to read.
@@ -45,7 +45,8 @@ impl fmt::Display for Compression {
     }
 }
 
-/// The persisted choices of a table. They affect files written from then on; a table may hold files of several choices.
+/// The persisted options of a table. They apply to files written from then on; a table may hold files written under
+/// different options.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TableOptions {
@@ -55,44 +56,47 @@ pub struct TableOptions {
     pub compression: Compression,
     /// What is done with columns of types that cannot be stored. Default `error`.
     pub unsupported_type_action: UnsupportedTypeAction,
-    /// Which writes stay in the metastore, and until when.
+    /// Which writes are stored inline, and when their rows are flushed.
     pub inline: InlineOptions,
-    /// Which snapshots besides the current one are kept.
+    /// Which snapshots are kept besides the current one.
     pub retention: RetentionOptions,
-    /// When data files become fewer and larger ones.
+    /// When data files are compacted.
     pub compaction: CompactionOptions,
-    /// The columns of the primary key, in its order; none: the table has none. They are never null.
+    /// The columns of the primary key, in key order; empty if the table has none. They are never null.
     pub primary_key: Vec<String>,
-    /// What becomes of rows whose key exists already. Default: they take its place.
+    /// What is done with rows whose key already exists. Default: they replace the existing rows.
     pub on_conflict: OnConflict,
-    /// The columns that `on_conflict` was said for, if any were named: they must be those of the primary key. Not stored.
+    /// The columns that were named with `on_conflict`, if any: they must be those of the primary key. Not stored.
     #[serde(skip)]
     pub conflict_columns: Vec<String>,
-    /// Whether incoming keys are compared with those that exist. Default `auto`: they are.
+    /// Whether the keys of new rows are looked up among the existing ones. Default `auto`: they are.
     pub conflict_detection: ConflictDetection,
     /// How hidden rows are recorded. Default `auto`: by position.
     pub deletion_mode: DeletionMode,
-    /// What a column holds in rows that are inserted without a value for it, as SQL text by the name of the column.
-    /// Columns that are not named here hold null. They are declared with the columns and cannot be set by name.
+    /// The defaults of columns, as SQL text by column name: what rows hold that are inserted without a value. The
+    /// default of all other columns is null. Defaults are declared with the columns and cannot be set by option name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub column_defaults: BTreeMap<String, String>,
 }
 
-/// Which writes are kept in the metastore, as one transaction without a file, and when their rows move to data files.
+/// Which writes are stored inline, as one metastore transaction without a file, and when their rows are flushed to data
+/// files.
 ///
-/// A limit of 0 switches off what it limits.
+/// A limit of 0 switches off what it limits: inline writes, or that trigger of a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InlineOptions {
-    /// A write with more rows becomes data files; 0: every write does. Default 1,024.
+    /// Maximum number of rows of an inline write; a larger write becomes data files. 0: every write does. Default
+    /// 1,024.
     pub max_rows: u64,
-    /// So does one with more bytes in the form of Arrow IPC; 0: every write does. Default 1 MiB.
+    /// Maximum size of an inline write as Arrow IPC, in bytes; a larger write becomes data files. 0: every write does.
+    /// Default 1 MiB.
     pub max_bytes: u64,
-    /// At this many inline rows they are flushed to data files. Default 65,536.
+    /// Number of inline rows that starts a flush. Default 65,536.
     pub flush_max_rows: u64,
-    /// At this many inline data files they are flushed. Default 256.
+    /// Number of inline data files that starts a flush. Default 256.
     pub flush_max_segments: u64,
-    /// At this many inline bytes they are flushed. Default 16 MiB.
+    /// Bytes of inline rows that start a flush. Default 16 MiB.
     pub flush_max_bytes: u64,
 }
 
@@ -114,19 +118,19 @@ impl InlineOptions {
     pub const OFF: Self =
         Self { max_rows: 0, max_bytes: 0, flush_max_rows: 0, flush_max_segments: 0, flush_max_bytes: 0 };
 
-    /// Says whether small writes are kept in the metastore.
+    /// Says whether small writes are stored inline.
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.max_rows > 0 && self.max_bytes > 0
     }
 
-    /// Says whether a write of this many rows and bytes is kept in the metastore.
+    /// Says whether a write of this many rows and bytes is stored inline.
     #[must_use]
     pub fn admits(&self, rows: u64, bytes: u64) -> bool {
         rows <= self.max_rows && bytes <= self.max_bytes
     }
 
-    /// Says whether so many inline rows are to be flushed.
+    /// Says whether this many inline rows must be flushed.
     #[must_use]
     pub fn is_full(&self, inline: InlineTotals) -> bool {
         let reached = |found: u64, limit: u64| limit > 0 && found >= limit;
@@ -147,13 +151,13 @@ impl InlineOptions {
     }
 }
 
-/// Which snapshots besides the current one are kept; one is kept if either rule keeps it.
+/// Which snapshots are kept besides the current one. A snapshot is kept if either rule keeps it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetentionOptions {
-    /// This many of the latest before the current one. Default 0.
+    /// Number of snapshots kept before the current one. Default 0.
     pub count: u64,
-    /// Those that were current within this many seconds. Default 0.
+    /// Snapshots that were current within this many seconds are kept. Default 0.
     pub seconds: u64,
 }
 
@@ -185,7 +189,7 @@ impl TableOptions {
         self.target_file_size_mb.get().saturating_mul(1024 * 1024)
     }
 
-    /// Says what is wrong with these options together, if anything is.
+    /// Checks that these options are valid together.
     ///
     /// # Errors
     ///

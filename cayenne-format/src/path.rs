@@ -13,41 +13,41 @@ pub const METADATA_FOLDER: &str = "metadata";
 pub const METASTORE_FILE: &str = "cayenne.db";
 /// The file of the Turso metastore.
 pub const TURSO_METASTORE_FILE: &str = "cayenne-turso.db";
-/// The folder, below [`METADATA_FOLDER`], where processes tell which snapshots they read.
+/// The folder, below [`METADATA_FOLDER`], in which reader processes announce the snapshots that they read.
 pub const READERS_FOLDER: &str = "readers";
 /// The folder of the table folders, below the root of a database.
 pub const DATA_FOLDER: &str = "data";
-/// The file in a table folder that says whose folder it is.
+/// The marker in a table folder, which names the table that the folder belongs to.
 pub const TABLE_MARKER: &str = "_table.json";
-/// The folder, in a table folder, of the manifests that a destroyed metastore is made anew from.
+/// The folder, in a table folder, of the stored manifests from which a lost metastore is rebuilt.
 pub const MANIFEST_FOLDER: &str = "_manifest";
 /// The folder, in a table folder, of the key indexes of the data files.
 pub const KEY_FOLDER: &str = "_keys";
 /// The folder, in a table folder, of deletion files.
 pub const DELETION_FOLDER: &str = "_deletes";
-/// The folder, below the root of a database, of what a repair has moved out of the way.
+/// The folder, below the root of a database, for files that a repair has moved aside.
 pub const ASIDE_FOLDER: &str = "aside";
 /// The metastore of a slice, which is always SQLite.
 pub const SLICE_METASTORE: &str = "metadata.db";
 /// The folder of the data files of a slice.
 pub const SLICE_FILES: &str = "files";
-/// What the names of data files end in.
+/// The suffix of data file names.
 pub const DATA_FILE_SUFFIX: &str = ".vortex";
 
-/// What the names of key indexes end in.
+/// The suffix of key index names.
 const KEY_INDEX_SUFFIX: &str = ".keys";
-/// What the names of deletion files end in.
+/// The suffix of deletion file names.
 const DELETION_SUFFIX: &str = ".dv";
 
-/// Partition folders are nested no deeper: a table has no more partition keys.
+/// The maximum depth of partition folders: a table has at most this many partition keys.
 pub const PARTITION_DEPTH_MAX: usize = 64;
 
-/// The longest part of a name that is kept as text; a longer one ends in a hash.
+/// The maximum length, in bytes, of a part of a name that is kept as text; a longer one is cut and ends in a hash.
 const TEXT_BYTES_MAX: usize = 120;
-/// What Hive writes for null.
+/// The partition value that Hive writes for null.
 const NULL_TEXT: &str = "__HIVE_DEFAULT_PARTITION__";
 
-/// Returns the folder of a table below [`DATA_FOLDER`]. The id makes it unique; the name is for people.
+/// Returns the folder of a table below [`DATA_FOLDER`]. The id makes it unique; the name is for readability.
 #[must_use]
 pub fn table_folder(name: &TableName, id: TableId) -> String {
     format!("{}-{id}", bounded(percent(name.as_str())))
@@ -80,13 +80,13 @@ pub fn parse_reader_lock(name: &str) -> Option<ReaderId> {
     name.strip_suffix(".lock")?.parse().ok()
 }
 
-/// Returns the name of the file below [`READERS_FOLDER`] that says that a reader reads a snapshot.
+/// Returns the name of the file below [`READERS_FOLDER`] by which a reader pins a snapshot.
 #[must_use]
 pub fn reader_pin(reader: ReaderId, table: TableId, sequence: Sequence) -> String {
     format!("{reader}.{table}.{sequence}.pin")
 }
 
-/// Returns what the name of a file says that was made by [`reader_pin`], or `None` if it was not.
+/// Returns the parts of a name that [`reader_pin`] made, or `None` for any other name.
 #[must_use]
 pub fn parse_reader_pin(name: &str) -> Option<(ReaderId, TableId, Sequence)> {
     let mut parts = name.strip_suffix(".pin")?.splitn(3, '.');
@@ -120,7 +120,8 @@ pub fn key_index(data_file: FileId) -> String {
     format!("{KEY_FOLDER}/{data_file}{KEY_INDEX_SUFFIX}")
 }
 
-/// Returns the data file in the name of a key index below [`KEY_FOLDER`], or `None` if it was not made by [`key_index`].
+/// Returns the data file in the name of a key index below [`KEY_FOLDER`], or `None` if [`key_index`] did not make the
+/// name.
 #[must_use]
 pub fn parse_key_index(name: &str) -> Option<FileId> {
     parse_id(name, KEY_INDEX_SUFFIX)
@@ -139,19 +140,19 @@ pub fn parse_deletion_file(name: &str) -> Option<FileId> {
     parse_id(name, DELETION_SUFFIX)
 }
 
-/// A name that merely reads like an id, in capitals for one, is not one that Cayenne gives.
+/// Accepts an id only as Cayenne spells it: a name that merely parses as an id, such as one in capitals, is rejected.
 fn parse_id(name: &str, suffix: &str) -> Option<FileId> {
     let id = name.strip_suffix(suffix)?;
     id.parse().ok().filter(|parsed: &FileId| parsed.to_string() == id)
 }
 
-/// Returns the name of a manifest below [`MANIFEST_FOLDER`]: since which sequence it says the changes, and up to which.
+/// Returns the name of a stored manifest below [`MANIFEST_FOLDER`]: of the changes after `since`, up to `sequence`.
 #[must_use]
 pub fn manifest(since: Sequence, sequence: Sequence) -> String {
     format!("{since}-{sequence}.manifest")
 }
 
-/// Returns what the name of a manifest says, or `None` if it was not made by [`manifest`].
+/// Returns the sequences `since` and `sequence` of a name that [`manifest`] made, or `None` for any other name.
 #[must_use]
 pub fn parse_manifest(name: &str) -> Option<(Sequence, Sequence)> {
     let (since, sequence) = name.strip_suffix(".manifest")?.split_once('-')?;
@@ -172,13 +173,14 @@ pub fn partition_folder(value: &PartitionValue) -> String {
 
 fn value_text(value: &Value) -> String {
     match value {
-        // A text that reads like the mark of null gets its first byte encoded, as `percent` never does.
+        // Text that equals the null marker gets its first byte encoded, which `percent` never encodes.
         Value::Text(text) if text.as_str() == NULL_TEXT => format!("%5F{}", text.get(1..).unwrap_or_default()),
         value => percent(&value.to_string()),
     }
 }
 
-/// Writes every byte outside `A–Z a–z 0–9 . _ - ~` as `%XX`; names of only dots would be folders and lose their first.
+/// Percent-encodes every byte outside `A–Z a–z 0–9 . _ - ~`. A name of only dots would be a special folder, so its
+/// first dot is encoded too.
 fn percent(text: &str) -> String {
     let only_dots = text.bytes().all(|byte| byte == b'.');
     let mut out = String::with_capacity(text.len());
@@ -194,7 +196,7 @@ fn percent(text: &str) -> String {
     out
 }
 
-/// Cuts a long encoded text and ends it in a hash of all of it, after a `%` that no encoded text has there.
+/// Cuts a long encoded text and ends it in `%~` and a hash of the whole text. Encoded text never contains `%~`.
 fn bounded(text: String) -> String {
     if text.len() <= TEXT_BYTES_MAX {
         return text;

@@ -1,4 +1,4 @@
-//! Which Arrow types are stored as what, and the stored form of a schema.
+//! The stored type of each Arrow type, and the stored form of a schema.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,15 +60,15 @@ impl fmt::Display for UnsupportedTypeAction {
 /// How columns of a type are stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TypeRule {
-    /// As they are: the file format brings the declared type back.
+    /// As declared: the file format restores the declared type.
     Kept,
-    /// As another type, which is then also the type of the table.
+    /// As another type, which is then also the type in the table.
     Stored(DataType),
-    /// Not at all, unless the table says what to do instead.
+    /// Not at all, unless the options of the table say what to do instead.
     Unsupported,
 }
 
-/// Returns how columns of `data_type` are stored. A nested type is as its worst member.
+/// Returns how columns of `data_type` are stored. A nested type follows its worst member.
 #[must_use]
 pub fn type_rule(data_type: &DataType) -> TypeRule {
     match data_type {
@@ -123,7 +123,8 @@ fn with_rule(field: &FieldRef, rule: TypeRule) -> FieldRef {
 /// # Errors
 ///
 /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a schema without columns or with two columns of one name;
-/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a type that cannot be stored if `action` says so.
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a type that cannot be stored, if `action` requires an
+/// error.
 pub fn stored_schema(schema: &Schema, action: UnsupportedTypeAction) -> Result<SchemaRef> {
     let mut fields: Vec<FieldRef> = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
@@ -176,11 +177,12 @@ pub fn encode_schema(schema: &Schema) -> Bytes {
 ///
 /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if a byte is not what was written.
 pub fn decode_schema(bytes: &Bytes) -> Result<SchemaRef> {
-    // A copy of its own is aligned as the encoding wants it, which a slice of a frame is not.
+    // The decoder needs aligned bytes. A slice of a frame is not aligned; a copy is.
     let message = frame::open(FrameKind::Schema, bytes)?.to_vec();
     let schema = root_as_schema(&message)
         .map_err(|error| Error::corrupt("stored schema cannot be read").because(error.to_string()))?;
-    // It panics on types that no Arrow library writes. A checksum keeps damage away, and not whoever computes it anew.
+    // The decoder panics on types that no Arrow library writes. The checksum detects damage, but not a forged value
+    // with a recomputed checksum.
     let decoded = catch_unwind(AssertUnwindSafe(|| fb_to_schema(schema)));
     decoded.map(Arc::new).map_err(|_| Error::corrupt("stored schema has a type that Arrow does not know"))
 }

@@ -7,15 +7,15 @@ use imbl::ordmap::DiffItem;
 
 use crate::{ContentHash, DataFile, DeletionFile, FileId, Sequence, SnapshotChanges, TableId, TombstoneFile};
 
-/// What a table contains at one sequence. Cloning it, and deriving the next from it, costs what changes, not what it
-/// holds.
+/// The content of a table at one sequence. Cloning it, or deriving the next snapshot from it, costs in proportion to
+/// the changes, not to the size of the table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     pub(crate) table: TableId,
     pub(crate) sequence: Sequence,
     pub(crate) files: OrdMap<FileId, Arc<DataFile>>,
     pub(crate) deletions: OrdMap<FileId, Arc<DeletionFile>>,
-    /// What hides rows of each data file: derived from `deletions`.
+    /// The deletion files of each data file, derived from `deletions`.
     hidden: OrdMap<FileId, HiddenIn>,
     pub(crate) tombstones: OrdMap<FileId, Arc<TombstoneFile>>,
     pub(crate) stored_rows: u64,
@@ -24,19 +24,19 @@ pub struct Snapshot {
     pub(crate) inline: InlineTotals,
 }
 
-/// What hides rows of one data file.
+/// The deletion files of one data file and their totals.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct HiddenIn {
-    /// In the order of their ids.
+    /// Sorted by id.
     deletions: Vec<FileId>,
     rows: u64,
     set: DeletionSet,
 }
 
-/// Tells sets of deletion files apart: two sets have the same value only if they are the same, as far as 128 bits of a hash
-/// tell.
+/// A fingerprint of a set of deletion files. Two sets have the same fingerprint only if they are equal, up to
+/// collisions of a 128-bit hash.
 ///
-/// It is carried along from one snapshot to the next, so that asking for it costs the same however many there are.
+/// It is maintained from one snapshot to the next, so that reading it takes constant time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DeletionSet(u128);
 
@@ -53,13 +53,13 @@ impl DeletionSet {
         self.toggled(file)
     }
 
-    /// The hashes of all ids, exclusive-or: no order of files matters, and what was put in goes out in the same way.
+    /// XORs in the hash of an id. The result is independent of order, and the same operation adds and removes an id.
     fn toggled(self, deletion: FileId) -> Self {
         Self(self.0 ^ ContentHash::of(deletion.as_bytes()).0)
     }
 }
 
-/// How much of a snapshot is kept in the metastore.
+/// The totals of the inline data files of a snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InlineTotals {
     /// The number of inline data files.
@@ -88,7 +88,7 @@ impl Snapshot {
         }
     }
 
-    /// Returns the snapshot with these records, as a metastore read them.
+    /// Returns the snapshot that consists of these records, as a metastore has read them.
     #[must_use]
     pub fn from_records(
         table: TableId,
@@ -106,7 +106,7 @@ impl Snapshot {
         snapshot
     }
 
-    /// Returns the table it is a state of.
+    /// Returns the table that the snapshot belongs to.
     #[must_use]
     pub fn table(&self) -> TableId {
         self.table
@@ -150,7 +150,7 @@ impl Snapshot {
         found.into_iter()
     }
 
-    /// Returns the data files that deletion files hide rows of.
+    /// Returns the data files that have deletion files.
     #[must_use]
     pub fn files_with_deletions(&self) -> impl ExactSizeIterator<Item = FileId> {
         self.hidden.keys().copied()
@@ -162,7 +162,7 @@ impl Snapshot {
         self.hidden.get(&data_file).map_or(0, |hidden| hidden.rows)
     }
 
-    /// Returns which deletion files hide rows of one data file, or `None` if there is none.
+    /// Returns the set of deletion files of one data file, or `None` if it has none.
     #[must_use]
     pub fn deletion_set_of(&self, data_file: FileId) -> Option<DeletionSet> {
         self.hidden.get(&data_file).map(|hidden| hidden.set)
@@ -192,19 +192,20 @@ impl Snapshot {
         self.stored_bytes
     }
 
-    /// Returns the exact number of visible rows, or `None` where only a scan can tell.
+    /// Returns the exact number of visible rows, or `None` if only a scan can tell.
     #[must_use]
     pub fn visible_rows(&self) -> Option<u64> {
         self.tombstones.is_empty().then(|| self.stored_rows.saturating_sub(self.hidden_rows))
     }
 
-    /// Returns how much of it is kept in the metastore.
+    /// Returns the totals of its inline data files.
     #[must_use]
     pub fn inline(&self) -> InlineTotals {
         self.inline
     }
 
-    /// Returns what has changed since `base`. It costs what has changed where this snapshot was derived from `base`.
+    /// Returns what has changed since `base`. The cost is proportional to the changes if this snapshot was derived from
+    /// `base`.
     #[must_use]
     pub fn changes_since(&self, base: &Self) -> SnapshotChanges {
         let mut removed = Vec::new();
@@ -273,7 +274,8 @@ impl Snapshot {
     }
 }
 
-/// Returns what is new in `after`, and notes what is no longer as it was `before`.
+/// Returns the values that are new or changed in `after`, and appends the ids of those that were removed or changed to
+/// `removed`.
 fn changed<T: PartialEq>(
     before: &OrdMap<FileId, Arc<T>>,
     after: &OrdMap<FileId, Arc<T>>,

@@ -1,7 +1,7 @@
-//! What is known of the values of a data file without reading it.
+//! Column stats: what is known about the values of a data file without reading it.
 //!
-//! Statistics stay encoded until a predicate asks for a column: a table may have 100,000 files of 100 columns, and a
-//! query asks for three.
+//! Stats stay encoded until a predicate needs a column: a table may have 100,000 files of 100 columns, and a query
+//! needs three of them.
 
 use bytes::{BufMut, Bytes};
 
@@ -12,22 +12,22 @@ use crate::{Error, Result, Value};
 /// A smallest or largest value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bound {
-    /// The value. NaN is never a bound; [`ColumnStats::nan_count`] tells of it.
+    /// The value. NaN is never a bound; [`ColumnStats::nan_count`] counts it.
     pub value: Value,
-    /// Whether a row has exactly this value. If not, the bound is merely on the safe side (long text is cut).
+    /// Whether a row has exactly this value. If not, the bound is conservative: long text is cut.
     pub exact: bool,
 }
 
-/// What is known of one column of one file. `None` always means "unknown", never "none".
+/// The stats of one column of one file. `None` always means "unknown", never "none".
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ColumnStats {
-    /// No value that is neither null nor NaN is smaller.
+    /// A lower bound of all values that are neither null nor NaN.
     pub min: Option<Bound>,
-    /// No value that is neither null nor NaN is larger.
+    /// An upper bound of all values that are neither null nor NaN.
     pub max: Option<Bound>,
     /// The number of nulls.
     pub null_count: Option<u64>,
-    /// The number of NaN; 0 for columns that cannot have any.
+    /// The number of NaN values; 0 for columns whose type has no NaN.
     pub nan_count: Option<u64>,
 }
 
@@ -80,7 +80,7 @@ impl ColumnStats {
     }
 }
 
-/// The statistics of all columns of one file, encoded.
+/// The encoded column stats of one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileStats {
     sealed: Bytes,
@@ -93,7 +93,7 @@ impl FileStats {
     ///
     /// # Panics
     ///
-    /// With more columns, or longer values, than 4 GiB can hold.
+    /// If the encoded stats are longer than 4 GiB.
     #[must_use]
     pub fn new(columns: &[ColumnStats]) -> Self {
         let mut entries = Vec::new();
@@ -137,11 +137,11 @@ impl FileStats {
         self.columns as usize
     }
 
-    /// Decodes the statistics of the column at `index`; all is unknown for a column the file does not have.
+    /// Decodes the stats of the column at `index`. All stats are unknown for a column that the file does not have.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the stored form contradicts itself.
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the stored form is inconsistent.
     #[inline]
     pub fn column(&self, index: usize) -> Result<ColumnStats> {
         if index >= self.column_count() {
@@ -150,12 +150,12 @@ impl FileStats {
         let begin = if index == 0 { 0 } else { self.end_of(index - 1)? };
         let end = self.end_of(index)?;
         let entries_at = 4 + 4 * self.column_count();
-        // Pruning asks for a column of every file of a table: nothing is copied or counted for that.
+        // Pruning reads a column's stats in every file of a table, so nothing is copied or reference-counted here.
         let span = entries_at.saturating_add(begin)..entries_at.saturating_add(end);
         ColumnStats::decode(self.payload.get(span).ok_or_else(contradiction)?)
     }
 
-    /// Returns where the entry of a column ends, counted from the first entry.
+    /// Returns the offset at which the entry of a column ends, counted from the first entry.
     fn end_of(&self, index: usize) -> Result<usize> {
         let at = 4 + 4 * index;
         let end = self.payload.get(at..at + 4).and_then(|bytes| bytes.first_chunk::<4>());

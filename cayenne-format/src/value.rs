@@ -1,4 +1,4 @@
-//! The closed set of scalars in which statistics and partition values are kept.
+//! The closed set of scalars for column stats and partition values.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -12,9 +12,9 @@ use bytes::Buf;
 use crate::codec::{Input, put_sized};
 use crate::{Error, Result, ValueArrayBuilder};
 
-/// One scalar. What it means (unit, scale, time zone) is told by the type of its column.
+/// One scalar. The type of its column determines its unit, scale and time zone.
 ///
-/// Floats compare as SQL compares them: `-0.0` equals `0.0`, all NaN are one value, and NaN is above infinity.
+/// Floats compare as in SQL: `-0.0` equals `0.0`, all NaN are one value, and NaN is above infinity.
 #[derive(Clone, Debug)]
 pub enum Value {
     /// A boolean; false is below true.
@@ -25,7 +25,7 @@ pub enum Value {
     UInt(u64),
     /// A floating-point number of any width.
     Float(f64),
-    /// The unscaled number of a decimal.
+    /// The unscaled value of a decimal.
     Decimal(i256),
     /// Text, ordered by its bytes.
     Text(String),
@@ -33,7 +33,8 @@ pub enum Value {
     Binary(Vec<u8>),
 }
 
-/// Does something for each type whose values Arrow keeps side by side, with the variant that keeps them here.
+/// Calls `$apply!` with the Arrow type and the [`Value`] variant of a primitive type, and evaluates to `$otherwise` for
+/// any other type.
 macro_rules! primitive_types {
     ($data_type:expr, $apply:ident, $otherwise:expr) => {
         match $data_type {
@@ -70,7 +71,7 @@ macro_rules! primitive_types {
 pub(crate) use primitive_types;
 
 impl Value {
-    /// Returns the value at `row`, or `None` where it is null or of a type that has no scalar here.
+    /// Returns the value at `row`, or `None` if it is null or of a type that `Value` does not represent.
     ///
     /// # Panics
     ///
@@ -101,7 +102,7 @@ impl Value {
         })
     }
 
-    /// Says whether columns of this type have values here, and so can have a minimum and a maximum.
+    /// Says whether `Value` represents values of this type, so that a column of it can have a minimum and a maximum.
     #[must_use]
     pub fn has_order(data_type: &DataType) -> bool {
         macro_rules! yes {
@@ -122,9 +123,9 @@ impl Value {
         primitive_types!(data_type, yes, wordy)
     }
 
-    /// Returns an array of `data_type` with these values; what does not fit the type becomes null.
+    /// Returns an array of `data_type` with these values. A value that does not fit the type becomes null.
     ///
-    /// A null here means "unknown": that is how pruning by statistics understands it.
+    /// Null means "unknown" here, which is how pruning by column stats reads it.
     #[must_use]
     pub fn to_array(values: &[Option<Self>], data_type: &DataType) -> ArrayRef {
         let mut builder = ValueArrayBuilder::new(data_type, values.len());
@@ -140,7 +141,7 @@ impl Value {
         matches!(self, Self::Float(value) if value.is_nan())
     }
 
-    /// Compares two values of one column; values of different kinds have no order.
+    /// Compares two values of one column; `None` for values of different variants, which have no order.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
@@ -155,7 +156,7 @@ impl Value {
         }
     }
 
-    /// Appends the stored form: a tag of one byte, then the value in little-endian order.
+    /// Appends the stored form: a one-byte tag, then the value in little-endian order.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Boolean(value) => out.extend([0, u8::from(*value)]),
@@ -194,7 +195,7 @@ fn put_tagged(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// One zero and one NaN, the NaN positive so that `total_cmp` puts it above infinity.
+/// Normalises a float: `-0.0` becomes `0.0`, and every NaN the positive one, which `total_cmp` puts above infinity.
 fn plain(value: f64) -> f64 {
     if value.is_nan() {
         f64::NAN.copysign(1.0)

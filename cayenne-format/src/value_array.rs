@@ -1,4 +1,4 @@
-//! Scalars as arrays again, for whoever compares many at once.
+//! Arrow arrays from scalars, for code that compares many values at once.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ impl fmt::Debug for ValueArrayBuilder {
 }
 
 impl ValueArrayBuilder {
-    /// Begins an array of `data_type` with about this many values.
+    /// Begins an array of `data_type` for about `capacity` values.
     #[must_use]
     pub fn new(data_type: &DataType, capacity: usize) -> Self {
         macro_rules! begin {
@@ -87,7 +87,7 @@ trait AppendValue: Send {
     fn finish(&mut self) -> ArrayRef;
 }
 
-/// A builder of Arrow, and how a value gets into it.
+/// An Arrow builder, and the function that appends a value to it.
 struct Typed<B> {
     builder: B,
     append: fn(&mut B, Option<&Value>),
@@ -103,7 +103,7 @@ impl<B: ArrayBuilder> AppendValue for Typed<B> {
     }
 }
 
-/// A type without values here.
+/// Nulls of a type that [`Value`] does not represent.
 struct Nulls {
     data_type: DataType,
     count: usize,
@@ -119,7 +119,7 @@ impl AppendValue for Nulls {
     }
 }
 
-/// Brings a kept scalar back to the width of its column, or says that it does not fit.
+/// Narrows a stored scalar to the width of its column; `None` if it does not fit.
 trait Narrow<N> {
     fn narrow(self) -> Option<N>;
 }
@@ -143,7 +143,7 @@ impl Narrow<f64> for f64 {
 
 impl Narrow<f32> for f64 {
     fn narrow(self) -> Option<f32> {
-        // A float column of 32 bits only ever gave values that this cast brings back exactly.
+        // The value came from a 32-bit float column, so this cast restores it exactly.
         #[expect(clippy::cast_possible_truncation, reason = "the value was a 32-bit float before it was widened")]
         Some(self as f32)
     }

@@ -1,4 +1,4 @@
-//! Files beside the data files of a table: each is written whole, named by the id of something, and removed whole.
+//! Files next to the data files of a table: each is written whole, named by an id, and removed whole.
 
 use std::io;
 use std::ops::Range;
@@ -14,13 +14,13 @@ use crate::task;
 use crate::write::Gate;
 
 impl Storage {
-    /// Writes files beside the data files, each under its name, in folders that are made if they are missing. All are on the
-    /// disk when this returns; their folders are flushed once.
+    /// Writes files next to the data files, each under its name, in folders that are created if they are missing. All
+    /// files are on disk when this returns; their folders are flushed once.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AlreadyExists`](cayenne_format::ErrorKind::AlreadyExists) if there is a file of such a name; or what the
-    /// disk said. After an error none of them is left.
+    /// [`ErrorKind::AlreadyExists`](cayenne_format::ErrorKind::AlreadyExists) if a file of such a name exists; or an
+    /// I/O error. After an error none of the files is left.
     pub async fn write_beside(&self, location: &str, files: Vec<(String, Bytes)>) -> Result<()> {
         let table = self.folder(location)?;
         let place = |(name, bytes): (String, Bytes)| Ok((table.join(inside(&name)?), bytes));
@@ -37,12 +37,12 @@ impl Storage {
         .await?
     }
 
-    /// Opens a file beside the data files.
+    /// Opens a file next to the data files.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`](cayenne_format::ErrorKind::NotFound) if it is missing;
-    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) if something else is in its place; or what the disk said.
+    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) if something else is in its place; or an I/O error.
     pub async fn open_beside(&self, location: &str, name: &str) -> Result<BesideFile> {
         let path = self.folder(location)?.join(inside(name)?);
         let fs = Arc::clone(self.fs());
@@ -50,7 +50,7 @@ impl Storage {
     }
 }
 
-/// A file beside the data files, for reading.
+/// A file next to the data files, for reading.
 #[derive(Clone)]
 pub struct BesideFile {
     fs: Arc<dyn Fs>,
@@ -66,13 +66,14 @@ impl BesideFile {
         self.bytes
     }
 
-    /// Returns it closed: each read opens it for a moment. So many may be kept at a time, of which few are read.
+    /// Returns the file closed: each read then opens it for a moment. Many files of which few are read can be kept this
+    /// way.
     #[must_use]
     pub fn closed(self) -> Self {
         Self { open: None, ..self }
     }
 
-    /// Returns it open, for several reads.
+    /// Returns the file open, for several reads.
     ///
     /// # Errors
     ///
@@ -85,12 +86,12 @@ impl BesideFile {
         Ok(Self { open: Some(open), ..self.clone() })
     }
 
-    /// Reads a piece, which may wait for the disk. What lies beyond the end is not there.
+    /// Reads a piece, which may wait for the disk. The piece must lie within the file.
     ///
     /// # Errors
     ///
-    /// What the disk said; [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) if the file ends before the piece. One
-    /// that is closed, also as [`Storage::open_beside`].
+    /// An I/O error; [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) if the file ends before the piece does.
+    /// For a closed file, also as [`Storage::open_beside`].
     pub fn read(&self, range: Range<u64>) -> Result<Bytes> {
         let mut bytes = self.room(&range)?;
         let file = match &self.open {
@@ -130,7 +131,7 @@ fn open_file(fs: &dyn Fs, path: &Path) -> Result<Arc<dyn ReadFile>> {
     fs.open_file(path).map_err(|error| {
         let error = match error.kind() {
             io::ErrorKind::NotFound => Error::not_found("a file of the table is missing").because(error),
-            // Something that is no file, or in the place of the folder.
+            // Something that is not a file, or something in the place of the folder.
             io::ErrorKind::InvalidInput | io::ErrorKind::NotADirectory => {
                 Error::corrupt("something else is where a file of the table should be").because(error)
             }
@@ -147,16 +148,16 @@ fn write(fs: &dyn Fs, gate: &Gate, table: &Path, files: &[(PathBuf, Bytes)]) -> 
     gate.before(Step::SyncFolder)?;
     let mut folders: Vec<&Path> = files.iter().filter_map(|(path, _)| path.parent()).collect();
     folders.dedup();
-    // Whoever has made a folder may have been cut off before its own name was on the disk.
+    // A process that created the folder of the table may have died before its name was on disk.
     folders.push(table);
     let failed = |error| Error::io("could not write a file of the table", error).with("folder", table.display());
     folders.into_iter().try_for_each(|folder| fs.sync_dir(folder)).map_err(failed)
 }
 
-/// Creates a file, and the folders of the table that it lies in.
+/// Creates a file, and the folder of the table that contains it.
 pub(crate) fn create(fs: &dyn Fs, table: &Path, path: &Path) -> Result<Box<dyn crate::fs::WriteFile>> {
     let failed = |error: io::Error| match error.kind() {
-        // Ids are never used twice, so it is not one of ours.
+        // Ids are never reused, so the existing file is not one of ours.
         io::ErrorKind::AlreadyExists => Error::already_exists("a file is where a new one should be").because(error),
         _ => Error::io("could not create a file of the table", error),
     };

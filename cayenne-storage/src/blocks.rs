@@ -1,4 +1,4 @@
-//! Block checksums: where readers get them, and a small cache of them.
+//! Block checksums: how readers load them, and a small cache of them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,21 +9,22 @@ use async_trait::async_trait;
 use cayenne_format::{BlockChecksums, Error, FileId, Result, TableId};
 use moka::sync::Cache;
 
-/// The block checksums of about a thousand files of 256 MiB; those of smaller files cost as much less.
+/// The block checksums of about a thousand files of 256 MiB; those of smaller files take proportionally less.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 
-/// Knows the block checksums of data files.
+/// Loads the block checksums of data files.
 #[async_trait]
 pub trait LoadBlocks: fmt::Debug + Send + Sync {
     /// Returns the checksums of the blocks of `file`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`](cayenne_format::ErrorKind::NotFound) if there are none, or why they could not be loaded.
+    /// [`ErrorKind::NotFound`](cayenne_format::ErrorKind::NotFound) if there are none, or the reason why loading
+    /// failed.
     async fn load_blocks(&self, table: TableId, file: FileId) -> Result<BlockChecksums>;
 }
 
-/// Knows those that were put in, of whatever table.
+/// Returns the checksums in the map, whatever the table.
 #[async_trait]
 impl<S: BuildHasher + Send + Sync> LoadBlocks for HashMap<FileId, BlockChecksums, S> {
     async fn load_blocks(&self, table: TableId, file: FileId) -> Result<BlockChecksums> {
@@ -33,7 +34,7 @@ impl<S: BuildHasher + Send + Sync> LoadBlocks for HashMap<FileId, BlockChecksums
     }
 }
 
-/// Block checksums that were needed lately.
+/// Block checksums that were needed recently.
 #[derive(Debug)]
 pub(crate) struct BlockCache(Cache<FileId, Arc<BlockChecksums>>);
 

@@ -1,4 +1,4 @@
-//! Verified bytes of data files, kept while there is room: what Vortex asked for, as it asked for it.
+//! The segment cache: verified bytes of data files, kept while there is room, in the pieces that Vortex requests.
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
@@ -11,17 +11,18 @@ use parking_lot::RwLock;
 use vortex::array::ArrayRef;
 use vortex::buffer::ByteBuffer;
 
-/// What an entry costs besides its bytes, roughly.
+/// The approximate cost of an entry besides its bytes, in bytes.
 const ENTRY_BYTES: u64 = 128;
 
-/// What the array of a segment costs besides the bytes of the segment, roughly: its nodes and their statistics.
+/// The approximate cost of the array of a segment besides the bytes of the segment, in bytes: its nodes and their
+/// statistics.
 const ARRAY_BYTES: u64 = 2048;
 
-/// How many removed files are remembered. A read that was under way when its file was removed ends long before as many
-/// more files have been removed.
+/// The number of removed files that are remembered. A read that was running when its file was removed ends long before
+/// this many more files have been removed.
 const REMOVED_MAX: usize = 65_536;
 
-/// A piece of a file: where it begins and how long it is.
+/// A piece of a file: its offset and its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SegmentKey {
     pub(crate) file: FileId,
@@ -29,7 +30,7 @@ pub(crate) struct SegmentKey {
     pub(crate) length: usize,
 }
 
-/// How the segment cache has done since it was made.
+/// Counters of the segment cache since it was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheCounters {
     /// Reads answered from memory.
@@ -44,10 +45,10 @@ pub struct CacheCounters {
     pub entries: u64,
 }
 
-/// How many pieces the cache knows to have been asked for once; 8 bytes each.
+/// The number of pieces that the cache remembers as requested once; 8 bytes each.
 const ASKED_ONCE: usize = 64 * 1024;
 
-/// A segment as it is in the file and, once single rows of it were asked for, as the array that it is: still compressed,
+/// A segment as stored in the file and, once single rows of it were read, as the array that it holds: still compressed,
 /// and without bytes of its own.
 #[derive(Clone)]
 struct Segment {
@@ -62,10 +63,10 @@ impl Segment {
     }
 }
 
-/// A cache bounded in bytes that admits what is asked for again.
+/// A cache bounded in bytes that admits pieces that are requested again.
 ///
-/// A table that is scanned once, by a command that ends or beside the queries that come back, takes no memory here and
-/// drives nothing out.
+/// A table that is scanned once, by a command that ends or alongside recurring queries, takes no memory here and evicts
+/// nothing.
 pub(crate) struct SegmentCache {
     entries: Option<Cache<SegmentKey, Segment>>,
     asked: AskedOnce,
@@ -100,7 +101,7 @@ impl SegmentCache {
         }
     }
 
-    /// Says whether a piece that was just read is worth keeping: it is if it was asked for before, not long ago.
+    /// Says whether a piece that was just read is worth caching: it is if it was also requested before, not long ago.
     pub(crate) fn admits(&self, key: &SegmentKey) -> bool {
         self.asked.again(key)
     }
@@ -112,14 +113,15 @@ impl SegmentCache {
         found.map(|segment| segment.bytes)
     }
 
-    /// Returns the array that a segment is, if it was kept. Only an answer counts, as a hit: who gets none asks for bytes.
+    /// Returns the array that a segment holds, if it is cached. Only a hit is counted: after a miss the caller requests
+    /// bytes.
     pub(crate) fn array(&self, key: &SegmentKey) -> Option<ArrayRef> {
         let array = self.entries.as_ref()?.get(key)?.array?;
         self.hits.fetch_add(1, Ordering::Relaxed);
         Some(array)
     }
 
-    /// Keeps the array that a segment is beside its bytes, as long as those are kept.
+    /// Caches the array that a segment holds with its bytes, for as long as the bytes are cached.
     pub(crate) fn keep_array(&self, key: SegmentKey, array: &ArrayRef) {
         let Some(Segment { bytes, .. }) = self.entries.as_ref().and_then(|entries| entries.get(&key)) else { return };
         self.insert_segment(key, Segment { bytes, array: Some(array.clone()) });
@@ -131,14 +133,14 @@ impl SegmentCache {
 
     fn insert_segment(&self, key: SegmentKey, segment: Segment) {
         let Some(entries) = &self.entries else { return };
-        // Held over the insertion, so that no bytes of a file enter after `evict` went through the entries.
+        // Held during the insertion, so that no bytes of a file enter after `evict` has visited the entries.
         let removed = self.removed.read();
         if !removed.ids.contains(&key.file) {
             entries.insert(key, segment);
         }
     }
 
-    /// Forgets the bytes of files that were removed, for ever: ids are never used again.
+    /// Evicts the bytes of removed files permanently: ids are never reused.
     pub(crate) fn evict(&self, files: &HashSet<FileId>) {
         let Some(entries) = &self.entries else { return };
         self.removed.write().add(files);
@@ -167,9 +169,9 @@ impl SegmentCache {
     }
 }
 
-/// The pieces that were asked for lately, as far as one hash for each place of a table remembers them.
+/// The pieces that were requested recently: a hash table with one hash in each slot.
 ///
-/// Two pieces with one place push each other out, which costs no more than another read.
+/// Two pieces with the same slot displace each other, which costs no more than another read.
 struct AskedOnce {
     hashes: Box<[AtomicU64]>,
     hasher: RandomState,
@@ -180,7 +182,7 @@ impl AskedOnce {
         Self { hashes: (0..places).map(|_| AtomicU64::new(0)).collect(), hasher: RandomState::new() }
     }
 
-    /// Notes that a piece is asked for and says whether it was the last one at its place.
+    /// Notes that a piece is requested, and says whether it was also the last one requested in its slot.
     fn again(&self, key: &SegmentKey) -> bool {
         let hash = self.hasher.hash_one(key);
         let place = usize::try_from(hash % self.hashes.len().max(1) as u64).unwrap_or_default();

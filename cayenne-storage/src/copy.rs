@@ -1,4 +1,4 @@
-//! Data files from one folder to another, each verified on its way.
+//! Copying data files from one folder to another, each verified on the way.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -12,26 +12,26 @@ use crate::reader::open_data_file;
 use crate::storage::{Storage, inside};
 use crate::task;
 
-/// How much of a file is copied at once.
+/// The number of bytes that are copied at once.
 const COPY_BYTES: usize = 1024 * 1024;
 
 impl Storage {
     /// Copies the data files of a data location into the folder `to`, an absolute path; inline ones have no file.
     ///
-    /// All of it is on the disk when this returns.
+    /// All copies are on disk when this returns.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) with the code `damaged-file` if a file differs from its
-    /// record; [`ErrorKind::NotFound`](cayenne_format::ErrorKind::NotFound) with the code `missing-data-file`; or what the
-    /// disk said. No copy is left then.
+    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) with the code `damaged-file` if a file differs from
+    /// its record; [`ErrorKind::NotFound`](cayenne_format::ErrorKind::NotFound) with the code `missing-data-file`; or
+    /// an I/O error. After an error no copy is left.
     pub async fn copy_out(&self, location: &str, files: Vec<NewDataFile>, to: &Path) -> Result<()> {
         let named = files.into_iter().map(|new| (name_of(&new).to_owned(), new)).collect();
         self.copy(self.folder(location)?, to.to_owned(), named).await
     }
 
-    /// Copies data files from the folder `from`, an absolute path, into a data location. Each comes with the name that it
-    /// has in `from`.
+    /// Copies data files from the folder `from`, an absolute path, into a data location. Each file comes with its name
+    /// in `from`.
     ///
     /// # Errors
     ///
@@ -54,7 +54,7 @@ impl Storage {
     }
 }
 
-/// What has been copied so far.
+/// The copies made so far.
 struct Copies<'a> {
     fs: &'a dyn Fs,
     environment: &'a Environment,
@@ -104,7 +104,7 @@ impl Copies<'_> {
         Ok(digester.finish())
     }
 
-    /// Flushes the names of the copies, and of the folders that were made for them.
+    /// Flushes the names of the copies, and of the folders that were created for them.
     fn flush(&self) -> Result<()> {
         self.environment.steps.before(Step::SyncFolder)?;
         let mut folders = BTreeSet::from([self.to.as_path()]);
@@ -114,7 +114,7 @@ impl Copies<'_> {
         folders.into_iter().try_for_each(|folder| self.fs.sync_dir(folder).map_err(|error| cannot_write(error, folder)))
     }
 
-    /// Removes the copies as far as that goes: what is left has no name that anybody knows.
+    /// Removes the copies as far as possible. Nothing references the names of those that are left.
     fn remove(&self) {
         for copy in &self.made {
             if let Err(error) = self.fs.remove_file(copy) {
@@ -124,7 +124,7 @@ impl Copies<'_> {
     }
 }
 
-/// Returns the name of a data file; an inline one has none.
+/// Returns the name of a data file; empty for an inline one.
 fn name_of(new: &NewDataFile) -> &str {
     match &new.file.location {
         Location::Path(name) => name,

@@ -1,4 +1,4 @@
-//! What decoding a file may hold in memory, charged to a memory pool.
+//! The memory that decoding a file may hold, charged to a memory pool.
 
 use std::sync::Arc;
 
@@ -9,18 +9,19 @@ use datafusion_execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool,
 
 use crate::write::{BLOCK_BYTES, batch_bytes};
 
-/// How many splits of a file are decoded ahead for each processor.
+/// The number of splits of a file that are decoded ahead for each processor.
 ///
-/// Fewer leave processors idle while a block is fetched, more only hold memory.
+/// Fewer leave processors idle while a block is fetched; more only take memory.
 pub const SPLITS_AHEAD: usize = 2;
 
-/// The share of a memory pool that decoding one stream of splits takes: what is decoded ahead, and what was handed out.
+/// The memory that decoding one stream of splits reserves in a pool: for the splits decoded ahead, and for the one that
+/// was returned.
 ///
-/// It is given back when this is dropped.
+/// It is released when this is dropped.
 #[derive(Debug)]
 pub struct DecodeMemory {
     reservation: MemoryReservation,
-    /// How many splits it is for: those decoded ahead, and the one that was handed out.
+    /// The number of splits that it covers: those decoded ahead, and the one that was returned.
     splits: usize,
     is_in_pieces: bool,
     rows: u64,
@@ -28,10 +29,10 @@ pub struct DecodeMemory {
 }
 
 impl DecodeMemory {
-    /// Takes the share of a stream that decodes `rows` rows of these columns, under the name `consumer`.
+    /// Reserves memory for a stream that decodes `rows` rows of these columns, under the name `consumer`.
     ///
-    /// A split has no more of a column than a block, as long as values are of ordinary size;
-    /// [`note`](Self::note) takes more where they are not.
+    /// A split has at most one block of a column if values are of ordinary size; [`note`](Self::note) reserves more if
+    /// they are not.
     ///
     /// # Errors
     ///
@@ -45,8 +46,9 @@ impl DecodeMemory {
         Ok(memory)
     }
 
-    /// Takes the share of one of `streams` streams as [`take`](Self::take) does, if all of them together leave three quarters
-    /// of the pool to others, and there is room; `None` if not. Joins cannot give anything back, so they must find it free.
+    /// Reserves memory for one of `streams` streams as [`take`](Self::take) does, if all of them together leave three
+    /// quarters of the pool to others and there is room; `None` if not. Joins cannot release memory, so they must find
+    /// it free.
     #[must_use]
     pub fn take_if_modest(
         pool: &Arc<dyn MemoryPool>,
@@ -59,8 +61,8 @@ impl DecodeMemory {
         if is_modest { Self::take(pool, consumer, columns, rows).ok() } else { None }
     }
 
-    /// Takes what one of `streams` streams needs that decodes `rows` rows of these columns piece by piece: the splits of a
-    /// piece and the one that was handed out, and no more than one split if there is no room for more.
+    /// Reserves memory for one of `streams` streams that decodes `rows` rows of these columns piece by piece: for the
+    /// splits of a piece and the one that was returned, or for a single split if there is no room for more.
     ///
     /// # Errors
     ///
@@ -81,19 +83,19 @@ impl DecodeMemory {
         Ok(memory)
     }
 
-    /// Gives all of it back.
+    /// Releases all of it.
     pub fn give_back(&mut self) {
         self.reservation.free();
         self.bytes = 0;
     }
 
-    /// Returns how many splits the next piece may have.
+    /// Returns the maximum number of splits in the next piece.
     #[must_use]
     pub fn splits_of_piece(&self) -> u64 {
         self.splits.saturating_sub(1).max(1) as u64
     }
 
-    /// Takes what is needed if each split is of so many bytes; for fewer splits, if there is no room for all.
+    /// Reserves memory for splits of this many bytes each; for fewer splits if there is no room for all.
     fn expect_of_split(&mut self, bytes: u64) -> Result<()> {
         loop {
             match self.expect(bytes.saturating_mul(self.splits as u64)) {
@@ -103,7 +105,7 @@ impl DecodeMemory {
         }
     }
 
-    /// Takes more if a split turns out to be larger than those before.
+    /// Reserves more if a split turns out to be larger than those before.
     ///
     /// # Errors
     ///
@@ -112,7 +114,7 @@ impl DecodeMemory {
         if self.is_in_pieces {
             return self.expect_of_split(batch_bytes(split));
         }
-        // Splits are of about as many rows each; a file of few has fewer than are decoded ahead.
+        // All splits have about the same number of rows; a file of few rows has fewer splits than are decoded ahead.
         let splits = self.rows.div_ceil(split.num_rows().max(1) as u64).clamp(1, self.splits as u64);
         self.expect(batch_bytes(split).saturating_mul(splits))
     }
@@ -139,13 +141,14 @@ fn splits_ahead() -> usize {
     SPLITS_AHEAD * processors + 1
 }
 
-/// Returns how many bytes a stream of splits decodes ahead.
+/// Returns the number of bytes that a stream of splits decodes ahead.
 fn share(columns: &Schema, rows: u64) -> u64 {
     let ahead = (columns.fields().len() * splits_ahead()) as u64 * BLOCK_BYTES;
     ahead.min(rows.saturating_mul(row_bytes(columns)))
 }
 
-/// Returns how much a stream may take so that `streams` of them together leave three quarters of a pool to others.
+/// Returns the maximum number of bytes of one stream, so that `streams` of them leave three quarters of a pool to
+/// others.
 fn modest(pool: &Arc<dyn MemoryPool>, streams: usize) -> u64 {
     match pool.memory_limit() {
         MemoryLimit::Finite(limit) => limit as u64 / 4 / streams.max(1) as u64,
@@ -153,14 +156,15 @@ fn modest(pool: &Arc<dyn MemoryPool>, streams: usize) -> u64 {
     }
 }
 
-/// Returns about how many rows of these columns a split has: a file is cut where a block of any of them ends.
+/// Returns the approximate number of rows in a split of these columns: a file is split where a block of any column
+/// ends.
 #[must_use]
 pub fn split_rows(columns: &Schema) -> u64 {
     let widest = columns.fields().iter().map(|field| width(field.data_type())).max();
     BLOCK_BYTES / widest.unwrap_or(1).max(1)
 }
 
-/// Returns about how many bytes a row of these columns takes once decoded.
+/// Returns the approximate number of bytes of a decoded row of these columns.
 #[must_use]
 pub fn row_bytes(columns: &Schema) -> u64 {
     columns.fields().iter().map(|field| width(field.data_type())).sum()

@@ -1,4 +1,4 @@
-//! The way of an [`Error`] through Vortex and back.
+//! Passing an [`Error`] through Vortex and getting it back.
 
 use std::error::Error as StdError;
 use std::io;
@@ -6,12 +6,12 @@ use std::io;
 use cayenne_format::Error;
 use vortex::error::{VortexError, vortex_err};
 
-/// How many causes are looked at; no chain of ours is longer, and a chain may be a ring.
+/// The maximum number of causes that are examined. No chain of Cayenne's is longer, but a chain may be a ring.
 const CAUSES_MAX: usize = 64;
 
 /// Returns the Cayenne error that caused `error`, if there is one.
 ///
-/// Vortex and DataFusion carry errors of the reader inside their own; this takes one out again, whole.
+/// Vortex and DataFusion wrap errors of the reader in their own; this returns the wrapped error unchanged.
 #[must_use]
 pub fn find_error(error: &(dyn StdError + 'static)) -> Option<Error> {
     let mut current = Some(error);
@@ -30,12 +30,12 @@ pub fn find_error(error: &(dyn StdError + 'static)) -> Option<Error> {
     None
 }
 
-/// Hands an error to Vortex.
+/// Wraps an error for Vortex.
 pub(crate) fn into_vortex(error: Error) -> VortexError {
     vortex_err!(External: error)
 }
 
-/// Takes an error back from Vortex; `otherwise` says what an error of Vortex's own means.
+/// Unwraps an error from Vortex; `otherwise` gives the error for a failure of Vortex itself.
 pub(crate) fn from_vortex(error: VortexError, otherwise: impl FnOnce() -> Error) -> Error {
     find_error(&error).unwrap_or_else(|| otherwise().because(error))
 }

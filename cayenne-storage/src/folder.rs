@@ -1,4 +1,4 @@
-//! The folder of a table: made, marked, looked through and removed. Nothing here decides what a table contains.
+//! The folder of a table: created, marked, listed and removed. Nothing here decides what a table contains.
 
 use std::collections::HashSet;
 use std::io;
@@ -14,10 +14,10 @@ use crate::task;
 
 /// The version of the layout of a table folder.
 const FORMAT_VERSION: u64 = 1;
-/// A marker is never longer.
+/// The maximum length of a marker, in bytes.
 const MARKER_BYTES_MAX: u64 = 4096;
 
-/// A file that nobody names.
+/// A file that nothing references.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Orphan {
     /// Its name, relative to the data location of the table.
@@ -27,14 +27,14 @@ pub struct Orphan {
 }
 
 impl Storage {
-    /// Makes the folder of a table and marks it; all of it, up to the root, is on the disk when this returns.
+    /// Creates the folder of a table and its marker. All of it, up to the root, is on disk when this returns.
     ///
-    /// Doing it again for the same table changes nothing.
+    /// A repetition for the same table changes nothing.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AlreadyExists`] if the folder is another table's;
-    /// [`ErrorKind::Corrupt`] if its marker cannot be read; or what the disk said.
+    /// [`ErrorKind::AlreadyExists`] if the folder belongs to another table; [`ErrorKind::Corrupt`] if its marker cannot
+    /// be read; or an I/O error.
     pub async fn create_table_folder(&self, location: &str, table: TableId) -> Result<()> {
         let folder = self.folder(location)?;
         let fs = Arc::clone(self.fs());
@@ -42,27 +42,27 @@ impl Storage {
         task::blocking(move || create_folder(fs.as_ref(), &environment, &folder, table)).await?
     }
 
-    /// Says whether the folder of a table is marked as this table's.
+    /// Checks that the marker of a table folder names this table.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] with the code `foreign-table-folder` if it is another table's;
+    /// [`ErrorKind::Invalid`] with the code `foreign-table-folder` if it belongs to another table;
     /// [`ErrorKind::NotFound`] if it has no marker; [`ErrorKind::Corrupt`] if its marker cannot be read;
-    /// [`ErrorKind::Unsupported`] if a newer Cayenne has written it.
+    /// [`ErrorKind::Unsupported`] if a newer Cayenne wrote it.
     pub async fn check_table_folder(&self, location: &str, table: TableId) -> Result<()> {
         let folder = self.folder(location)?;
         let fs = Arc::clone(self.fs());
         task::blocking(move || check_folder(fs.as_ref(), &folder, table)).await?
     }
 
-    /// Returns the files of a data location that `named` does not hold, by their names relative to it.
+    /// Returns the files of a data location that are not in `named`, by their names relative to it.
     ///
-    /// Only what has the name of a data file, of a key index or of a deletion file counts, where those lie; other things are
-    /// left alone. A folder that does not exist has no orphan.
+    /// It considers only files with the name of a data file, a key index or a deletion file, where those belong; it
+    /// ignores anything else. A folder that does not exist has no orphans.
     ///
     /// # Errors
     ///
-    /// What the disk said.
+    /// An I/O error.
     pub async fn orphans(&self, location: &str, named: &HashSet<String>) -> Result<Vec<Orphan>> {
         let folder = self.folder(location)?;
         let fs = Arc::clone(self.fs());
@@ -70,14 +70,14 @@ impl Storage {
         Ok(found.files.into_iter().filter(|orphan| !named.contains(&orphan.name)).collect())
     }
 
-    /// Removes files of a data location and returns how many were there. What is missing already is fine. The key index of a
-    /// data file goes with it, and does not count.
+    /// Removes files of a data location and returns how many existed. Missing files are ignored. The key index of a
+    /// data file is removed with it and is not counted.
     ///
-    /// Their bytes leave the caches for ever.
+    /// Their bytes are evicted from the caches permanently.
     ///
     /// # Errors
     ///
-    /// What the disk said first; all others were removed.
+    /// The first I/O error; all other files were removed.
     pub async fn remove_files(&self, location: &str, names: &[String]) -> Result<u64> {
         let folder = self.folder(location)?;
         let paths = names.iter().map(|name| Ok(folder.join(inside(name)?))).collect::<Result<Vec<PathBuf>>>()?;
@@ -92,7 +92,7 @@ impl Storage {
             let mut remove = |path: &PathBuf| match remove_file(fs.as_ref(), path) {
                 Ok(was_there) => u64::from(was_there),
                 Err(error) => {
-                    // One that cannot be removed keeps none of the others.
+                    // A file that cannot be removed does not keep the others.
                     failed.get_or_insert(error);
                     0
                 }
@@ -104,15 +104,15 @@ impl Storage {
         .await?
     }
 
-    /// Removes the folder of a table, if its marker says that it is this table's.
+    /// Removes the folder of a table, if its marker names this table.
     ///
-    /// Only what Cayenne writes is removed: data files, partition folders, manifests, the marker, and the folder itself unless
-    /// something else is in it. A folder that does not exist is fine.
+    /// It removes only what Cayenne writes: data files, partition folders, manifests, the marker, and the folder itself
+    /// unless something else is in it. A folder that does not exist is ignored.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] if the folder is another table's or has no marker; or
-    /// what the disk said. The marker goes last, so that it can be done again.
+    /// [`ErrorKind::Invalid`] if the folder belongs to another table or has no marker; or an I/O error. The marker is
+    /// removed last, so that the removal can be repeated.
     pub async fn remove_table_folder(&self, location: &str, table: TableId) -> Result<()> {
         let folder = self.folder(location)?;
         let root = self.root().to_owned();
@@ -123,11 +123,11 @@ impl Storage {
         Ok(())
     }
 
-    /// Returns the table folders below the root, by the ids in their names.
+    /// Returns the table folders below the root, with the ids in their names.
     ///
     /// # Errors
     ///
-    /// What the disk said.
+    /// An I/O error.
     pub async fn table_folders(&self) -> Result<Vec<(String, TableId)>> {
         let root = self.root().to_owned();
         let fs = Arc::clone(self.fs());
@@ -167,7 +167,7 @@ fn create_folder(fs: &dyn Fs, environment: &Environment, folder: &Path, table: T
                 .map_err(|error| facts(Error::io("could not mark the folder of a table", error)))?;
         }
     }
-    // The name of a folder is kept by the folder above it.
+    // The name of a folder is stored in its parent folder.
     let above = missing.iter().filter_map(|made| made.parent());
     for changed in std::iter::once(folder).chain(above) {
         fs.sync_dir(changed).map_err(|error| {
@@ -199,7 +199,7 @@ fn foreign(table: TableId, owner: TableId) -> Error {
 fn missing_folders(fs: &dyn Fs, folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut missing = Vec::new();
     for ancestor in folder.ancestors() {
-        // Of all that can be asked of a disk this is the cheapest that tells whether a folder is there.
+        // This is the cheapest request to a disk that tells whether a folder exists.
         match fs.sync_dir(ancestor) {
             Ok(()) => break,
             Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push(ancestor.to_owned()),
@@ -216,7 +216,7 @@ fn write_marker(fs: &dyn Fs, folder: &Path, table: TableId) -> io::Result<()> {
     file.sync()
 }
 
-/// Returns whose folder this is, or `None` if it has no marker.
+/// Returns the table that the marker of a folder names, or `None` if there is no marker.
 fn read_marker(fs: &dyn Fs, folder: &Path) -> Result<Option<TableId>> {
     let at = folder.join(path::TABLE_MARKER);
     let damaged = || {
@@ -243,7 +243,7 @@ fn read_marker(fs: &dyn Fs, folder: &Path) -> Result<Option<TableId>> {
     owner.parse().map(Some).map_err(|error: Error| damaged().because(error))
 }
 
-/// What cannot be read this time is perhaps as it should be.
+/// A marker that cannot be read this time may be intact.
 fn unreadable(error: io::Error, marker: &Path) -> Error {
     Error::unavailable("the marker of a table folder could not be read")
         .code("unreadable-marker")
@@ -251,11 +251,11 @@ fn unreadable(error: io::Error, marker: &Path) -> Error {
         .because(error)
 }
 
-/// What Cayenne has written into a table folder, besides the marker.
+/// The files and folders that Cayenne wrote into a table folder, besides the marker.
 #[derive(Default)]
 struct Found {
     files: Vec<Orphan>,
-    /// Partition folders, each after those inside it.
+    /// Partition folders, each after the folders inside it.
     folders: Vec<String>,
 }
 
@@ -268,7 +268,7 @@ fn find_data_files(fs: &dyn Fs, folder: &Path) -> Result<Found> {
     Ok(found)
 }
 
-/// Looks through a folder of files that lie beside the data files.
+/// Searches a folder of files that lie next to the data files.
 fn find_beside(
     fs: &dyn Fs,
     folder: &Path,
@@ -286,9 +286,9 @@ fn find_beside(
     Ok(())
 }
 
-/// Looks through `folder`, or through the folder `below` in it.
+/// Searches `folder`, or the folder `below` in it.
 fn find_below(fs: &dyn Fs, folder: &Path, below: Option<&str>, depth: usize, found: &mut Found) -> io::Result<()> {
-    // No empty part is joined: it would end the path in a slash, and a slash follows links.
+    // No empty part is joined: it would end the path in a slash, which makes the system follow a link.
     let entries = match fs.list(&below.map_or_else(|| folder.to_owned(), |below| folder.join(below))) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         listed => listed?,
@@ -296,7 +296,7 @@ fn find_below(fs: &dyn Fs, folder: &Path, below: Option<&str>, depth: usize, fou
     for Entry { name, is_dir, bytes } in entries {
         let path = below.map_or_else(|| name.clone(), |below| format!("{below}/{name}"));
         if !is_dir {
-            // A name that merely reads like an id, in capitals for one, is not one that Cayenne gives.
+            // A name that merely parses as an id, such as one in capitals, is not one that Cayenne gives.
             if path::data_file_id(&name).is_some_and(|id| path::data_file(id, &[]) == name) {
                 found.files.push(Orphan { name: path, bytes });
             }
@@ -322,7 +322,8 @@ fn remove_folder(
         Ok(Some(owner)) => {
             return Err(facts(foreign(table, owner)));
         }
-        // A death while the marker was written leaves a part of it; then the name of the folder says whose it is.
+        // A crash while the marker is written leaves a part of it. Then the name of the folder tells which table it
+        // belongs to.
         Err(error) if error.kind() == ErrorKind::Corrupt && named_after(folder, table) => {}
         Err(error) => return Err(error),
         Ok(None) => return no_marker(fs, folder).map_err(facts).map(|()| HashSet::new()),
@@ -347,7 +348,7 @@ fn named_after(folder: &Path, table: TableId) -> bool {
     folder.file_name().and_then(|name| path::table_folder_id(name.to_str()?)) == Some(table)
 }
 
-/// A folder without a marker is nobody's: it is removed if it is empty, as it is when its removal was cut short.
+/// A folder without a marker belongs to no table. It is removed if it is empty, as it is after an interrupted removal.
 fn no_marker(fs: &dyn Fs, folder: &Path) -> Result<()> {
     match fs.remove_dir(folder) {
         Ok(()) => Ok(()),

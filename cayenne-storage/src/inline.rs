@@ -1,4 +1,4 @@
-//! The rows of inline data files on their way back from the metastore.
+//! Decoding the rows of inline data files, as the metastore returns them.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,12 +17,12 @@ use crate::storage::Storage;
 impl Storage {
     /// Returns the rows of an inline data file, as one batch of `schema`, the stored schema of its table.
     ///
-    /// The batch shares its memory with the record of the file, and is kept as long as somebody has the record.
+    /// The batch shares its memory with the record of the file, and stays cached as long as the record is referenced.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) with the code `damaged-file` if the bytes are not what
-    /// was written; [`ErrorKind::Unsupported`](cayenne_format::ErrorKind::Unsupported) if a newer Cayenne has written
+    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) with the code `damaged-file` if the bytes are not
+    /// what was written; [`ErrorKind::Unsupported`](cayenne_format::ErrorKind::Unsupported) if a newer Cayenne wrote
     /// them.
     pub fn inline_rows(&self, file: &Arc<DataFile>, schema: &SchemaRef) -> Result<RecordBatch> {
         if let Some(rows) = self.inline().get(file) {
@@ -36,14 +36,15 @@ impl Storage {
 
 /// Decoded rows of inline data files.
 ///
-/// A batch costs little memory besides that of the record whose bytes it shows; so it is kept until the record has gone.
+/// A batch takes little memory besides that of the record whose bytes it shows, so it is cached until the record is
+/// dropped.
 #[derive(Debug, Default)]
 pub(crate) struct InlineCache(Mutex<Decoded>);
 
 #[derive(Debug, Default)]
 struct Decoded {
     files: HashMap<FileId, (Weak<DataFile>, RecordBatch)>,
-    /// With so many files, those whose records have gone are looked for.
+    /// At this many files, the cache drops those whose records are gone.
     full: usize,
 }
 
@@ -51,7 +52,7 @@ impl InlineCache {
     fn get(&self, file: &Arc<DataFile>) -> Option<RecordBatch> {
         let decoded = self.0.lock();
         let (of, rows) = decoded.files.get(&file.id)?;
-        // A record that only has the same id, as a damaged one may, has rows of its own.
+        // Another record with the same id, such as a damaged one, has rows of its own.
         std::ptr::eq(of.as_ptr(), Arc::as_ptr(file)).then(|| rows.clone())
     }
 
@@ -65,7 +66,7 @@ impl InlineCache {
     }
 }
 
-/// Returns the rows of an inline data file, decoded anew.
+/// Decodes the rows of an inline data file.
 fn inline_rows(file: &DataFile, schema: &SchemaRef) -> Result<RecordBatch> {
     let facts = |error: Error| error.with("file", file.id);
     let damaged = || Error::corrupt("inline rows do not belong to their table").code("damaged-file");
@@ -83,7 +84,7 @@ fn inline_rows(file: &DataFile, schema: &SchemaRef) -> Result<RecordBatch> {
         .map_err(|error| facts(damaged().because(error)))
 }
 
-/// Says that the bytes of an inline data file are what was written.
+/// Checks that the bytes of an inline data file are what was written.
 pub(crate) fn verify_inline(file: &DataFile, bytes: &[u8]) -> Result<()> {
     if file.bytes == bytes.len() as u64 && ContentHash::of(bytes) == file.hash {
         return Ok(());
@@ -95,8 +96,8 @@ pub(crate) fn verify_inline(file: &DataFile, bytes: &[u8]) -> Result<()> {
 
 /// Returns the one batch of an IPC stream, or `None` if there are none or several.
 ///
-/// The decoder panics on what no Arrow library writes, and makes room for whatever length a compressed buffer claims. A
-/// checksum keeps damage away from it, and not whoever computes the checksum anew.
+/// The decoder panics on data that no Arrow library writes, and allocates whatever length a compressed buffer claims.
+/// The checksum detects damage, but not a forged value with a recomputed checksum.
 fn decode(bytes: Buffer) -> Result<Option<RecordBatch>, ArrowError> {
     if is_compressed(&bytes)? {
         return Err(ArrowError::IpcError("inline rows are never compressed".to_owned()));
@@ -107,7 +108,7 @@ fn decode(bytes: Buffer) -> Result<Option<RecordBatch>, ArrowError> {
 
 /// Says whether a message of an IPC stream has compressed buffers.
 fn is_compressed(stream: &[u8]) -> Result<bool, ArrowError> {
-    /// Before the length of each message.
+    /// Precedes the length of each message.
     const CONTINUES: [u8; 4] = [0xFF; 4];
     let cut_short = || ArrowError::IpcError("the stream ends inside a message".to_owned());
     let mut rest = stream;

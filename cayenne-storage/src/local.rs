@@ -17,7 +17,7 @@ use crate::fs::{Entry, FileLock, Fs, ReadFile, WriteFile};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocalFs;
 
-/// A link at the end of a path is refused, and opening a pipe does not wait for its other end.
+/// Returns the flags that refuse a link at the end of a path, and open a pipe without waiting for its other end.
 fn careful() -> i32 {
     (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
 }
@@ -68,7 +68,7 @@ impl Fs for LocalFs {
             // `DirEntry::metadata` does not follow links.
             let metadata = match entry.metadata() {
                 Ok(metadata) => metadata,
-                // Somebody removed it since the folder was read.
+                // The entry was removed after the folder was read.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
@@ -102,7 +102,7 @@ fn not_a_regular_file() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
 }
 
-/// The system's words for a refused link ("too many levels of symbolic links") mislead.
+/// Replaces the system's message for a refused link ("too many levels of symbolic links"), which is misleading.
 fn name_links(error: io::Error) -> io::Error {
     if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
         return io::Error::new(io::ErrorKind::InvalidInput, "it is a symbolic link");
@@ -129,7 +129,7 @@ impl ReadFile for LocalReadFile {
         self.0.read_exact_at(bytes, offset)
     }
 
-    /// Asks for what the page cache holds. Systems and file systems that do not know the question answer no.
+    /// Reads only what the page cache holds. On systems and file systems without this operation, it returns false.
     #[cfg(target_os = "linux")]
     fn read_cached_at(&self, offset: u64, bytes: &mut [u8]) -> bool {
         let wanted = bytes.len();

@@ -1,4 +1,4 @@
-//! The manifests beside the data of a table: written whole under their final names, listed, read and removed.
+//! The stored manifests of a table: written whole under their final names, listed, read and removed.
 
 use std::io;
 use std::path::Path;
@@ -11,23 +11,23 @@ use crate::fs::Fs;
 use crate::storage::{Storage, inside};
 use crate::task;
 
-/// A manifest that is being written. There is one writer of a table, so there is one name.
+/// The name of a manifest while it is written. A table has one writer, so one name is enough.
 const BEING_WRITTEN: &str = "writing.partial";
 
-/// A mark in the place of manifests: the metastore has lost the table, and no manifest tells of it.
+/// A mark in the manifest folder: the metastore has lost the table, and no manifest describes it.
 const LOST: &str = "lost";
 
-/// The beginning of a frame; its last 8 bytes say how long the payload is.
+/// The beginning of a frame; its last 8 bytes are the length of the payload.
 const FRAME_HEAD_BYTES: usize = 16;
 /// The bytes of a frame besides its payload.
 const FRAME_BYTES: u64 = 24;
 
-/// A manifest beside the data of a table, as its name tells of it.
+/// A stored manifest, as its name describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredManifest {
-    /// The sequence that it says the changes since; [`Sequence::ZERO`] if it says all.
+    /// The sequence that the manifest follows; [`Sequence::ZERO`] if it is whole.
     pub since: Sequence,
-    /// The sequence up to which it does.
+    /// The sequence of the state that it describes.
     pub sequence: Sequence,
     /// Its length in bytes.
     pub bytes: u64,
@@ -46,19 +46,19 @@ impl Storage {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) with the code `no-manifest-folder` if something else is in
-    /// the place of their folder; or what the disk said.
+    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) with the code `no-manifest-folder` if something else
+    /// is in the place of the manifest folder; or an I/O error.
     pub async fn manifests(&self, location: &str) -> Result<Vec<StoredManifest>> {
         let folder = self.folder(location)?.join(path::MANIFEST_FOLDER);
         let fs = Arc::clone(self.fs());
         task::blocking(move || list(fs.as_ref(), &folder)).await?
     }
 
-    /// Says whether a data location has a manifest, or the mark of a table that was lost: then it is not a left-over.
+    /// Says whether a data location has a manifest, or the mark of a lost table. If so, it is not a left-over.
     ///
     /// # Errors
     ///
-    /// What the disk said.
+    /// An I/O error.
     pub async fn tells_of_a_table(&self, location: &str) -> Result<bool> {
         let folder = self.folder(location)?.join(path::MANIFEST_FOLDER);
         let fs = Arc::clone(self.fs());
@@ -67,19 +67,20 @@ impl Storage {
                 Ok(entries.iter().any(|entry| entry.name == LOST || path::parse_manifest(&entry.name).is_some()))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            // Something that Cayenne has not made is not for it to remove.
+            // Cayenne does not remove what it has not created.
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(true),
             Err(error) => Err(Error::io("the manifests cannot be listed", error).with("folder", folder.display())),
         })
         .await?
     }
 
-    /// Marks the folder of a table that the metastore has lost and no manifest tells of, so that it is kept. A folder that
-    /// does not exist is fine, and so is one that cannot be marked because something else is in the place of manifests.
+    /// Marks the folder of a table that the metastore has lost and no manifest describes, so that the folder is kept. A
+    /// folder that does not exist is ignored, and so is one that cannot be marked because something else is in the
+    /// place of its manifest folder.
     ///
     /// # Errors
     ///
-    /// What the disk said.
+    /// An I/O error.
     pub async fn mark_lost(&self, location: &str) -> Result<()> {
         let table_folder = self.folder(location)?;
         let fs = Arc::clone(self.fs());
@@ -99,9 +100,9 @@ impl Storage {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) with the code `damaged-manifest` if it is not what was
-    /// written; [`ErrorKind::Unsupported`](cayenne_format::ErrorKind::Unsupported) if a newer Cayenne has written it; or
-    /// what the disk said.
+    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) with the code `damaged-manifest` if it is not what
+    /// was written; [`ErrorKind::Unsupported`](cayenne_format::ErrorKind::Unsupported) if a newer Cayenne wrote it; or
+    /// an I/O error.
     pub async fn read_manifest(&self, location: &str, stored: StoredManifest) -> Result<Manifest> {
         let at = self.folder(location)?.join(stored.name());
         let fs = Arc::clone(self.fs());
@@ -118,11 +119,11 @@ impl Storage {
         .await?
     }
 
-    /// Writes a manifest. It is on the disk, and has its name, or has no name that a manifest has.
+    /// Writes a manifest atomically: it is on disk under its name, or no file has the name of a manifest.
     ///
     /// # Errors
     ///
-    /// What the disk said.
+    /// An I/O error.
     pub async fn write_manifest(&self, location: &str, manifest: &Manifest) -> Result<()> {
         let folder = self.folder(location)?;
         let name = path::manifest(manifest.since, manifest.state.sequence);
@@ -136,11 +137,11 @@ impl Storage {
         .await?
     }
 
-    /// Removes manifests of a data location. What is missing already is fine.
+    /// Removes manifests of a data location. Missing ones are ignored.
     ///
     /// # Errors
     ///
-    /// What the disk said.
+    /// An I/O error.
     pub async fn remove_manifests(&self, location: &str, manifests: &[StoredManifest]) -> Result<()> {
         let folder = self.folder(location)?;
         let names =
@@ -150,7 +151,7 @@ impl Storage {
             let folder = folder.join(path::MANIFEST_FOLDER);
             let lost = folder.join(LOST);
             let removed = names.iter().chain([&lost]).try_for_each(|name| gone_is_fine(fs.remove_file(name)));
-            // What was removed must stay so: a dropped table would be brought back by its manifests.
+            // The removal must be durable: otherwise a recovery would bring a dropped table back from its manifests.
             removed
                 .and_then(|()| gone_is_fine(fs.sync_dir(&folder)))
                 .map_err(|error| Error::io("a manifest cannot be removed", error).with("folder", folder.display()))
@@ -175,7 +176,7 @@ fn tells_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), NotFound | NotADirectory | AlreadyExists)
 }
 
-/// Removes the folder of the manifests of a table, and what Cayenne has put there.
+/// Removes the manifest folder of a table, and what Cayenne has put there.
 pub(crate) fn remove_all(fs: &dyn Fs, table_folder: &Path) -> io::Result<()> {
     let folder = table_folder.join(path::MANIFEST_FOLDER);
     let entries = match fs.list(&folder) {
@@ -196,7 +197,7 @@ pub(crate) fn remove_all(fs: &dyn Fs, table_folder: &Path) -> io::Result<()> {
 fn list(fs: &dyn Fs, folder: &Path) -> Result<Vec<StoredManifest>> {
     let entries = match fs.list(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        // Not the same as a folder that cannot be looked into, which may be whole.
+        // This differs from a folder that cannot be listed, which may be intact.
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
             return Err(Error::corrupt("the place of the manifest folder is taken by something else")
                 .code("no-manifest-folder")
@@ -227,7 +228,8 @@ fn read(fs: &dyn Fs, at: &Path) -> io::Result<Bytes> {
     file.read_at(0, head)?;
     let said = head.last_chunk::<8>().map(|said| u64::from_le_bytes(*said).saturating_add(FRAME_BYTES));
     if said != Some(length) {
-        // What is not as long as it says is damaged, and its beginning tells so: a file without end takes no memory.
+        // A file whose length differs from what its frame says is damaged. Its beginning is enough to report that, so
+        // that an endless file takes no memory.
         return Ok(Bytes::copy_from_slice(head));
     }
     let mut bytes = Vec::new();
@@ -241,10 +243,10 @@ fn read(fs: &dyn Fs, at: &Path) -> io::Result<Bytes> {
 fn write(fs: &dyn Fs, table_folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let folder = table_folder.join(path::MANIFEST_FOLDER);
     let being_written = folder.join(BEING_WRITTEN);
-    // Only in a folder that is there: the table may have been dropped by another process.
+    // Only in an existing folder: another process may have dropped the table.
     fs.list(table_folder)?;
     fs.create_dir_all(&folder)?;
-    // Listing refuses a folder that is a link.
+    // Listing refuses a folder that is a symbolic link.
     fs.list(&folder)?;
     gone_is_fine(fs.remove_file(&being_written))?;
     let mut file = fs.create_file(&being_written)?;
@@ -262,7 +264,7 @@ fn gone_is_fine(done: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Everything that is wrong with a manifest is one thing to a caller.
+/// All kinds of damage to a manifest have one code.
 fn named(error: Error) -> Error {
     if error.kind() == cayenne_format::ErrorKind::Corrupt { error.code("damaged-manifest") } else { error }
 }

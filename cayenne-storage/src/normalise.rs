@@ -1,6 +1,6 @@
-//! Rows as they come, brought to the types in which a table stores them, or refused by the name of the column.
+//! Converting incoming rows to the stored types of a table, or refusing them with the name of the column.
 //!
-//! Nothing is lost on the way: only the forms of one type are exchanged for each other. A caller that wants real casts
+//! The conversion is lossless: it only exchanges the forms of one type for each other. A caller that wants real casts
 //! does them before.
 
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use cayenne_format::{Error, Result, TypeRule, UnsupportedTypeAction, type_rule};
 
 use crate::text::to_text;
 
-/// Brings `batch`, whose columns are those of `declared`, to the stored schema of a table.
+/// Converts `batch`, whose columns are those of `declared`, to the stored schema of a table.
 ///
-/// Columns are matched by their places. Of those whose type cannot be stored, `action` says what becomes of them:
-/// under `ignore` they are dropped, under `string` they become text, under `warn` they must be null.
+/// Columns are matched by position. `action` says what is done with columns whose type cannot be stored: under `ignore`
+/// they are dropped, under `string` they become text, under `warn` they must be null.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Invalid`](cayenne_format::ErrorKind::Invalid), naming the column: for a null in a column that has none,
-/// a type that is not the stored one in another form, a value in a column kept by `warn`; or for the wrong number of
-/// columns.
+/// [`ErrorKind::Invalid`](cayenne_format::ErrorKind::Invalid), naming the column: for a null in a column that is not
+/// nullable, a type that is not another form of the stored one, or a value in a column kept by `warn`; also for the
+/// wrong number of columns.
 pub fn normalise(
     batch: RecordBatch,
     declared: &Schema,
@@ -90,7 +90,7 @@ fn only_nulls(column: &ArrayRef, field: &FieldRef) -> Result<ArrayRef> {
     Ok(new_null_array(field.data_type(), column.len()))
 }
 
-/// Says whether a column of type `from` is one of type `to` in another form.
+/// Says whether `from` is another form of the type `to`.
 fn is_same(from: &DataType, to: &DataType) -> bool {
     use DataType::{
         Binary, BinaryView, Dictionary, FixedSizeList, Float16, Float32, LargeBinary, LargeList, LargeListView,
@@ -108,7 +108,7 @@ fn is_same(from: &DataType, to: &DataType) -> bool {
         ) => is_same_field(from, to),
         (FixedSizeList(from, size), FixedSizeList(to, wanted)) => size == wanted && is_same_field(from, to),
         (Map(from, _), Map(to, _)) => match (from.data_type(), to.data_type()) {
-            // The names of the parts of a map mean nothing.
+            // The names of the parts of a map have no meaning.
             (Struct(from), Struct(to)) => from.iter().zip(to).all(|(from, to)| is_same_field(from, to)),
             _ => false,
         },

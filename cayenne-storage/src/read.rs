@@ -1,4 +1,4 @@
-//! Whole data files as batches, and whole data files against their digest.
+//! Reading whole data files as batches, and verifying whole data files against their digests.
 
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -25,20 +25,21 @@ use crate::storage::{Storage, inside};
 use crate::task;
 use crate::write::{RowStream, file_type, retype, wide_type};
 
-/// How much of a file is hashed at once.
+/// The number of bytes that are hashed at once.
 const VERIFY_BYTES: usize = 1024 * 1024;
 
 impl Storage {
     /// Reads a whole data file as batches of `schema`, the stored schema of its table, in the order of its rows.
     ///
-    /// What is decoded ahead is charged to the memory pool, as is the batch handed out until the next one is asked for.
+    /// Batches that are decoded ahead are charged to the memory pool, and so is a returned batch until the next one is
+    /// requested.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) if a byte is not what was written;
     /// [`ErrorKind::NotFound`](cayenne_format::ErrorKind::NotFound) with the code `missing-data-file`;
-    /// [`ErrorKind::ResourceLimit`](cayenne_format::ErrorKind::ResourceLimit) if the pool refuses memory; or what the
-    /// disk said. The stream ends with its first error.
+    /// [`ErrorKind::ResourceLimit`](cayenne_format::ErrorKind::ResourceLimit) if the pool refuses memory; or an I/O
+    /// error. The stream ends with its first error.
     pub async fn read(&self, request: ReadRequest, schema: SchemaRef) -> Result<RowStream> {
         let of = Origin { table: request.table, file: request.file.id };
         if request.file.is_inline() {
@@ -61,12 +62,13 @@ impl Storage {
         Ok(until_error(batches).boxed())
     }
 
-    /// Returns how many rows a data file has, from its own footer. Its columns are those of `schema`, or it is refused.
+    /// Returns the number of rows of a data file, from its own footer. The file is refused unless its columns are those
+    /// of `schema`.
     ///
     /// # Errors
     ///
     /// As [`read`](Self::read); [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) with the code `damaged-file`
-    /// also for a file that is none of `schema`.
+    /// also for a file whose columns are not those of `schema`.
     pub async fn count_rows(&self, request: ReadRequest, schema: &SchemaRef) -> Result<u64> {
         let of = Origin { table: request.table, file: request.file.id };
         let foreign = |why: VortexError| {
@@ -82,7 +84,7 @@ impl Storage {
         Ok(file.row_count())
     }
 
-    /// Says that a data file is there and has this length, without reading it.
+    /// Checks that a data file exists and has this length, without reading it.
     ///
     /// # Errors
     ///
@@ -92,13 +94,13 @@ impl Storage {
         task::blocking(move || open_data_file(fs.as_ref(), &path, bytes).map(drop)).await?
     }
 
-    /// Verifies the length and the hash of a data file, reading all of it from the disk.
+    /// Verifies the length and the hash of a data file, reading the whole file from disk.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) with the code `damaged-file` if it differs from its
-    /// record; [`ErrorKind::NotFound`](cayenne_format::ErrorKind::NotFound) with the code `missing-data-file`; or what
-    /// the disk said.
+    /// record; [`ErrorKind::NotFound`](cayenne_format::ErrorKind::NotFound) with the code `missing-data-file`; or an
+    /// I/O error.
     pub async fn verify(&self, location: &str, file: &DataFile) -> Result<()> {
         if let Location::Inline(bytes) = &file.location {
             return verify_inline(file, bytes);
@@ -122,7 +124,7 @@ impl Storage {
     }
 }
 
-/// Which file rows come from, for messages.
+/// The file that rows come from, for messages.
 #[derive(Clone, Copy)]
 pub(crate) struct Origin {
     pub(crate) table: TableId,
@@ -134,7 +136,8 @@ impl Origin {
         error.with("file", self.file).with("table", self.table)
     }
 
-    /// Errors of the reader come back as they were. Anything else is not the fault of the bytes, which are verified.
+    /// Returns errors of the reader unchanged. Any other error is not caused by damaged bytes, because they are
+    /// verified.
     pub(crate) fn undecodable(self, error: VortexError) -> Error {
         from_vortex(error, || self.facts(Error::internal("Vortex could not decode a data file")))
     }
@@ -157,7 +160,7 @@ fn scan(
         .into_stream()
 }
 
-/// Returns the columns that a file has for those of the stored schema: see [`file_schema`](crate::file_schema).
+/// Returns the fields that a file has for the columns of the stored schema: see [`file_schema`](crate::file_schema).
 pub(crate) fn in_file(session: &VortexSession, dtype: &DType, stored: &Schema) -> VortexResult<Fields> {
     let found = dtype.as_struct_fields_opt().filter(|found| found.nfields() == stored.fields().len());
     let found = found.ok_or_else(|| vortex_err!("the file has other columns than the table"))?;
@@ -176,7 +179,7 @@ pub(crate) fn in_file(session: &VortexSession, dtype: &DType, stored: &Schema) -
     fields.collect()
 }
 
-/// Gives the columns of a file their declared types.
+/// Casts the columns of a file to their declared types.
 pub(crate) fn declared(rows: &StructArray, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = rows.columns().iter().zip(schema.fields());
     let columns = columns.map(|(column, field)| match column.data_type() {

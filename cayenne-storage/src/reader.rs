@@ -1,4 +1,4 @@
-//! The one way from the disk to Vortex: bytes are verified against their block checksums before anybody sees them.
+//! The only path of bytes from disk to Vortex: they are verified against their block checksums before they are used.
 
 use std::fmt;
 use std::io;
@@ -23,13 +23,13 @@ use crate::error::into_vortex;
 use crate::fs::{Fs, ReadFile};
 use crate::task;
 
-/// How many reads of one file may be under way. Local reads mostly copy from the page cache, so more would only queue.
+/// The number of concurrent reads of one file. Local reads mostly copy from the page cache, so more would only queue.
 const CONCURRENCY: usize = 8;
 
-/// A longer piece is read by a thread that may wait even if it lies in memory: copying it would keep other tasks waiting.
+/// A longer piece is read by a blocking thread even if it is in memory: copying it would delay other tasks.
 const COPIED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Which file to read, and who knows its checksums.
+/// The file to read, and the source of its checksums.
 #[derive(Clone, Debug)]
 pub struct ReadRequest {
     /// The data location of the table: a folder below the root of the storage.
@@ -38,24 +38,24 @@ pub struct ReadRequest {
     pub table: TableId,
     /// The file.
     pub file: Arc<DataFile>,
-    /// Knows its block checksums.
+    /// Loads its block checksums.
     pub blocks: Arc<dyn LoadBlocks>,
     /// Counts what is read.
     pub counters: Arc<ReadCounters>,
-    /// What is charged with the memory that whole batches take; if none is named, the pool of the storage.
+    /// The pool that is charged with the memory of whole batches; `None` for the pool of the storage.
     pub memory: Option<Arc<dyn MemoryPool>>,
-    /// Whether the bytes are not needed again, as where a file is rewritten: they do not drive others out of the cache.
+    /// Whether the bytes are not needed again, as when a file is rewritten: they then evict nothing from the cache.
     pub is_last: bool,
 }
 
-/// What was read, for one scan.
+/// The read counters of one scan.
 #[derive(Debug, Default)]
 pub struct ReadCounters {
-    /// Reads that Vortex asked for.
+    /// The number of reads that Vortex requested.
     pub requests: AtomicU64,
-    /// The bytes it asked for.
+    /// The number of bytes that Vortex requested.
     pub bytes_requested: AtomicU64,
-    /// The bytes that came from the disk: whole blocks.
+    /// The number of bytes that were read from disk, in whole blocks.
     pub bytes_read: AtomicU64,
     /// Reads answered from the segment cache.
     pub cache_hits: AtomicU64,
@@ -65,9 +65,9 @@ pub struct ReadCounters {
 }
 
 impl ReadCounters {
-    /// Returns the first error of a reader that counts here.
+    /// Returns the first error of a reader that uses these counters.
     ///
-    /// Layers above that turn an error into text lose its kind; here it is kept whole.
+    /// Layers above that turn an error into text lose its kind; here the error is kept unchanged.
     #[must_use]
     pub fn failure(&self) -> Option<Error> {
         self.failure.get().cloned()
@@ -76,14 +76,14 @@ impl ReadCounters {
 
 /// Reads one data file for Vortex.
 ///
-/// A read is answered from the segment cache, or from the disk in whole blocks, each of which is verified. The file is
-/// opened, and its checksums are loaded, by the first read that the cache cannot answer.
+/// A read is answered from the segment cache, or from disk in whole blocks, each of which is verified. The first read
+/// that the cache cannot answer opens the file and loads its checksums.
 #[derive(Clone)]
 pub struct DataFileReader(Arc<Inner>);
 
 struct Inner {
     request: ReadRequest,
-    /// The path, or why there is none.
+    /// The path, or the reason why there is none.
     path: Result<PathBuf>,
     uri: Arc<str>,
     fs: Arc<dyn Fs>,
@@ -124,7 +124,7 @@ impl VortexReadAt for DataFileReader {
         Some(&self.0.uri)
     }
 
-    /// Reads are not merged: each is one segment, and the cache keeps segments.
+    /// Reads are not coalesced: each is one segment, and the cache keeps segments.
     fn coalesce_config(&self) -> Option<CoalesceConfig> {
         None
     }
@@ -157,7 +157,7 @@ impl VortexReadAt for DataFileReader {
             match inner.fetch(key, alignment).await {
                 Ok(bytes) => Ok(BufferHandle::new_host(bytes)),
                 Err(error) => {
-                    // Only the first one is kept: those after it usually follow from it.
+                    // Only the first error is kept: later ones usually follow from it.
                     let _kept = inner.request.counters.failure.set(error.clone());
                     Err(into_vortex(error))
                 }
@@ -168,7 +168,7 @@ impl VortexReadAt for DataFileReader {
 }
 
 impl DataFileReader {
-    /// Returns the array that a segment is, if the segment cache has it.
+    /// Returns the array that a segment holds, if the segment cache has it.
     pub(crate) fn cached_array(&self, offset: u64, length: usize) -> Option<ArrayRef> {
         let counters = &self.0.request.counters;
         let array = self.0.segments.array(&self.key(offset, length))?;
@@ -179,7 +179,7 @@ impl DataFileReader {
         Some(array)
     }
 
-    /// Keeps the array that a segment is, if the segment cache has the segment.
+    /// Caches the array that a segment holds, if the segment cache has the segment.
     pub(crate) fn cache_array(&self, offset: u64, length: usize, array: &ArrayRef) {
         self.0.segments.keep_array(self.key(offset, length), array);
     }
@@ -226,7 +226,7 @@ impl Inner {
     }
 }
 
-/// Opens a data file that has to be there and to have this length.
+/// Opens a data file, which must exist and have this length.
 pub(crate) fn open_data_file(fs: &dyn Fs, path: &Path, bytes: u64) -> Result<Arc<dyn ReadFile>> {
     let opened = fs.open_file(path).map_err(|error| {
         let made = match error.kind() {
@@ -258,18 +258,19 @@ pub(crate) fn open_data_file(fs: &dyn Fs, path: &Path, bytes: u64) -> Result<Arc
 #[derive(Clone, Copy)]
 struct Span {
     first_block: u64,
-    /// Where the first block begins in the file.
+    /// The offset of the first block in the file.
     from: u64,
     /// The length of the blocks.
     blocks_length: usize,
-    /// Where the piece begins in the blocks.
+    /// The offset of the piece in the blocks.
     begin: usize,
     length: usize,
 }
 
 impl Span {
     fn room(&self, alignment: Alignment) -> ByteBufferMut {
-        // Offsets of segments are multiples of their alignment, and so are block borders: the cut is aligned too.
+        // Offsets of segments are multiples of their alignment, and so are block borders. The slice is therefore
+        // aligned too.
         ByteBufferMut::zeroed_aligned(self.blocks_length, alignment.max(Alignment::DEFAULT_ALIGNMENT))
     }
 }
@@ -292,7 +293,7 @@ impl Open {
         Ok(Span { first_block, from, blocks_length: in_memory(to - from)?, begin: in_memory(offset - from)?, length })
     }
 
-    /// Copies the piece if the system has it in memory: that takes less time than handing it to another thread.
+    /// Copies the piece if the page cache has it, which takes less time than handing the read to another thread.
     fn read_cached(&self, span: &Span, alignment: Alignment) -> Result<Option<ByteBuffer>> {
         if span.blocks_length > COPIED_BYTES_MAX {
             return Ok(None);
@@ -320,7 +321,7 @@ impl Open {
         self.blocks.verify(span.first_block, blocks.as_slice()).map_err(|error| self.facts(error))?;
         let cut = blocks.freeze().slice_unaligned(span.begin..span.begin + span.length);
         Ok(if 2 * span.length < span.blocks_length {
-            // A small piece would keep all the blocks in memory.
+            // A slice would keep all the blocks of a small piece in memory.
             ByteBuffer::copy_from_aligned(cut.as_slice(), alignment.max(Alignment::DEFAULT_ALIGNMENT))
         } else {
             cut.aligned(alignment)

@@ -1,4 +1,4 @@
-//! The Vortex session that files are written and read with: Vortex's own, and one way of decoding that it lacks.
+//! The Vortex session for writing and reading files: Vortex's own, and one decoding kernel that it lacks.
 
 use vortex::VortexSessionDefault as _;
 use vortex::array::arrays::{Filter, PrimitiveArray};
@@ -11,13 +11,13 @@ use vortex::file::register_default_encodings;
 use vortex::io::session::RuntimeSessionExt as _;
 use vortex::session::VortexSession;
 
-/// Among so many values one or more have to be exceptions for it to pay to decode all of them.
+/// Decoding all values pays if at least one in this many is an exception.
 const VALUES_PER_PATCH: usize = 128;
 
 /// Returns a session with everything that Vortex has by default.
 pub(crate) fn session() -> VortexSession {
-    // Of several ways the first one registered is tried first, and those of Vortex come with the default session: it is
-    // given another registry, which begins with ours, and then its own once more.
+    // The first registered of several kernels is tried first, and the default session comes with Vortex's own. So the
+    // session gets a new registry that begins with our kernel, and then registers Vortex's own once more.
     let kernels = KernelSession::default();
     kernels.register_execute_parent(Filter.id(), ALP.id(), &[filter_after_decoding]);
     let session = VortexSession::default().with_tokio();
@@ -27,10 +27,10 @@ pub(crate) fn session() -> VortexSession {
     session
 }
 
-/// Filters floating-point numbers of which most stay after they were decoded, where the encoding has exceptions.
+/// Filters floating-point numbers after they are decoded, if most of them stay and the encoding has exceptions.
 ///
-/// Vortex filters first, and counts for each exception how many rows before it stay. Where rows are hidden all over a file
-/// that takes a fifth of the time of decoding it.
+/// Vortex filters first, and counts for each exception how many rows before it stay. If rows are hidden all over a
+/// file, that takes a fifth of the time of decoding it.
 fn filter_after_decoding(
     child: &ArrayRef,
     parent: &ArrayRef,
@@ -78,7 +78,7 @@ mod tests {
         assert!(pairs > 30, "{pairs}");
     }
 
-    /// Prices, and numbers that no decimal of few digits says exactly.
+    /// Prices, and numbers that no decimal of few digits represents exactly.
     fn numbers() -> Vec<Option<f64>> {
         let number = |row: u32| match row % 97 {
             0..5 => Some(std::f64::consts::PI * f64::from(row)),
@@ -92,7 +92,7 @@ mod tests {
     fn filtered_numbers_are_those_that_stay() {
         let session = session();
         let all = numbers();
-        // From few hidden rows to few that are left: ours, and Vortex's own way.
+        // From few hidden rows to few visible rows: with our kernel, and with Vortex's own.
         for every in [1, 2, 3, 10, 100, 4000] {
             for keeps in [true, false] {
                 let stays = |row: usize| row.is_multiple_of(every) == keeps;

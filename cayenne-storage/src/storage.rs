@@ -1,4 +1,4 @@
-//! The handle of this crate: where the files are, and what reading and writing them share.
+//! The handle of this crate: the location of the files, and the state that reading and writing share.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -18,12 +18,12 @@ use crate::session::session;
 use crate::take::OpenFiles;
 use crate::write::TextChoices;
 
-/// How the storage of a process works.
+/// The settings of the storage of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageSettings {
-    /// The bytes that the segment cache may hold; 0 turns it off. Default 256 MiB.
+    /// The capacity of the segment cache, in bytes; 0 turns it off. Default 256 MiB.
     pub segment_cache_bytes: u64,
-    /// How many data files one write encodes at once. Default: as many as there are processors.
+    /// The number of data files that one write encodes at once. Default: the number of processors.
     pub write_concurrency: NonZeroUsize,
 }
 
@@ -36,7 +36,7 @@ impl Default for StorageSettings {
     }
 }
 
-/// Keeps the data files of tables in folders below one root.
+/// Stores the data files of tables in folders below one root.
 pub struct Storage {
     root: PathBuf,
     fs: Arc<dyn Fs>,
@@ -52,7 +52,7 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Returns a storage whose data locations are folders below `root`, an absolute path. It touches nothing yet.
+    /// Returns a storage whose data locations are folders below `root`, an absolute path. It does no I/O yet.
     #[must_use]
     pub fn new(
         root: PathBuf,
@@ -84,19 +84,19 @@ impl Storage {
         &self.session
     }
 
-    /// Returns where a file of a data location is. Only the text is looked at.
+    /// Returns the path of a file of a data location, from the names alone.
     #[must_use]
     pub fn path_of(&self, location: &str, file: &str) -> PathBuf {
         self.root.join(location).join(file)
     }
 
-    /// Returns how the segment cache has done.
+    /// Returns the counters of the segment cache.
     #[must_use]
     pub fn cache(&self) -> CacheCounters {
         self.segments.counters()
     }
 
-    /// Returns a reader of one data file for Vortex. It touches nothing until it is asked for bytes.
+    /// Returns a reader of one data file for Vortex. It does no I/O until bytes are requested.
     #[must_use]
     pub fn reader(&self, request: ReadRequest) -> Arc<DataFileReader> {
         let path = self.file_path(&request.location, &request.file.location);
@@ -104,7 +104,7 @@ impl Storage {
         Arc::new(DataFileReader::new(request, path, fs, Arc::clone(&self.segments), Arc::clone(&self.blocks)))
     }
 
-    /// Returns where a data file is, refusing names that lead out of its folder.
+    /// Returns the path of a data file, refusing names that lead out of its folder.
     pub(crate) fn file_path(&self, location: &str, file: &Location) -> Result<PathBuf> {
         match file {
             Location::Path(name) => Ok(self.folder(location)?.join(inside(name)?)),
@@ -112,7 +112,7 @@ impl Storage {
         }
     }
 
-    /// Returns where a data location is, refusing names that lead out of the root.
+    /// Returns the path of a data location, refusing names that lead out of the root.
     pub(crate) fn folder(&self, location: &str) -> Result<PathBuf> {
         Ok(self.root.join(inside(location)?))
     }
@@ -133,7 +133,7 @@ impl Storage {
         &self.text
     }
 
-    /// Returns the pool that is charged where a request names no other.
+    /// Returns the pool that is charged if a request names no other.
     #[must_use]
     pub fn memory(&self) -> &Arc<dyn MemoryPool> {
         &self.memory
@@ -162,7 +162,7 @@ impl Storage {
     }
 }
 
-/// Says that a stored name goes down only, and somewhere.
+/// Checks that a stored name is not empty and leads only downwards.
 pub(crate) fn inside(name: &str) -> Result<&Path> {
     let path = Path::new(name);
     let mut parts = path.components().peekable();

@@ -1,4 +1,5 @@
-//! The only place of this crate that starts tasks. Whoever starts one holds it: dropping a [`Task`] stops it.
+//! The only place in this crate that starts tasks. The caller owns the task that it starts: dropping a [`Task`] stops
+//! it.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -9,15 +10,15 @@ use cayenne_format::{Error, Result};
 use futures::FutureExt as _;
 use tokio::task::JoinHandle;
 
-/// A task that is stopped when this is dropped; waiting for it gives its result.
+/// A task that is stopped when this is dropped. Awaiting it gives its result.
 ///
-/// A future stops at its next await. Work on a blocking thread that has begun goes on to its end.
+/// A future stops at its next await. Work that has begun on a blocking thread runs to its end.
 #[derive(Debug)]
 #[must_use = "a task is stopped when this is dropped"]
 pub struct Task<T>(JoinHandle<T>);
 
 impl<T> Task<T> {
-    /// Stops the task without waiting for it to end; waiting afterwards does.
+    /// Stops the task without waiting for its end; awaiting it afterwards waits.
     pub fn stop(&self) {
         self.0.abort();
     }
@@ -46,7 +47,7 @@ impl<T> Future for Task<T> {
     }
 }
 
-/// Runs `future` beside the caller.
+/// Runs `future` concurrently with the caller.
 ///
 /// # Panics
 ///
@@ -70,12 +71,12 @@ pub fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) ->
     Task(tokio::task::spawn_blocking(work))
 }
 
-/// Runs `future` where the caller is; a panic in it comes out as an error.
+/// Runs `future` in the caller's task; a panic in it becomes an error.
 pub(crate) async fn caught<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     AssertUnwindSafe(future).catch_unwind().await.unwrap_or_else(|payload| Err(panicked(payload.as_ref())))
 }
 
-/// Returns the error for a panic that was caught.
+/// Returns the error for a caught panic.
 pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Error {
     let text = payload
         .downcast_ref::<&str>()

@@ -1,4 +1,5 @@
-//! The text forms of values whose type cannot be stored: ISO 8601 durations, hexadecimal bytes, members and runs.
+//! The text forms of values whose type cannot be stored: ISO 8601 durations, hexadecimal bytes, members of unions, and
+//! runs.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use cayenne_format::{Error, Result};
 
 const NANOS_SECOND: u128 = 1_000_000_000;
 
-/// Returns values whose type cannot be stored as the text that takes their place; nulls stay nulls.
+/// Returns values whose type cannot be stored as the text that replaces them; nulls stay nulls.
 ///
 /// # Errors
 ///
@@ -86,7 +87,7 @@ fn spans<T: arrow_array::ArrowPrimitiveType<Native = i64>>(array: &PrimitiveArra
     array.iter().map(|span| span.map(|span| iso8601(0, 0, i128::from(span) * nanos))).collect()
 }
 
-/// Writes `P1M2DT3.000000004S`. A sign stands in front if all parts have it, else at each part.
+/// Writes `P1M2DT3.000000004S`. The sign is in front if all parts share it, else at each part.
 fn iso8601(months: i64, days: i64, nanos: i128) -> String {
     let is_negative = months <= 0 && days <= 0 && nanos <= 0 && (months, days, nanos) != (0, 0, 0);
     let sign = |part_is_negative: bool| if part_is_negative && !is_negative { "-" } else { "" };
@@ -110,7 +111,7 @@ fn iso8601(months: i64, days: i64, nanos: i128) -> String {
     text
 }
 
-/// The text of the member that each row has.
+/// Returns the text of the member that each row has.
 fn members(array: &UnionArray) -> Result<ArrayRef> {
     let DataType::Union(fields, _) = array.data_type() else {
         return Err(Error::internal("a union has the type of a union"));
@@ -129,7 +130,7 @@ fn members(array: &UnionArray) -> Result<ArrayRef> {
     Ok(Arc::new(StringArray::from(text)))
 }
 
-/// The text of the value of the run that each row is in.
+/// Returns the text of the value of each row's run.
 fn runs(array: &ArrayRef, ends: &DataType) -> Result<ArrayRef> {
     match ends {
         DataType::Int16 => runs_of::<Int16Type>(array),

@@ -1,11 +1,11 @@
-//! How one limit of memory is shared between compaction and everything else.
+//! Divides one memory limit between compaction and everything else.
 
-/// The share of compaction where nobody says another.
+/// The default share of compaction in a memory limit.
 pub const COMPACTION_MEMORY_FRACTION: f64 = 0.2;
 
-/// Returns how many of `limit` bytes are for passes of compaction, so that they and everything else never wait for each
-/// other: the rest is for queries and writes. A `fraction` below 0.05 is taken for 0.05, above 0.5 for 0.5, and one that is
-/// no number for [`COMPACTION_MEMORY_FRACTION`].
+/// Returns how many of `limit` bytes are for compaction passes. The rest is for queries and writes, so that the two
+/// never wait for each other. A `fraction` below 0.05 counts as 0.05, one above 0.5 as 0.5, and NaN as
+/// [`COMPACTION_MEMORY_FRACTION`].
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! What is counted of each table and of all of them: for whoever watches a database from outside.
+//! The metrics of each table and of the database, for monitoring.
 
 use crate::Metric;
 use crate::state::counters::Gathering;
@@ -8,7 +8,7 @@ use crate::{Database, Table};
 
 impl Table {
     async fn gather_metrics(&self, metrics: &mut Vec<Metric>) {
-        // One that was dropped meanwhile has nothing to tell.
+        // A table that was dropped meanwhile has no metrics.
         let Ok(view) = self.view().await else { return };
         let of = &mut Gathering { metrics, table: Some(self.name().as_str()) };
         let snapshot = view.snapshot();
@@ -21,7 +21,7 @@ impl Table {
         for name in ["acceleration_file_count", "cayenne_storage_files"] {
             of.add(name, vec![], reads.files);
         }
-        // One whose deletion file is damaged has all its other numbers.
+        // A table with a damaged deletion file still has all its other metrics.
         if let Ok(rows) = self.visible_rows(&view).await {
             of.add("acceleration_rows", vec![], rows);
         }
@@ -35,9 +35,9 @@ impl Table {
 }
 
 impl Database {
-    /// Returns what is counted and measured: of each table that this process has open, ordered by name, and of the
-    /// database. Counts begin when a table is opened. Nothing but what memory knows is asked, except where the hidden rows
-    /// of a table have to be read to count the others.
+    /// Returns the metrics of each table that this process has open, ordered by name, and of the database. Counters
+    /// start when a table is opened. The values come from memory, except where the hidden rows of a table must be read
+    /// to count its visible ones.
     pub async fn metrics(&self) -> Vec<Metric> {
         let mut tables: Vec<Arc<Table>> = self.tables.lock().every_open();
         tables.sort_by(|a, b| a.name().cmp(b.name()));

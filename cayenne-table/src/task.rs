@@ -1,4 +1,4 @@
-//! The only place of this crate that starts tasks and threads.
+//! The only place in this crate that starts tasks and threads.
 
 use std::future::Future;
 use std::sync::mpsc;
@@ -19,7 +19,7 @@ pub(crate) async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Res
 /// Work that goes on in a thread of its own.
 #[derive(Debug)]
 struct Background {
-    /// Closed by the end of the thread, also where that is a panic.
+    /// Closed when the thread ends, also if it panics.
     lives: watch::Receiver<()>,
 }
 
@@ -34,14 +34,14 @@ impl Background {
     }
 }
 
-/// Does `work` beside everything else, on one thread with a small runtime of its own: however much it computes, it takes
-/// no turn from those who wait for a commit, and at most one processor.
+/// Runs `work` in the background, on one thread with a small runtime of its own. However much it computes, it delays no
+/// task that waits for a commit, and takes at most one processor.
 fn in_background(name: &str, work: impl Future<Output = ()> + Send + 'static) -> Result<Background> {
     let cannot = |error| Error::io("a thread for work in the background cannot be started", error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
     let (living, lives) = watch::channel(());
     let thread = std::thread::Builder::new().name(name.to_owned());
-    // It is waited for through the channel; the thread itself ends right after.
+    // The channel is waited for, not the thread, which ends right after.
     thread
         .spawn(move || {
             let _living = living;
@@ -51,14 +51,14 @@ fn in_background(name: &str, work: impl Future<Output = ()> + Send + 'static) ->
     Ok(Background { lives })
 }
 
-/// A thread that does something now and then. It ends soon after this is dropped, or when there is nothing more to do.
+/// A thread that does some work at intervals. It ends soon after this is dropped, or when the work says so.
 #[derive(Debug)]
 pub(crate) struct Ticker {
     _stop: mpsc::Sender<()>,
 }
 
 impl Ticker {
-    /// Does `work` after each `interval`, until it returns false.
+    /// Runs `work` after each `interval`, until it returns false.
     pub(crate) fn start(
         name: &str,
         interval: Duration,
@@ -72,20 +72,20 @@ impl Ticker {
     }
 }
 
-/// By how much the priority of work is lowered that nobody waits for. Beside others who would take all processors it gets
-/// about a tenth of one, which is enough for flushes to keep up with writes; with nothing else to do it gets a whole one.
+/// By how much the priority of background work is lowered. If other threads would take all processors, such work gets
+/// about a tenth of one, which is enough for flushes to keep up with writes. On an idle machine it gets a whole one.
 const LOWERED_BY: i32 = 10;
 
-/// Does `work` on a thread of its own with a lower priority, until it is done or nobody waits for it any more.
+/// Runs `work` on a thread of its own with lower priority, until it is done or the caller stops waiting for it.
 ///
-/// Nothing in it may hold what others wait for, such as the turn to commit.
+/// The work must not hold anything that others wait for, such as the turn to commit.
 pub(crate) async fn with_low_priority<T: Send + 'static>(
     name: &str,
     work: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
     let (sender, done) = oneshot::channel();
     let work = async move {
-        // A system that does not lower it does the work all the same.
+        // If the system does not lower the priority, the work is done all the same.
         lower_priority();
         tell(sender, work).await;
     };
@@ -98,12 +98,12 @@ async fn tell<T>(mut sender: oneshot::Sender<Result<T>>, work: impl Future<Outpu
         done = work => done,
         () = sender.closed() => return,
     };
-    // Who asked may have gone in this moment.
+    // The caller may have stopped waiting at this moment.
     let _nobody = sender.send(done);
 }
 
-/// Lowers the priority of the calling thread, and of those that it starts. Elsewhere than on Linux it is that of the whole
-/// process that could be lowered.
+/// Lowers the priority of the calling thread, and of the threads that it starts. Does nothing outside Linux, where only
+/// the priority of the whole process could be lowered.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(LOWERED_BY) {
@@ -111,7 +111,7 @@ fn lower_priority() {
     }
 }
 
-/// A kind of work in the background, of which there is one at a time, until it is closed.
+/// A slot for one kind of background work: at most one is running at a time, and none begins once the slot is closed.
 #[derive(Debug, Default)]
 pub(crate) struct Slot(parking_lot::Mutex<Work>);
 
@@ -124,7 +124,7 @@ enum Work {
 }
 
 impl Slot {
-    /// Begins the work, unless it goes on already or nothing is to begin any more.
+    /// Begins the work, unless it is running already or the slot is closed.
     pub(crate) fn begin<F>(&self, name: &str, work: impl FnOnce() -> F) -> Result<()>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -141,7 +141,7 @@ impl Slot {
         Ok(())
     }
 
-    /// Lets nothing begin any more, and waits until the work, if it goes on, has come to its end.
+    /// Closes the slot, and waits until running work has ended.
     pub(crate) async fn close(&self) {
         let was = std::mem::replace(&mut *self.0.lock(), Work::Closed);
         if let Work::Begun(background) = was {

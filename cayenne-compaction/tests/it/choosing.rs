@@ -1,4 +1,4 @@
-//! Which files are chosen, and what is said of them.
+//! Which files are chosen, and what is reported about them.
 
 use std::time::Duration;
 
@@ -54,9 +54,9 @@ fn a_pick_has_no_more_files_than_allowed() {
 fn a_large_file_is_not_written_again_for_the_sake_of_small_ones() {
     assert_eq!(chosen(&files(&[5, 5, 5, 5, 5, 5, 5, 240])), Some((Reason::Files, (0..7).collect())));
     assert_eq!(chosen(&files(&[5, 5, 5, 5, 5, 5, 5, 35])), Some((Reason::Files, (0..8).collect())));
-    // Each is much larger than all that are smaller.
+    // Each file is much larger than all smaller ones.
     assert_eq!(chosen(&files(&[1, 3, 9, 27, 81, 243])), None);
-    // So is the first, but not those after it.
+    // Only the first file is too small for those after it.
     assert_eq!(chosen(&files(&[1, 50, 50, 50, 50, 50, 50, 50])), Some((Reason::Files, (1..8).collect())));
 }
 
@@ -146,10 +146,10 @@ fn whoever_asks_gets_everything_that_can_be_better() {
 
 #[test]
 fn whoever_asks_has_few_rows_written_twice() {
-    // Nine of forty become one, and then that one and the 31 others.
+    // Nine of forty files become one, and then that one and the 31 others.
     let asked = |count| pick(&files(&vec![1; count]), Reason::Manual, &limits()).unwrap().files.len();
     assert_eq!([2, 31, 32, 33, 40, 62, 63, 64].map(asked), [2, 31, 32, 2, 9, 31, 32, 2]);
-    // What makes a file of the target size is not written twice anyway.
+    // Files that make one of the target size are not rewritten again anyway.
     assert_eq!(pick(&files(&[200; 40]), Reason::Manual, &limits()).unwrap().files.len(), 5);
 }
 
@@ -177,8 +177,8 @@ pub(crate) fn any_file() -> impl Strategy<Value = File<u32>> {
 }
 
 proptest! {
-    /// What is picked is there, once, of one group, not more than allowed, and the same whatever order the files come in;
-    /// and something is picked only if its reason applies.
+    /// A pick has existing files, each once, of one group, and no more than allowed. It does not depend on the order of
+    /// the files, and there is one only if its reason applies.
     #[test]
     fn picks_are_bounded_and_repeatable(
         files in prop::collection::vec(any_file(), 0..60),

@@ -1,4 +1,4 @@
-//! What becomes of a table that is written to for long: passes end, files stay few, and rows are not written too often.
+//! A table that is written to for a long time: passes end, files stay few, and rows are not rewritten too often.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ impl Table {
         });
     }
 
-    /// Does as a pass would: the visible rows, in files of the target size and a rest.
+    /// Rewrites as a pass does: the visible rows become files of the target size and a remainder.
     fn rewrite(&mut self, picked: &Pick<u32>) {
         let of = |file: &File<u32>| picked.files.contains(&file.id);
         let mut bytes: u64 = self.files.iter().filter(|file| of(file)).map(File::live_bytes).sum();
@@ -55,7 +55,7 @@ impl Table {
         }
     }
 
-    /// Returns how many passes it took until there was nothing to do.
+    /// Returns the number of passes until there is nothing to do.
     fn settle(&mut self) -> usize {
         let mut passes = 0;
         while let Some(picked) = next(&self.files, &self.limits) {
@@ -103,7 +103,7 @@ fn whoever_asks_until_there_is_nothing_left_has_no_hidden_rows_and_one_file_to_g
 }
 
 proptest! {
-    /// Whatever a table looks like, passes come to an end, and no byte that is visible is lost.
+    /// For any table, passes come to an end, and no visible byte is lost.
     #[test]
     fn passes_end(files in prop::collection::vec(any_file(), 0..60), asks in any::<bool>()) {
         let mut table = Table::new(limits());

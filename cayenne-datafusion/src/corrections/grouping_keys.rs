@@ -35,7 +35,7 @@ impl OptimizerRule for GroupingKeys {
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         match plan {
             LogicalPlan::Aggregate(aggregate) if has_sets(&aggregate) && !is_hidden(&aggregate.input) => {
-                hidden(aggregate).map(Transformed::yes)
+                with_hidden_keys(aggregate).map(Transformed::yes)
             }
             plan => Ok(Transformed::no(plan)),
         }
@@ -50,7 +50,8 @@ fn is_hidden(input: &LogicalPlan) -> bool {
     matches!(input, LogicalPlan::Projection(Projection { expr, .. }) if expr.iter().any(Apart::hides))
 }
 
-fn hidden(aggregate: Aggregate) -> Result<LogicalPlan> {
+/// Passes the keys of an aggregation through an opaque function, below it.
+pub(super) fn with_hidden_keys(aggregate: Aggregate) -> Result<LogicalPlan> {
     let keys: Vec<_> = aggregate.group_expr.iter().flat_map(|expr| expr.column_refs()).cloned().collect();
     let input = Arc::unwrap_or_clone(aggregate.input);
     let columns = input.schema().columns().into_iter().map(|column| {

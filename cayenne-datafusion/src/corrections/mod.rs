@@ -10,6 +10,7 @@ mod around;
 mod casts;
 mod conditions_in_place;
 mod decimal_literals;
+mod dependencies;
 mod distinct_limits;
 mod domain;
 mod grouping_keys;
@@ -70,6 +71,10 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
         match rule.name() {
             "simplify_expressions" => *rule = Around::rule(rule, list_merges::run),
             "push_down_filter" => *rule = Around::rule(rule, total_filters::run),
+            "eliminate_duplicated_expr" => *rule = Around::rule(rule, dependencies::keep_sort_keys),
+            "eliminate_join" => *rule = Around::rule(rule, dependencies::keep_joins),
+            "replace_distinct_aggregate" => *rule = Around::rule(rule, dependencies::keep_distinct),
+            "optimize_projections" => *rule = Around::rule(rule, dependencies::keep_group_keys),
             "eliminate_cross_join" => *rule = Around::rule(rule, null_equality::order_joins),
             "extract_equijoin_predicate" => {
                 *rule = Around::rule(rule, null_equality::make_keys);

@@ -106,7 +106,13 @@ pub(super) fn rewrite_parts(
     if !found {
         return Ok(Transformed::no(plan));
     }
-    let schema = merge_schema(&plan.inputs());
+    let schema = match &plan {
+        // The filters of a scan may use columns that it does not return.
+        LogicalPlan::TableScan(scan) => {
+            DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?
+        }
+        plan => merge_schema(&plan.inputs()),
+    };
     let names = NamePreserver::new(&plan);
     plan.map_expressions(|expr| {
         let name = names.save(&expr);

@@ -24,6 +24,7 @@ use crate::session::settings::ShownSettings;
 use crate::session::time_travel::CayenneAt;
 use crate::text::nested_values::NestedValues;
 use crate::values::stored_text::{self, StoredTexts};
+use crate::write::target_types::TargetTypes;
 
 use crate::catalog::names::{CATALOG, SCHEMA};
 
@@ -126,6 +127,7 @@ impl SessionStateBuilderExt for SessionStateBuilder {
         // These two come first, so that the queries they produce are corrected and checked like any other query.
         let rules = &mut self.analyzer().get_or_insert_default().rules;
         rules.splice(0..0, [Arc::new(StoredTexts) as Arc<dyn AnalyzerRule + Send + Sync>, Arc::new(ChangesAsQueries)]);
+        rules.push(Arc::new(TargetTypes));
         self.physical_optimizer_rules().get_or_insert_default().push(Arc::new(JoinFilters));
         self
     }

@@ -3,3 +3,4 @@
 pub(crate) mod exec;
 pub(crate) mod plan;
 pub(crate) mod target;
+pub(crate) mod target_types;

@@ -11,14 +11,14 @@ use super::damaged;
 
 const BLOCK_BYTES: usize = 32;
 
-/// With so many bits for each key, about one absent key in a hundred is not told apart from a present one.
+/// With this many bits per key, about one absent key in a hundred passes.
 const BITS_PER_KEY: usize = 10;
 
 /// The odd multipliers that the specification names, one for each word of a block.
 const SALT: [u32; 8] =
     [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 
-/// A filter as it is stored. One without a block passes every key.
+/// A filter in its stored form. A filter without blocks passes every key.
 #[derive(Clone, Debug)]
 pub(super) struct Bloom(Bytes);
 
@@ -26,7 +26,7 @@ impl Bloom {
     /// The filter that passes every key.
     pub(super) const PASSES_ALL: Self = Self(Bytes::new());
 
-    /// Takes the stored form.
+    /// Reads the stored form.
     pub(super) fn decode(bytes: Bytes) -> Result<Self> {
         if bytes.len().is_multiple_of(BLOCK_BYTES) {
             return Ok(Self(bytes));
@@ -39,12 +39,12 @@ impl Bloom {
         &self.0
     }
 
-    /// Says whether it passes every key, so that asking it is in vain.
+    /// Says whether it passes every key, so that testing keys is useless.
     pub(super) fn passes_all(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Says whether a key with this hash may be there.
+    /// Says whether a key with this hash may be present.
     #[inline]
     pub(super) fn passes(&self, hash: u64) -> bool {
         let (all, _) = self.0.as_chunks::<BLOCK_BYTES>();
@@ -55,17 +55,17 @@ impl Bloom {
     }
 }
 
-/// A filter while keys are put in.
+/// A filter to which keys are being added.
 pub(super) struct BloomBuilder(Vec<u8>);
 
 impl BloomBuilder {
-    /// Makes room for so many keys.
+    /// Returns a builder with room for this many keys.
     pub(super) fn for_keys(keys: usize) -> Self {
         let blocks = keys.saturating_mul(BITS_PER_KEY).div_ceil(BLOCK_BYTES * 8);
         Self(vec![0; blocks * BLOCK_BYTES])
     }
 
-    /// Lets the key with this hash pass.
+    /// Adds the key with this hash.
     pub(super) fn insert(&mut self, hash: u64) {
         let (all, _) = self.0.as_chunks_mut::<BLOCK_BYTES>();
         let blocks = all.len();
@@ -82,13 +82,13 @@ impl BloomBuilder {
     }
 }
 
-/// Returns the hash of a key under which a filter knows it.
+/// Returns the hash of a key that a filter uses.
 #[inline]
 pub(super) fn hash_of(key: u128, seed: u64) -> u64 {
     xxhash3_64::Hasher::oneshot_with_seed(seed, &key.to_le_bytes())
 }
 
-/// Spreads the high half of the hash over the blocks: a multiplication does it without a division.
+/// Maps the high half of the hash to a block, by a multiplication instead of a division.
 fn block_of(hash: u64, blocks: usize) -> usize {
     let place = (u128::from(hash >> 32) * blocks as u128) >> 32;
     usize::try_from(place).unwrap_or(usize::MAX)

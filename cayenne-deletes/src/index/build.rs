@@ -9,20 +9,20 @@ use super::{KeyIndex, PageHead, TAIL_MAGIC};
 use crate::DeletionVector;
 use crate::key::{KeyCodec, KeyForm, Keys};
 
-/// A filter is left out where at least one in so many numbers between the first and the last key is a key: it would pass
-/// most of what is asked for.
+/// A filter is left out if at least one in this many numbers between the first and the last key is a key: it would pass
+/// most lookups.
 const DENSE_GAPS_MAX: u128 = 2;
 
-/// Which of several rows with one key counts.
+/// Which of several rows with one key is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeepRule {
-    /// The one that came first.
+    /// The first one.
     First,
-    /// The one that came last.
+    /// The last one.
     Last,
 }
 
-/// Collects the keys of one data file, in the order of its rows.
+/// Collects the keys of one data file, in row order.
 #[derive(Debug)]
 pub struct KeyIndexBuilder {
     form: KeyForm,
@@ -34,11 +34,11 @@ pub struct KeyIndexBuilder {
 /// A key index, ready to be stored.
 #[derive(Debug)]
 pub struct BuiltIndex {
-    /// The stored form, whole.
+    /// The whole stored form.
     pub bytes: Bytes,
-    /// The positions whose key another row of the file has and that are not in the index.
+    /// The positions that are not in the index because another row of the file has the same key.
     pub superseded: DeletionVector,
-    /// The number of rows, superseded ones too.
+    /// The number of rows, superseded ones included.
     pub rows: u64,
 }
 
@@ -54,11 +54,11 @@ impl KeyIndexBuilder {
         }
     }
 
-    /// Takes the keys of the next rows.
+    /// Adds the keys of the next rows.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Internal`](cayenne_format::ErrorKind::Internal) if they are of another form.
+    /// [`ErrorKind::Internal`](cayenne_format::ErrorKind::Internal) if they have another form.
     pub fn push(&mut self, keys: &Keys) -> Result<()> {
         match (&mut self.keys, keys) {
             (Keys::Narrow(all), Keys::Narrow(keys)) => all.extend_from_slice(keys),
@@ -68,19 +68,19 @@ impl KeyIndexBuilder {
         Ok(())
     }
 
-    /// Leaves rows out: no key leads to them, and they take no other row's place.
+    /// Leaves rows out: no key leads to them, and they supersede no other row.
     pub fn leave_out(&mut self, rows: &DeletionVector) {
         self.left_out.add(rows);
     }
 
-    /// Returns the memory that the keys take, in bytes. To finish takes the stored form on top, and twice as much as the
-    /// keys where they are not in order.
+    /// Returns the memory that the keys take, in bytes. [`finish`](Self::finish) takes the memory of the stored form on
+    /// top, and twice that of the keys if they are not in order.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         self.keys.memory_bytes()
     }
 
-    /// Returns the index of the data file with this hash. Where rows have one key, `keep` says which of them counts.
+    /// Returns the index of the data file with this hash. `keep` decides which of several rows with one key is kept.
     ///
     /// # Errors
     ///
@@ -131,7 +131,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// Takes the first and the last key, if there is any.
+    /// Takes the first and the last key, if there are any.
     fn new(mut index: KeyIndex, ends: Option<(impl Into<u128>, impl Into<u128>)>) -> Self {
         let (first, last) = ends.map_or((0, 0), |(first, last)| (first.into(), last.into()));
         index.last_key = last;
@@ -140,7 +140,7 @@ impl Writer {
         Self { index, bloom, out: Vec::new(), keys: Vec::new(), positions: Vec::new() }
     }
 
-    /// Writes entries that are in the order of their keys, those of one key in the order of their positions.
+    /// Writes entries that are in key order, those of one key in position order.
     fn write<K: Copy + Ord + Into<u128>>(
         mut self,
         entries: impl Iterator<Item = (K, u64)>,

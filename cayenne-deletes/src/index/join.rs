@@ -1,13 +1,13 @@
-//! Finding which of many ascending keys are among many others, in time that follows the smaller side.
+//! Finding which of many ascending keys are among many others, in time that depends mainly on the smaller side.
 
 use std::ops::Range;
 
 use crate::SortedKeys;
 
-/// Returns the first place of `places` for which `before` is false, which is so for all places after it too.
+/// Returns the first place of `places` for which `before` is false; `before` must be false for all places after it too.
 ///
-/// It looks at places ever further away before it halves: what is near the start is found in a few steps, so that going
-/// through all places in turn costs as little as a merge.
+/// This is a galloping search: it doubles its stride before it bisects. A place near the start is found in a few steps,
+/// so that visiting all places in turn costs as little as a merge.
 pub(super) fn gallop(places: Range<usize>, before: impl Fn(usize) -> bool) -> usize {
     let mut low = places.start;
     let mut stride = 1;
@@ -33,7 +33,8 @@ pub(super) fn gallop(places: Range<usize>, before: impl Fn(usize) -> bool) -> us
     low
 }
 
-/// Tells `found` the place of each key of `run` that is among `count` ascending, unique entries, and the entry it is at.
+/// Calls `found` with the place of each key of `run` that is among `count` ascending, unique entries, and with its
+/// entry.
 pub(super) fn join(
     keys: &SortedKeys,
     run: &Range<usize>,

@@ -1,7 +1,8 @@
-//! The key index of one data file: which row has which key. It is stored beside the file, read page by page, and never the
-//! truth: what it cannot answer is answered by the data file.
+//! The key index of one data file: maps keys to the positions of their rows. It is stored next to the data file and
+//! read page by page. It is never the truth: if it cannot answer, the data file does.
 //!
-//! A stored index is its pages, then its head, then a tail of [`KeyIndex::TAIL_BYTES`] that says where the head begins.
+//! A stored index consists of its pages, its head, and a tail of [`KeyIndex::TAIL_BYTES`] that says where the head
+//! begins.
 
 mod bloom;
 mod build;
@@ -25,14 +26,14 @@ use crate::key::{KEY_ENCODING_VERSION, KeyCodec, KeyForm, Keys, SortedKeys};
 
 const TAIL_MAGIC: [u8; 8] = *b"CAYNKEYS";
 
-/// What is stored for each page: first key, length, entries.
+/// The stored bytes for each page: first key, length, entries.
 const STORED_PAGE_BYTES: usize = 16 + 4 + 4;
 
 fn damaged(message: &'static str) -> Error {
     Error::corrupt(message).code("damaged-key-index").help("the index is rebuilt when its data file is rewritten")
 }
 
-/// What is known of all pages of the key index of one data file.
+/// The head of the key index of one data file, which describes all pages.
 #[derive(Clone, Debug)]
 pub struct KeyIndex {
     form: KeyForm,
@@ -53,24 +54,24 @@ struct PageHead {
     entries: u32,
 }
 
-/// A page that must be looked into, and the places of the keys to look for.
+/// A page that must be searched, and the places of the keys to search for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// The number of the page.
     pub page: usize,
-    /// Places of [`SortedKeys`]; the first and the last of them may be in the page, those between need not.
+    /// Places of [`SortedKeys`]. The first and the last of them may be in the page; those between need not be.
     pub keys: Range<usize>,
 }
 
 impl KeyIndex {
-    /// The length of the tail of a stored index, from which [`KeyIndex::head_range`] tells where the head is.
+    /// The length of the tail of a stored index, in bytes. [`KeyIndex::head_range`] finds the head from it.
     pub const TAIL_BYTES: usize = 16;
 
-    /// Returns the range of the head within a stored index of `file_bytes`, told by its last [`KeyIndex::TAIL_BYTES`].
+    /// Returns the range of the head within a stored index of `file_bytes`, given its last [`KeyIndex::TAIL_BYTES`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) if this is no tail of such an index.
+    /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) if `tail` is not the tail of such an index.
     pub fn head_range(file_bytes: u64, mut tail: &[u8]) -> Result<Range<u64>> {
         let no_tail = || damaged("a key index does not end as one").with("bytes", file_bytes);
         if tail.len() != Self::TAIL_BYTES {
@@ -82,13 +83,14 @@ impl KeyIndex {
         Ok(start..end)
     }
 
-    /// Reads the head of a stored index of `file_bytes`. The filter is read where it stands, so that `head` stays in memory
-    /// with all that was read together with it.
+    /// Reads the head of a stored index of `file_bytes`. The filter is read in place: `head`, and all bytes that were
+    /// read together with it, stay in memory.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Corrupt`](cayenne_format::ErrorKind::Corrupt) if a byte is not what was written;
-    /// [`ErrorKind::Unsupported`](cayenne_format::ErrorKind::Unsupported) for keys of a version this build does not know.
+    /// [`ErrorKind::Unsupported`](cayenne_format::ErrorKind::Unsupported) for keys of a version that this build does
+    /// not know.
     pub fn decode(head: &Bytes, file_bytes: u64) -> Result<Self> {
         let mut payload = open(FrameKind::KeyIndex, head)?;
         let version = payload.try_get_u16_le().map_err(|_| short())?;
@@ -173,13 +175,13 @@ impl KeyIndex {
         self.form == codec.form() && self.seed == codec.seed()
     }
 
-    /// Returns what it keeps of each key.
+    /// Returns the form in which it keeps keys.
     #[must_use]
     pub fn form(&self) -> KeyForm {
         self.form
     }
 
-    /// Returns the number of keys: rows of the data file, without those that were superseded within it.
+    /// Returns the number of keys: the rows of the data file, without those that were superseded within it.
     #[must_use]
     pub fn entries(&self) -> u64 {
         self.entries
@@ -191,7 +193,7 @@ impl KeyIndex {
         self.rows
     }
 
-    /// Returns the hash of the data file it was made for.
+    /// Returns the hash of the data file that it was built for.
     #[must_use]
     pub fn data_file(&self) -> ContentHash {
         self.data_file
@@ -215,9 +217,11 @@ impl KeyIndex {
         size_of::<Self>() + self.pages.capacity() * size_of::<PageHead>() + self.bloom.as_bytes().len()
     }
 
-    /// Returns the pages that may hold keys at the places `selected`, ascending, and which keys to look for in each.
+    /// Returns the pages that may contain keys at the places `selected`, in ascending order, and the keys to search for
+    /// in each.
     ///
-    /// It costs about as many steps as there are pages or keys, whichever are fewer, as long as the filter passes keys.
+    /// The cost is proportional to the number of pages or keys, whichever is smaller, as long as the filter passes
+    /// keys.
     ///
     /// # Errors
     ///
@@ -246,7 +250,7 @@ impl KeyIndex {
         Ok(candidates)
     }
 
-    /// Cuts off the keys at both ends of a run that the filter does not pass.
+    /// Drops the keys at both ends of a run that the filter rejects.
     fn passed(&self, keys: &SortedKeys, mut run: Range<usize>) -> Option<Range<usize>> {
         if self.bloom.passes_all() {
             return Some(run);

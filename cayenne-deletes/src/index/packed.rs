@@ -1,27 +1,27 @@
-//! Numbers that are near each other, side by side in as few bits as the largest difference needs.
+//! Numbers that are near each other, packed into as many bits as the largest difference needs.
 //!
-//! Number `i` is `base + difference i`, and where the numbers rise, `base + i + difference i`: numbers that count up by one
-//! then need no bit at all. Differences are little-endian: bit 0 of number 0 is bit 0 of byte 0.
+//! Number `i` is `base + difference i`. If the numbers rise, it is `base + i + difference i`: numbers that count up by
+//! one then need no bits at all. Differences are little-endian: bit 0 of number 0 is bit 0 of byte 0.
 
 use bytes::{Buf, BufMut, Bytes};
 
-/// A difference is read and written through a window of 16 bytes from the byte that it begins in.
+/// A difference is read and written through a window of 16 bytes that starts at its first byte.
 const WINDOW_BYTES: usize = size_of::<u128>();
 
-/// A difference of up to so many bits is read through a window of 8 bytes, which is faster.
+/// A difference of at most this many bits is read through a window of 8 bytes, which is faster.
 const SHORT_BITS_MAX: u32 = u64::BITS - u8::BITS;
 
-/// Above this many bits a difference would not fit the window unless it begins with a byte.
+/// A difference of more bits fits the window only if it begins at a byte boundary.
 const UNALIGNED_BITS_MAX: u32 = u128::BITS - u8::BITS;
 
-/// Packed numbers that are read where they stand.
+/// Packed numbers that are read in place.
 #[derive(Clone, Debug)]
 pub(super) struct Packed {
     base: u128,
     rising: bool,
     width: u32,
     length: usize,
-    /// As many bits as all differences take, then whatever fills a window.
+    /// The bits of all differences, padded to fill the last window.
     differences: Box<[u8]>,
 }
 
@@ -30,7 +30,7 @@ impl Packed {
     pub(super) fn encode(numbers: &[u128], out: &mut Vec<u8>) {
         let rising = numbers.is_sorted_by(|before, after| before < after);
         let base = if rising { numbers.first() } else { numbers.iter().min() }.copied().unwrap_or(0);
-        // Of rising numbers, each is above the base by as many as stand before it at least.
+        // A rising number exceeds the base by at least its index.
         let difference = |(index, number): (u128, &u128)| number - base - if rising { index } else { 0 };
         let largest = (0..).zip(numbers).map(difference).max().unwrap_or(0);
         let width = match u128::BITS - largest.leading_zeros() {
@@ -52,8 +52,8 @@ impl Packed {
         out.extend_from_slice(&bits);
     }
 
-    /// Takes `length` numbers off the front of `input`, or returns `None` if they are not there. It copies no more than
-    /// stands there, so that what else came in one read of the file is not held.
+    /// Takes `length` numbers off the front of `input`, or returns `None` if it does not hold them. Their bits are
+    /// copied, so that the rest of the same file read is not kept in memory.
     pub(super) fn decode(input: &mut Bytes, length: usize) -> Option<Self> {
         let base = input.try_get_u128_le().ok()?;
         let rising = match input.try_get_u8().ok()? {
@@ -79,8 +79,8 @@ impl Packed {
         self.length
     }
 
-    /// Returns the number at `index`, which is below the length. Bytes that were never written by [`Packed::encode`] give
-    /// some number.
+    /// Returns the number at `index`, which is below the length. Bytes that [`Packed::encode`] did not write give an
+    /// arbitrary number.
     #[inline]
     pub(super) fn get(&self, index: usize) -> u128 {
         debug_assert!(index < self.length, "a loop over packed numbers stays below their length");
@@ -105,10 +105,10 @@ impl Packed {
         }
     }
 
-    /// Says whether each number is above the one before it, as [`Packed::encode`] writes them that do.
+    /// Says whether the numbers rise strictly and are encoded as [`Packed::encode`] encodes rising numbers.
     pub(super) fn rise(&self) -> bool {
         let stored = self.stored_differences();
-        // The last difference is then the largest one.
+        // The last difference is then the largest.
         self.rising
             && (0..stored).map(|index| self.difference(index)).is_sorted()
             && self.highest_with(stored.checked_sub(1).map_or(0, |last| self.difference(last))).is_some()
@@ -120,14 +120,14 @@ impl Packed {
         self.length == 0 || self.highest_with(largest).is_some_and(|highest| highest < end)
     }
 
-    /// Returns a number that no number is above if this is the largest difference, and which is the highest of those that
-    /// [`Packed::encode`] writes; `None` if it is beyond 128 bits.
+    /// Returns an upper bound of the numbers, given their largest difference; `None` if it exceeds 128 bits. For
+    /// numbers that [`Packed::encode`] wrote, it is the highest number.
     fn highest_with(&self, largest: u128) -> Option<u128> {
         let places = if self.rising { self.length.saturating_sub(1) as u128 } else { 0 };
         self.base.checked_add(places)?.checked_add(largest)
     }
 
-    /// Returns how many differences take bits: without any, they are all 0.
+    /// Returns how many differences are stored. None are if they take no bits: all of them are then 0.
     fn stored_differences(&self) -> usize {
         if self.width == 0 { 0 } else { self.length }
     }
@@ -138,7 +138,7 @@ impl Packed {
     }
 }
 
-/// Returns the byte and the bit in it at which a number begins.
+/// Returns the byte, and the bit in that byte, at which a number begins.
 #[inline]
 fn begin_of(index: usize, width: u32) -> (usize, usize) {
     let bit = index * width as usize;
@@ -187,7 +187,7 @@ mod tests {
             bits in prop::collection::vec(any::<u8>(), 200),
             end in any::<u128>(),
         ) {
-            // Nothing that was encoded: a file may say anything.
+            // Arbitrary bytes, which were not encoded: a file may contain anything.
             let mut bytes = base.to_le_bytes().to_vec();
             bytes.extend([u8::from(rising), u8::try_from(width).unwrap()]);
             bytes.extend(bits);

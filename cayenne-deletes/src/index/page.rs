@@ -1,4 +1,4 @@
-//! One page of a key index: some entries, in the order of their keys, read where they stand.
+//! One page of a key index: some entries in key order, read in place.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use super::packed::Packed;
 use super::{KeyIndex, damaged};
 use crate::key::{KeyForm, Keys, SortedKeys};
 
-/// The most entries of a page: as many as one read of some kilobytes brings.
+/// The maximum number of entries in a page: as many as one read of some kilobytes returns.
 pub(super) const PAGE_ENTRIES_MAX: usize = 2048;
 
 /// Returns the stored form of a page: the number of entries, the packed keys, the packed positions, in a frame.
@@ -30,8 +30,8 @@ pub struct KeyPage {
 }
 
 impl KeyPage {
-    /// Reads page number `page` of `index` from the bytes of its range. They are copied, so that a larger read may be
-    /// dropped.
+    /// Reads page number `page` of `index` from the bytes of its range. The bytes are copied, so that a larger read may
+    /// be dropped.
     ///
     /// # Errors
     ///
@@ -58,8 +58,8 @@ impl KeyPage {
         Some(Self { keys: Packed::decode(payload, entries)?, positions: Packed::decode(payload, entries)? })
     }
 
-    /// Says whether all of it is as the index describes the page: keys that rise from its first key and stay below the
-    /// next page, and positions of rows that the data file has.
+    /// Says whether the page is as the index describes it: its keys rise from the page's first key and stay below the
+    /// next page, and its positions are of rows that the data file has.
     fn is_in(&self, index: &KeyIndex, page: usize) -> bool {
         let first = index.page(page).map(|page| page.first);
         let last = self.keys.len().checked_sub(1).map(|last| self.keys.get(last));
@@ -78,7 +78,7 @@ impl KeyPage {
         self.keys.len()
     }
 
-    /// Says whether it has no entry; no stored page is so.
+    /// Says whether it has no entry; a stored page has at least one.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -90,27 +90,28 @@ impl KeyPage {
         size_of::<Self>() + self.keys.memory_bytes() + self.positions.memory_bytes()
     }
 
-    /// Tells `found` the place of each key of `run` that is in this page, and the position of its row; ascending places.
+    /// Calls `found` with the place of each key of `run` that is in this page and the position of its row, in ascending
+    /// order of places.
     pub fn find(&self, keys: &SortedKeys, run: Range<usize>, found: &mut impl FnMut(usize, u64)) {
         let entry = |entry| self.keys.get(entry);
         join(keys, &run, self.len(), entry, |place, entry| found(place, self.position(entry)));
     }
 
-    /// Returns the keys, to be looked up in another index of the same form, and the position of each.
+    /// Returns the keys, for lookups in another index of the same form, and the position of each.
     #[must_use]
     pub fn keys(&self, form: KeyForm) -> (SortedKeys, Vec<u64>) {
         let keys = (0..self.len()).map(|entry| self.keys.get(entry));
         (SortedKeys::new(Keys::of(form, keys)), (0..self.len()).map(|entry| self.position(entry)).collect())
     }
 
-    /// Returns keys and positions, in the order of the keys.
+    /// Returns the keys and their positions, in key order.
     #[must_use]
     pub fn entries(&self) -> impl ExactSizeIterator<Item = (u128, u64)> {
         (0..self.len()).map(|entry| (self.keys.get(entry), self.position(entry)))
     }
 
     fn position(&self, entry: usize) -> u64 {
-        // Reading the page has shown that it is below the number of rows.
+        // Decoding the page has verified that it is below the number of rows.
         u64::try_from(self.positions.get(entry)).unwrap_or(u64::MAX)
     }
 }

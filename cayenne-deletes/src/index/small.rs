@@ -1,4 +1,4 @@
-//! The key index of a few rows that are not in a data file yet: in memory only, without pages and filter.
+//! The key index of a few rows that are not in a data file yet: in memory only, without pages or a filter.
 
 use std::ops::Range;
 
@@ -15,19 +15,19 @@ pub struct SmallIndex {
 }
 
 impl SmallIndex {
-    /// Returns the index of rows with these keys, and the positions that it left out because another row has their key and
-    /// counts by `keep`.
+    /// Returns the index of rows with these keys, and the positions that it leaves out because `keep` prefers another
+    /// row with the same key.
     ///
     /// # Panics
     ///
-    /// If there are 2^32 rows or more: these are not few.
+    /// If there are 2^32 rows or more.
     #[must_use]
     pub fn new(keys: &Keys, keep: KeepRule) -> (Self, DeletionVector) {
         Self::without(keys, &DeletionVector::default(), keep)
     }
 
-    /// Returns the index of rows with these keys, but for some that are left out: no key leads to them, and they take no
-    /// other row's place. What else is left out is returned too.
+    /// Returns the index of rows with these keys, except the rows of `left_out`: no key leads to them, and they
+    /// supersede no other row. Also returns the positions that other rows supersede.
     ///
     /// # Panics
     ///
@@ -67,15 +67,16 @@ impl SmallIndex {
         size_of::<Self>() + self.keys.memory_bytes() + self.positions.capacity() * size_of::<u32>()
     }
 
-    /// Returns keys and positions, in the order of the keys.
+    /// Returns the keys and their positions, in key order.
     #[must_use]
     pub fn entries(&self) -> (SortedKeys, Vec<u64>) {
         (SortedKeys::new(self.keys.clone()), self.positions.iter().copied().map(u64::from).collect())
     }
 
-    /// Tells `found` the place of each key of `run` that is here, and the position of its row; ascending places.
+    /// Calls `found` with the place of each key of `run` that is in the index and the position of its row, in ascending
+    /// order of places.
     ///
-    /// The keys must be of the form of those it was made of.
+    /// The keys must have the same form as those of the index.
     pub fn find(&self, keys: &SortedKeys, run: Range<usize>, found: &mut impl FnMut(usize, u64)) {
         debug_assert_eq!(
             matches!(keys.keys(), Keys::Narrow(_)),

@@ -1,4 +1,4 @@
-//! The order-preserving form of the values of one key column. What is written here is stored: changing it needs a new
+//! The order-preserving encoding of the values of one key column. Its bytes are stored: a change needs a new
 //! [`KEY_ENCODING_VERSION`](super::KEY_ENCODING_VERSION).
 
 use arrow_array::cast::AsArray;
@@ -6,11 +6,11 @@ use arrow_array::{Array, types};
 use arrow_buffer::i256;
 use arrow_schema::{DataType, TimeUnit};
 
-/// A value of at most 16 bytes that becomes an unsigned number of the same width and the same order.
+/// A value of at most 16 bytes that maps to an unsigned number of the same width and order.
 trait Ordered: Copy {
     /// The unsigned number.
     type Number: Into<u128>;
-    /// Its width.
+    /// Its width in bits.
     const BITS: u32;
 
     fn ordered(self) -> Self::Number;
@@ -40,13 +40,13 @@ ordered! {
     u16 => u16, |value| value;
     u32 => u32, |value| value;
     u64 => u64, |value| value;
-    // Turning the sign over puts the negative numbers below the others.
+    // Flipping the sign bit puts the negative numbers below the others.
     i8 => u8, |value: i8| value.cast_unsigned() ^ (1 << 7);
     i16 => u16, |value: i16| value.cast_unsigned() ^ (1 << 15);
     i32 => u32, |value: i32| value.cast_unsigned() ^ (1 << 31);
     i64 => u64, |value: i64| value.cast_unsigned() ^ (1 << 63);
     i128 => u128, |value: i128| value.cast_unsigned() ^ (1 << 127);
-    // One zero and one NaN, which is above infinity. The bits of a negative float fall as its value rises.
+    // There is one zero, and one NaN, which is above infinity. The bits of a negative float fall as its value rises.
     f32 => u32, |value: f32| {
         let plain = if value.is_nan() { f32::NAN.abs() } else if value == 0.0 { 0.0 } else { value };
         let bits = plain.to_bits();
@@ -59,7 +59,8 @@ ordered! {
     };
 }
 
-/// Does something for each type whose values are whole numbers of at most 64 bits.
+/// Calls `$apply!` with the Arrow type if its values are whole numbers of at most 64 bits, and evaluates to
+/// `$otherwise` if not.
 macro_rules! integer_types {
     ($data_type:expr, $apply:ident, $otherwise:expr) => {
         match $data_type {
@@ -86,7 +87,8 @@ macro_rules! integer_types {
     };
 }
 
-/// Does something for each type whose values Arrow keeps as numbers of at most 128 bits.
+/// Calls `$apply!` with the Arrow type if its values are numbers of at most 128 bits, and evaluates to `$otherwise` if
+/// not.
 macro_rules! number_types {
     ($data_type:expr, $apply:ident, $otherwise:expr) => {
         match $data_type {
@@ -100,8 +102,8 @@ macro_rules! number_types {
     };
 }
 
-/// Returns the one type that stands for all types whose equal values are equal keys; the encoding takes arrays of it and
-/// of all of them but dictionaries.
+/// Returns the one type that represents all types whose equal values are equal keys. The encoding accepts arrays of all
+/// of these types except dictionaries.
 pub(super) fn plain_type(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Dictionary(_, values) => plain_type(values),
@@ -112,18 +114,18 @@ pub(super) fn plain_type(data_type: &DataType) -> DataType {
     }
 }
 
-/// How much room the key of one column takes.
+/// The length of the encoded key of one column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Room {
     /// A whole number of this many bytes, at most 8.
     Integer(usize),
-    /// This many bytes, whatever the value.
+    /// This many bytes, for every value.
     Fixed(usize),
-    /// More bytes for longer values.
+    /// More bytes for a longer value.
     Varying,
 }
 
-/// Returns the room that keys of a plain type take, or `None` for a type that cannot be a key.
+/// Returns the length of keys of a plain type, or `None` for a type that cannot be a key.
 pub(super) fn room(data_type: &DataType) -> Option<Room> {
     macro_rules! integer {
         ($type:ty) => {
@@ -155,7 +157,7 @@ pub(super) fn integers(array: &dyn Array) -> Vec<u64> {
     }
 }
 
-/// Makes room at the low end of each number and puts the value of its row there. The column is of at most 16 bytes.
+/// Shifts each number left and puts the value of its row into the low bits. The column has at most 16 bytes.
 pub(super) fn shift_in(array: &dyn Array, numbers: &mut [u128]) {
     fn shift(numbers: &mut [u128], bits: u32, values: impl Iterator<Item = u128>) {
         for (number, value) in numbers.iter_mut().zip(values) {
@@ -181,10 +183,10 @@ pub(super) fn shift_in(array: &dyn Array, numbers: &mut [u128]) {
     }
 }
 
-/// Appends the value of a row.
+/// Appends the encoded value of a row.
 pub(super) type Write<'a> = Box<dyn Fn(usize, &mut Vec<u8>) + 'a>;
 
-/// Returns what appends the values of a column.
+/// Returns the function that appends the encoded values of a column.
 pub(super) fn writer(array: &dyn Array) -> Write<'_> {
     macro_rules! write {
         ($type:ty) => {{
@@ -221,8 +223,8 @@ pub(super) fn writer(array: &dyn Array) -> Write<'_> {
     }
 }
 
-/// Writes bytes so that the next column cannot be mistaken for more of them: a zero becomes `00 FF`, the end is `00 00`,
-/// so that a shorter value is below all that go on after it.
+/// Escapes bytes so that the next column cannot be mistaken for more of them: a zero becomes `00 FF`, and the end is
+/// `00 00`. A value therefore sorts below every longer value that begins with it.
 fn escape(bytes: &[u8], out: &mut Vec<u8>) {
     let mut pieces = bytes.split(|byte| *byte == 0);
     out.extend_from_slice(pieces.next().unwrap_or_default());

@@ -1,10 +1,10 @@
-//! Keys of many rows: as the index keeps them, sorted for looking them up, and as whole byte strings.
+//! Keys of many rows: as an index keeps them, sorted for lookups, and as whole byte strings.
 
 use std::ops::Range;
 
 use crate::key::KeyForm;
 
-/// The keys of rows, in the order of the rows, as an index keeps them.
+/// The keys of rows, in row order, as an index keeps them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Keys {
     /// Keys of at most 64 bits.
@@ -29,7 +29,7 @@ impl Keys {
         self.len() == 0
     }
 
-    /// Returns keys of a form.
+    /// Collects keys in a form.
     #[must_use]
     pub fn of(form: KeyForm, keys: impl IntoIterator<Item = u128>) -> Self {
         let mut all = form.no_keys();
@@ -55,7 +55,7 @@ impl Keys {
         }
     }
 
-    /// Returns the key of a row that is there: what a loop over places below the length asks for.
+    /// Returns the key of a row that exists, for loops over rows below the length.
     #[inline]
     pub(crate) fn at(&self, row: usize) -> u128 {
         let key = self.get(row);
@@ -63,8 +63,8 @@ impl Keys {
         key.unwrap_or(u128::MAX)
     }
 
-    /// Returns the keys in ascending order, those that are equal in the order of their rows, and the row of each; the rows
-    /// are left out where they were in order already.
+    /// Returns the keys in ascending order, equal keys in row order, and the row of each. The rows are `None` if the
+    /// keys were in order already.
     pub(crate) fn sorted(self) -> (Self, Option<Vec<usize>>) {
         match self {
             Self::Narrow(keys) => {
@@ -92,16 +92,17 @@ fn sorted<K: Copy + Ord>(keys: Vec<K>) -> (Vec<K>, Option<Vec<usize>>) {
 impl Extend<u128> for Keys {
     fn extend<T: IntoIterator<Item = u128>>(&mut self, keys: T) {
         match self {
-            // Keys that come from others of the same form fit.
+            // These keys come from others of the same form, so they fit.
             Self::Narrow(all) => all.extend(keys.into_iter().map(|key| u64::try_from(key).unwrap_or(u64::MAX))),
             Self::Wide(all) => all.extend(keys),
         }
     }
 }
 
-/// Keys in ascending order that remember their rows; what an index is asked with. The same key may be there many times.
+/// Keys in ascending order that remember their rows: the keys that are looked up in an index. The same key may occur
+/// many times.
 ///
-/// The *place* of a key is where it stands in this order.
+/// The *place* of a key is its position in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SortedKeys {
     keys: Keys,
@@ -109,15 +110,14 @@ pub struct SortedKeys {
 }
 
 impl SortedKeys {
-    /// Sorts `keys`; those that are in order already are not touched.
+    /// Sorts `keys`. Keys that are in order already are left as they are.
     #[must_use]
     pub fn new(keys: Keys) -> Self {
         let (keys, rows) = keys.sorted();
         Self { keys, rows }
     }
 
-    /// Sorts `keys`, leaves all but one of those that are equal out, and forgets the rows: in place of its row, a key has
-    /// its place.
+    /// Sorts `keys`, removes duplicates, and forgets the rows: the row of a key is then its place.
     #[must_use]
     pub fn distinct(mut keys: Keys) -> Self {
         match &mut keys {
@@ -177,7 +177,7 @@ impl SortedKeys {
     }
 }
 
-/// Whole keys as byte strings, whose order is the order of the keys. Those of different rows differ, whatever their length.
+/// Whole keys as byte strings that sort as the keys do. Different keys have different bytes, whatever their length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyBytes {
     data: Vec<u8>,

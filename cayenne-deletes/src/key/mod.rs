@@ -1,4 +1,4 @@
-//! Primary keys: which columns can be one, and how rows become keys whose order and equality are those of SQL.
+//! Primary keys: which columns can be one, and the encoding of rows as keys that have SQL's order and equality.
 
 mod column;
 mod keys;
@@ -12,21 +12,21 @@ use twox_hash::xxhash3_128;
 use self::column::{Room, Write};
 pub use self::keys::{KeyBytes, Keys, SortedKeys};
 
-/// The version of the order-preserving bytes of a key. Stored keys say which one they have.
+/// The version of the order-preserving bytes of a key. Stored keys record their version.
 pub const KEY_ENCODING_VERSION: u16 = 1;
 
-/// The longest text of one value in the description of a key, in characters.
+/// The maximum length of one value in the description of a key, in characters.
 const DESCRIBED_CHARACTERS_MAX: usize = 64;
 
-/// What an index keeps of a key.
+/// The form in which an index keeps a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyForm {
     /// The key itself: one column of whole numbers, in 64 bits that have the order of the values.
     Integer,
     /// The key itself: columns that take at most 16 bytes together, in 128 bits that have the order of the values.
     Exact,
-    /// The XXH3-128 of the key, so that the order of what is kept means nothing. That two keys have one hash is next to
-    /// impossible, but the row must be looked at where a mistake would lose it.
+    /// The XXH3-128 of the key, whose order has no meaning. Two keys are very unlikely to share a hash, but a caller
+    /// that would lose a row by a collision must compare the row.
     Hashed,
 }
 
@@ -44,8 +44,8 @@ impl KeyForm {
         found.ok_or_else(|| Error::corrupt("stored keys are of an unknown form").with("form", number))
     }
 
-    /// Returns whole bytes of a key as the number that this form keeps of it, or `None` if they do not fit or the form keeps
-    /// a hash.
+    /// Returns the bytes of a whole key as the number that this form keeps, or `None` if they do not fit or the form
+    /// keeps a hash.
     pub(crate) fn number_of(self, key: &[u8]) -> Option<u128> {
         let bytes_max = match self {
             Self::Integer => size_of::<u64>(),
@@ -56,7 +56,7 @@ impl KeyForm {
         (key.len() <= bytes_max).then(number)
     }
 
-    /// Returns no keys of this form.
+    /// Returns an empty list of keys of this form.
     pub(crate) const fn no_keys(self) -> Keys {
         match self {
             Self::Integer => Keys::Narrow(Vec::new()),
@@ -65,7 +65,7 @@ impl KeyForm {
     }
 }
 
-/// Turns rows into keys.
+/// Encodes rows as keys.
 #[derive(Clone, Debug)]
 pub struct KeyCodec {
     columns: Vec<usize>,
@@ -119,20 +119,20 @@ impl KeyCodec {
         Ok(codec)
     }
 
-    /// Returns the codec with a seed of its own for hashes, which nobody who chooses keys should know.
+    /// Returns the codec with this seed for its hashes. A user who chooses keys should not know it.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Returns the places of the key columns in the schema of the table, in the order of the key.
+    /// Returns the indexes of the key columns in the schema of the table, in key order.
     #[must_use]
     pub fn columns(&self) -> &[usize] {
         &self.columns
     }
 
-    /// Returns what an index keeps of each key.
+    /// Returns the form in which an index keeps each key.
     #[must_use]
     pub fn form(&self) -> KeyForm {
         self.form
@@ -153,7 +153,7 @@ impl KeyCodec {
         self.keys_of(&self.arrays(batch)?)
     }
 
-    /// Returns the keys of rows of which only the key columns are given, in the order of the key.
+    /// Returns the keys of rows, given only their key columns, in key order.
     ///
     /// # Errors
     ///
@@ -184,7 +184,7 @@ impl KeyCodec {
         })
     }
 
-    /// Returns the whole keys of rows as bytes in the order of the keys, whatever the form.
+    /// Returns the whole keys of rows as bytes that sort as the keys do, whatever the form.
     ///
     /// # Errors
     ///
@@ -199,7 +199,8 @@ impl KeyCodec {
         Ok(keys)
     }
 
-    /// Returns whole keys as an index keeps them: what [`KeyCodec::keys_of`] makes of the rows that they were made of.
+    /// Returns whole keys in the form in which an index keeps them, as [`KeyCodec::keys_of`] does for the rows they
+    /// come from.
     ///
     /// # Errors
     ///
@@ -216,7 +217,7 @@ impl KeyCodec {
         Ok(all)
     }
 
-    /// Returns the key of a row in words for a message, such as `id = 7, name = 'x'`. Long values are cut.
+    /// Returns the key of a row as text for a message, such as `id = 7, name = 'x'`. Long values are cut.
     #[must_use]
     pub fn describe(&self, batch: &RecordBatch, row: usize) -> String {
         let value = |index: usize| {
@@ -236,12 +237,12 @@ impl KeyCodec {
         self.columns.iter().map(array).collect::<Option<_>>().ok_or_else(|| Error::internal("rows lack a key column"))
     }
 
-    /// Returns the length of the bytes of each whole key, or `None` if keys differ in it.
+    /// Returns the length of each whole key, in bytes, or `None` if it varies.
     pub(crate) fn key_bytes(&self) -> Option<usize> {
         self.key_bytes
     }
 
-    /// Returns the columns without dictionaries, after checking that they are what they should be.
+    /// Checks the columns and returns them with dictionaries decoded.
     fn plain(&self, arrays: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
         let rows = arrays.first().map_or(0, Array::len);
         if arrays.len() != self.key_columns.len() || arrays.iter().any(|array| array.len() != rows) {
@@ -269,7 +270,7 @@ impl KeyColumn {
     }
 }
 
-/// Replaces a dictionary by its values.
+/// Decodes a dictionary to its values.
 fn unpacked(array: &ArrayRef) -> Result<ArrayRef> {
     use arrow_array::cast::AsArray;
     let Some(dictionary) = array.as_any_dictionary_opt() else {
@@ -280,7 +281,7 @@ fn unpacked(array: &ArrayRef) -> Result<ArrayRef> {
     unpacked(&values)
 }
 
-/// Returns the length of the bytes of each key, or `None` if keys differ in it.
+/// Returns the length of each key, in bytes, or `None` if it varies.
 fn bytes_of(rooms: &[Room]) -> Option<usize> {
     let bytes = rooms.iter().map(|room| match room {
         Room::Integer(bytes) | Room::Fixed(bytes) => Some(*bytes),

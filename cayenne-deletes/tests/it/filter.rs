@@ -45,7 +45,7 @@ proptest! {
         rows in 0_i64..50,
         first in 0_u64..100,
         positions in prop::collection::btree_set(0_u64..160, 0..60),
-        // Roaring keeps positions with other upper halves apart.
+        // Roaring keeps positions with different upper halves in different bitmaps.
         offset in prop_oneof![Just(0), (1_u64 << 32) - 150..(1_u64 << 32) + 10],
     ) {
         let all: Vec<i64> = (0..rows).collect();

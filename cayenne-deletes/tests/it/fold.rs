@@ -1,10 +1,10 @@
-//! Folding deletion files: few are kept, and little is written again.
+//! Folding deletion files: few files are kept, and few positions are rewritten.
 
 use cayenne_deletes::pick_fold;
 use proptest::prelude::*;
 
-/// Adds files of these sizes one after another, folding after each. Returns the most files there were and the number of
-/// positions that were written, by arriving and by being folded.
+/// Adds files of these sizes one after another, folding after each. Returns the maximum number of files and the number
+/// of positions that were written, by additions and by folds.
 fn add_and_fold(added: &[u64]) -> (usize, u64) {
     let mut sizes: Vec<u64> = Vec::new();
     let mut files_max = 0;

@@ -1,4 +1,4 @@
-//! Key indexes as they are stored, compared with a map, and read from bytes that nobody wrote.
+//! Stored key indexes, compared with a map, and decoded from forged bytes.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -55,7 +55,7 @@ fn page_of(bytes: &Bytes, index: &KeyIndex, page: usize) -> Result<KeyPage> {
     KeyPage::decode(&slice(bytes, index.page_range(page).unwrap())?, index, page)
 }
 
-/// Looks keys up as a reader of the file would: row of the probe to position.
+/// Looks keys up as a reader of the file does. Maps the row of a probe to a position.
 fn lookup(bytes: &Bytes, probes: &Keys) -> Result<BTreeMap<usize, u64>> {
     let index = opened(bytes)?;
     let sorted = SortedKeys::new(probes.clone());
@@ -78,7 +78,7 @@ fn entries(bytes: &Bytes) -> Result<Vec<(u128, u64)>> {
     Ok(pages.collect::<Result<Vec<_>>>()?.iter().flat_map(|page| page.entries().collect::<Vec<_>>()).collect())
 }
 
-/// What a map says: the entries, and the positions that another row of the same key superseded.
+/// The model, a map: the entries, and the positions that another row with the same key superseded.
 fn model(keys: &Keys, keep: KeepRule) -> (BTreeMap<u128, u64>, Vec<u64>) {
     let mut map = BTreeMap::new();
     let mut superseded = Vec::new();
@@ -112,7 +112,7 @@ fn keep_rule() -> impl Strategy<Value = KeepRule> {
     select(vec![KeepRule::First, KeepRule::Last])
 }
 
-/// Keys of one shape: dense, sparse, at both ends of what there is, or hashes.
+/// Keys of one shape: dense, sparse, at both ends of the range, or hashes.
 fn numbers() -> impl Strategy<Value = u64> {
     prop_oneof![0_u64..100, (0_u64..1000).prop_map(|key| key << 40), any::<u64>(), u64::MAX - 50..=u64::MAX]
 }

@@ -37,7 +37,7 @@ fn column<T: Clone + std::fmt::Debug + 'static>(
     prop::collection::vec(value, ROWS).prop_map(array).boxed()
 }
 
-/// Few different values, so that rows are often equal in one column and decided by the next.
+/// Few distinct values, so that rows are often equal in one column and decided by the next.
 fn text() -> impl Strategy<Value = String> {
     prop::collection::vec(select(vec!['\0', '\u{1}', 'a', 'ÿ']), 0..4).prop_map(String::from_iter)
 }

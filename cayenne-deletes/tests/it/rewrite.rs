@@ -1,4 +1,4 @@
-//! Where rows go in a rewrite, compared with writing them out one by one.
+//! Row maps of rewrites, compared with writing the rows out one by one.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Tombstones: keys that survive being stored, and sets of them that remember the latest commit.
+//! Tombstones: keys that survive a round trip, and sets of them that remember the latest commit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use cayenne_deletes::{KeyCodec, TombstoneSet, Tombstones};
 use cayenne_format::{ErrorKind, FrameKind, Sequence, open, seal};
 use proptest::prelude::*;
 
-/// The same keys in each form there is, and two whose bytes all have one length.
+/// The same keys in each form: hashed keys once of various lengths, and once of one length.
 const SHAPES: usize = 4;
 
 fn columns(shape: usize, keys: &[u8]) -> Vec<ArrayRef> {

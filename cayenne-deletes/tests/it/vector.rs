@@ -1,4 +1,4 @@
-//! Deletion vectors: sets of positions that survive being stored, and no others do.
+//! Deletion vectors: sets of positions survive a round trip, and nothing else decodes.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ fn decode(bytes: &Bytes) -> cayenne_format::Result<DeletionVector> {
     DeletionVector::decode(bytes, DATA_FILE, u64::MAX)
 }
 
-/// Rows in some order of magnitude of distance, which the shorter form of most vectors has as gaps.
+/// Rows whose distances have one order of magnitude. For most such vectors, gaps are the shorter form.
 fn scattered() -> impl Strategy<Value = BTreeSet<u64>> {
     let gaps = |bits: u32| prop::collection::vec(0_u64..1 << bits, 1..1_500);
     (0_u32..50).prop_flat_map(gaps).prop_map(|gaps| {
@@ -52,7 +52,7 @@ fn version_of(stored: &Bytes) -> u16 {
     open_version(FrameKind::DeletionVector, stored).unwrap().0
 }
 
-/// About one row in `distance` of so many, each as likely as any other.
+/// About one row in `distance` of `rows` rows, each equally likely.
 fn at_random(rows: u64, distance: u64) -> DeletionVector {
     let mut state = 7_u64;
     let is_drawn = |_: &u64| {
@@ -187,7 +187,7 @@ fn a_vector_of_another_file_or_of_rows_that_are_not_there_is_refused() {
 
 #[test]
 fn many_positions_are_not_taken_for_few_bytes() {
-    // Each claims as many gaps as no byte is left for.
+    // Each claims more gaps than the bytes can hold.
     for count in [1_u64, 9, 1 << 40, u64::MAX] {
         assert!(decode(&sealed(AS_GAPS, &count.to_le_bytes())).is_err(), "{count}");
         assert!(decode(&sealed(AS_GAPS, &[count.to_le_bytes().as_slice(), &[0]].concat())).is_err(), "{count}");

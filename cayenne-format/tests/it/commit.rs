@@ -1,4 +1,4 @@
-//! Applying commits: random histories against a plain model of what a table contains.
+//! Applying commits: random histories, compared with a plain model of the content of a table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,7 +64,7 @@ pub(crate) fn commit(requires: Vec<Requirement>, changes: Vec<Change>) -> TableC
     }
 }
 
-/// What a table contains, said as plainly as possible.
+/// The content of a table, modelled as plainly as possible.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Model {
     files: BTreeMap<u8, (u64, u64)>,
@@ -96,7 +96,7 @@ impl Step {
         }
     }
 
-    /// Returns whether the step makes sense, and takes it if so.
+    /// Returns whether the step is valid, and takes it if so.
     fn on_model(&self, model: &mut Model, sequence: u64) -> bool {
         match *self {
             Self::Add(number, rows) => {
@@ -169,8 +169,8 @@ fn agree(snapshot: &Snapshot, model: &Model) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// The pure function and the model accept the same commits and then contain the same; a refused commit changes
-    /// nothing, and no commit changes the snapshot it starts from.
+    /// The pure function and the model accept the same commits and then have the same content. A refused commit changes
+    /// nothing, and no commit changes the snapshot that it starts from.
     #[test]
     fn random_histories_equal_the_model(commits in prop::collection::vec(prop::collection::vec(step(), 1..4), 1..30)) {
         let mut snapshot = Snapshot::empty(TABLE);

@@ -83,7 +83,7 @@ fn commits_and_manifests_come_back() {
     assert_eq!(Manifest::decode(&manifest().encode()).unwrap(), manifest());
 }
 
-/// Invariant I7: no changed bit and no cut goes unseen.
+/// Invariant I7: every changed bit and every truncation is detected.
 #[test]
 fn damage_is_refused() {
     type Refuses = fn(&Bytes) -> bool;
@@ -100,7 +100,7 @@ fn damage_is_refused() {
 }
 
 proptest! {
-    /// Bytes with a right checksum that no Cayenne wrote: an error, without a panic and without memory for what they claim.
+    /// A forged frame with a valid checksum is an error. It neither panics nor allocates the memory that it claims.
     #[test]
     fn a_frame_with_any_content_is_an_error_and_no_panic(payload in prop::collection::vec(any::<u8>(), 0..400)) {
         let error = TableCommit::decode(&seal(FrameKind::Commit, &payload)).unwrap_err();
@@ -156,7 +156,7 @@ fn states_that_no_commits_lead_to_are_refused() {
 }
 
 proptest! {
-    /// Invariant: a manifest of everything, followed by those of what changed, says what a manifest of everything would.
+    /// Invariant: a whole manifest, followed by the manifests of later changes, equals a later whole manifest.
     #[test]
     fn manifests_follow_each_other(steps in prop::collection::vec((0..6u8, 0..12u8), 1..60), cuts in prop::collection::btree_set(0..60usize, 0..6)) {
         let table = TableId::from_bytes([1; 16]);

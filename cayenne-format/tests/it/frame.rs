@@ -11,7 +11,7 @@ proptest! {
         prop_assert_eq!(open(FrameKind::Schema, &sealed).unwrap(), payload);
     }
 
-    /// A single changed bit anywhere, a cut or an addition is found.
+    /// A single changed bit anywhere, a truncation or an addition is detected.
     #[test]
     fn damage_is_refused(payload in prop::collection::vec(any::<u8>(), 0..100), at in any::<prop::sample::Index>(), bit in 0_u8..8) {
         let sealed = seal(FrameKind::FileStats, &payload);
@@ -61,7 +61,7 @@ fn each_known_version_is_read_as_itself() {
 
 #[test]
 fn the_bytes_of_a_frame_are_fixed() {
-    // Written down once: a change here is a change of the format on disk.
+    // These bytes are fixed: a change here is a change of the format on disk.
     let sealed = seal(FrameKind::Schema, b"abc");
     assert_eq!(&sealed[..19], b"CAYN\x02\x00\x01\x00\x03\x00\x00\x00\x00\x00\x00\x00abc");
     assert_eq!(sealed.len(), 27);

@@ -1,4 +1,4 @@
-//! Names of objects: injective, confined and bounded, whatever people call their tables and partitions.
+//! Names of objects: injective, confined and bounded, whatever the names of tables and partitions are.
 
 use std::collections::HashMap;
 
@@ -39,7 +39,7 @@ fn folder(key: &str, value: Option<Value>) -> String {
     path::partition_folder(&PartitionValue { key: key.to_owned(), value })
 }
 
-/// One path component that every file system takes and that leads nowhere else.
+/// Asserts that the text is one path component that every file system accepts and that does not leave its folder.
 fn assert_confined(component: &str) {
     assert!(!component.is_empty() && component.len() <= 255, "{component:?} has {} bytes", component.len());
     assert!(component != "." && component != "..", "{component:?} leads elsewhere");

@@ -40,7 +40,7 @@ proptest! {
         prop_assert!(FileStats::from_bytes(bytes.into()).is_err());
     }
 
-    /// Whoever forges a valid checksum still gets no panic.
+    /// A forged payload with a valid checksum does not panic.
     #[test]
     fn a_forged_payload_is_an_error_and_no_panic(payload in prop::collection::vec(any::<u8>(), 4..200)) {
         let sealed = cayenne_format::seal(cayenne_format::FrameKind::FileStats, &payload);
@@ -58,7 +58,7 @@ proptest! {
         prop_assert_eq!(PartitionValue::decode_all(&PartitionValue::encode_all(&values)).unwrap(), values);
     }
 
-    /// One order: reflexive, antisymmetric, transitive within a kind.
+    /// The order is total within a kind: reflexive, antisymmetric, transitive.
     #[test]
     fn values_have_one_order(a in value(), b in value(), c in value()) {
         prop_assert_eq!(a.compare(&a), Some(std::cmp::Ordering::Equal));

@@ -1,4 +1,4 @@
-//! Where the values of a column lie in a file: its layout, as far as single rows need it.
+//! The layout of a column in a file, as far as reading single rows needs it.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -20,10 +20,10 @@ use vortex::session::VortexSession;
 
 use super::Segments;
 
-/// Values of a column: an array, not decoded, and which of its rows are meant.
+/// Values of a column: an encoded array, and the rows that are selected from it.
 pub(super) struct Piece {
     pub(super) array: ArrayRef,
-    /// They ascend.
+    /// Ascending.
     pub(super) rows: Vec<usize>,
 }
 
@@ -36,11 +36,11 @@ pub(super) struct Column {
 enum Kind {
     /// One segment, which is one array.
     Segment(FlatLayout),
-    /// Some rows, and then more: where each part begins, and the part as soon as it was needed.
+    /// Consecutive parts: the first row of each part, and the part once it has been needed.
     Parts(Vec<(u64, OnceLock<Column>)>),
-    /// Numbers of values, and the values.
+    /// Numbers that select values, and the values.
     Dictionary { codes: Box<Column>, values: Box<Column> },
-    /// What Vortex has to read itself: lists, rows within rows.
+    /// What Vortex itself has to read: lists and nested structs.
     Other,
 }
 
@@ -73,7 +73,7 @@ impl Column {
             return Ok(Self { kind: Kind::Dictionary { codes: codes?, values: values? }, layout });
         }
         let slots = || (0..layout.nslots()).filter_map(|slot| Some((slot, layout.slot_type(slot)?)));
-        // The same rows, with statistics beside them.
+        // The same rows, with statistics next to them.
         if let Some((slot, _)) = slots().find(|(_, kind)| matches!(kind, LayoutChildType::Transparent(_))) {
             return Self::of_slot(&layout, slot);
         }
@@ -90,7 +90,7 @@ impl Column {
         self.layout.dtype()
     }
 
-    /// Returns the values of these rows, which ascend: the rows of the pieces, one piece after the other.
+    /// Returns the values of these rows, which ascend: the rows of all pieces, one piece after the other.
     pub(super) fn pieces<'a>(
         &'a self,
         segments: &'a Arc<Segments>,
@@ -140,7 +140,7 @@ impl Column {
         Ok(pieces)
     }
 
-    /// Returns all values, not decoded.
+    /// Returns all values, still encoded.
     async fn whole(&self, segments: &Arc<Segments>, session: &VortexSession) -> VortexResult<ArrayRef> {
         if let Kind::Segment(segment) = &self.kind {
             return array_of(segment, segments, session).await;
@@ -148,7 +148,7 @@ impl Column {
         self.evaluate(segments, session, 0..self.layout.row_count(), None).await
     }
 
-    /// Returns the values of these rows and no others.
+    /// Returns the values of exactly these rows.
     async fn evaluated(
         &self,
         segments: &Arc<Segments>,
@@ -187,7 +187,7 @@ impl Piece {
     }
 }
 
-/// Returns a segment as the array that it is, from the segment cache if it was understood before.
+/// Returns the array that a segment holds, from the segment cache if it was parsed before.
 fn array_of<'a>(
     layout: &'a FlatLayout,
     segments: &'a Segments,

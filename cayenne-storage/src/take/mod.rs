@@ -1,8 +1,8 @@
 //! Single rows of data files, by their positions.
 //!
-//! A scan of Vortex cuts a file into pieces and starts tasks for them, and decodes blocks to filter them, which costs more
-//! than reading one row does. Here each value is asked for where it lies, by the task of the caller; a file stays open, and
-//! a segment understood, for the next time.
+//! A Vortex scan splits a file, starts tasks for the splits, and decodes blocks in order to filter them, which costs
+//! more than reading one row. Here the caller's task reads each value where it lies. Files stay open, and segments stay
+//! parsed, for the next call.
 
 mod column;
 mod values;
@@ -38,10 +38,10 @@ use crate::task;
 
 use self::column::{Column, columns_of};
 
-/// So many data files stay open for single rows, each with its footer and an open file of the system.
+/// The number of data files that stay open for single rows, each with its footer and an open file of the system.
 const OPEN_FILES_MAX: u64 = 256;
 
-/// Data files that single rows were read of lately.
+/// Data files from which single rows were read recently.
 pub(crate) struct OpenFiles(Cache<FileId, Arc<OpenFile>>);
 
 impl OpenFiles {
@@ -65,11 +65,11 @@ struct OpenFile {
     columns: Vec<Column>,
     segments: Arc<Segments>,
     rows: u64,
-    /// The types that its columns have in the file.
+    /// The types of its columns in the file.
     fields: Fields,
 }
 
-/// The segments of a data file, each read when it is asked for: from the segment cache, or from the disk, verified.
+/// The segments of a data file, each read on demand: from the segment cache, or from disk, verified.
 struct Segments {
     reader: Arc<DataFileReader>,
     places: Vec<(u64, usize, Alignment)>,
@@ -80,7 +80,7 @@ impl Segments {
         self.places.get(*id as usize).copied().ok_or_else(|| vortex_err!("a file has no segment {id}"))
     }
 
-    /// Returns the segment as the array that it is, from the segment cache or made by `read`.
+    /// Returns the array that a segment holds, from the segment cache or made by `read`.
     async fn array(
         &self,
         id: SegmentId,
@@ -106,8 +106,8 @@ impl SegmentSource for Segments {
 }
 
 impl Storage {
-    /// Returns rows of a data file by their positions, which ascend and do not repeat, in that order. `columns` are places
-    /// in `schema`, the stored schema of its table; they come in their order.
+    /// Returns rows of a data file by their positions, which must ascend without repetition, in that order. `columns`
+    /// are indexes into `schema`, the stored schema of its table; the result has the columns in that order.
     ///
     /// # Errors
     ///
@@ -172,7 +172,7 @@ impl Storage {
     }
 }
 
-/// With so many values to read, two tasks read half of the columns each.
+/// From this many values on, two tasks read half of the columns each.
 const VALUES_FOR_TWO: usize = 256;
 
 impl OpenFile {
@@ -206,7 +206,7 @@ impl OpenFile {
     ) -> VortexResult<Vec<ArrayRef>> {
         let positions: Arc<[u64]> = positions.into();
         let (first, second) = columns.split_at(columns.len() / 2);
-        // Both are spawned: Tokio lets no other thread take the last task that a thread has spawned.
+        // Both are spawned: Tokio lets no other thread steal the last task that a thread has spawned.
         let [first, second] = [first, second].map(|columns| {
             let (open, session, columns) = (Arc::clone(self), session.clone(), columns.to_vec());
             let positions = Arc::clone(&positions);

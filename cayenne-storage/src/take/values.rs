@@ -1,4 +1,4 @@
-//! Values of pieces of a column as one array.
+//! Decoding the pieces of a column into one array.
 
 use vortex::array::builders::{ArrayBuilder, builder_with_capacity_in};
 use vortex::array::dtype::DType;
@@ -8,7 +8,7 @@ use vortex::mask::Mask;
 
 use super::column::Piece;
 
-/// So many values of one array are read one by one; more are cheaper to filter out of it, as scans do.
+/// Up to this many values of one array are read one by one; more are cheaper to filter out of it, as scans do.
 const SINGLE_VALUES_MAX: usize = 16;
 
 /// Returns the values of all pieces, decoded: `count` of them.

@@ -1,4 +1,4 @@
-//! From rows to Vortex: the schema that files have, and how they are compressed.
+//! Encoding rows for Vortex: the schema of files, and their compression.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,11 +21,11 @@ use crate::write::wide::{retype, wide_type};
 
 /// Returns the schema of the data files of a table with this stored schema.
 ///
-/// It has the same columns at the same places, without metadata. A column that is kept although its type cannot be
-/// stored (`unsupported_type_action = 'warn'`) never has a value, and is a column of type null in the file.
+/// It has the same columns in the same places, without metadata. A column that is kept although its type cannot be
+/// stored (`unsupported_type_action = 'warn'`) never has a value, and has type null in the file.
 ///
-/// A file with a time that Vortex has no word for (after the year 9999, or in an unknown time zone) has the integers
-/// underneath in that column instead; a cast to the declared type brings the times back.
+/// If a file has a time that Vortex cannot represent (after the year 9999, or in an unknown time zone), that column
+/// holds the underlying integers instead; a cast to the declared type restores the times.
 #[must_use]
 pub fn file_schema(stored: &Schema) -> SchemaRef {
     let fields: Vec<FieldRef> = stored
@@ -44,7 +44,7 @@ pub(crate) fn file_type(stored: &DataType) -> DataType {
     }
 }
 
-/// Metadata may name extension types, which Vortex would store in ways of its own.
+/// Drops metadata, which may name extension types that Vortex would store in ways of its own.
 fn plain_field(field: &FieldRef) -> FieldRef {
     Arc::new(Field::new(field.name(), plain_type(field.data_type()), field.is_nullable()))
 }
@@ -62,7 +62,7 @@ fn plain_type(data_type: &DataType) -> DataType {
     }
 }
 
-/// The schema of one file, in Arrow's words and in Vortex's.
+/// The schema of one file, as Arrow and as Vortex express it.
 pub(crate) struct Shape {
     schema: SchemaRef,
     pub(crate) dtype: DType,
@@ -81,12 +81,12 @@ impl Shape {
         Ok(Self { schema, dtype })
     }
 
-    /// Hands rows of the stored schema to Vortex.
+    /// Converts rows of the stored schema to a Vortex array.
     pub(crate) fn to_vortex(&self, session: &VortexSession, rows: &RecordBatch) -> VortexResult<VortexArray> {
         let columns = rows.columns().iter().zip(self.schema.fields());
         let columns = columns.map(|(column, field)| to_file_column(column, field)).collect::<VortexResult<Vec<_>>>()?;
-        // Vortex takes the columns of the batch and the fields of the schema it is given: those of the batch do not
-        // count.
+        // Vortex takes the columns of the batch and the fields of the schema that it is given; it ignores the fields of
+        // the batch.
         let fields = columns.iter().map(|column| Field::new("", column.data_type().clone(), true));
         let any = Arc::new(Schema::new(fields.collect::<Fields>()));
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
@@ -99,20 +99,20 @@ fn to_file_column(column: &ArrayRef, field: &Field) -> VortexResult<ArrayRef> {
     if field.data_type().is_null() {
         return Ok(new_null_array(&DataType::Null, column.len()));
     }
-    // Types may also differ in the metadata of nested fields, which Vortex does not look for.
+    // Types may also differ in the metadata of nested fields, which Vortex ignores.
     if holds_integers(column.data_type(), field.data_type()) {
         return Ok(retype(column, field.data_type())?);
     }
     Ok(Arc::clone(column))
 }
 
-/// Says whether a file has integers where the column has times.
+/// Says whether a file stores integers for a column of times.
 fn holds_integers(column: &DataType, file: &DataType) -> bool {
     let wide = wide_type(column);
     &wide != column && plain_type(&wide) == *file
 }
 
-/// Returns what Vortex is told for one file of the table in a folder.
+/// Returns the Vortex options for one file of the table in a folder.
 pub(crate) fn write_options(
     session: &VortexSession,
     compression: Compression,
@@ -140,9 +140,9 @@ fn text_columns(dtype: &DType) -> Vec<FieldName> {
     named.filter(|(_, dtype)| dtype.is_utf8()).map(|(name, _)| name).collect()
 }
 
-/// Everything as for other columns, but for how blocks of text are compressed.
+/// The strategy of other columns, except for the compression of text blocks.
 fn text_strategy(session: &VortexSession, compressor: TextCompressor) -> Arc<dyn LayoutStrategy> {
-    // Whether a column becomes a dictionary is asked of the usual compressor.
+    // The usual compressor decides whether a column becomes a dictionary.
     WriteStrategyBuilder::from_session(session)
         .with_probe_compressor(BtrBlocksCompressorBuilder::from_session(session).build())
         .with_compressor(compressor)

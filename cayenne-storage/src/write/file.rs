@@ -1,4 +1,4 @@
-//! One stream of rows, and one data file of it at a time.
+//! Writing one stream of rows, one data file at a time.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -26,10 +26,10 @@ use crate::write::weight::batch_bytes;
 use crate::write::wide::wide_columns;
 use crate::write::{RowStream, Write, stats};
 
-/// Batches beyond this are cut, so that neither memory nor the size of files depends on how rows come.
+/// Larger batches are cut, so that neither memory nor the size of files depends on the size of incoming batches.
 const PIECE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// The rows of one stream, normalised, in pieces that are small beside a file.
+/// The rows of one stream, normalised, in pieces that are small compared with a file.
 pub(super) struct Rows {
     write: Arc<Write>,
     stream: Fuse<RowStream>,
@@ -39,7 +39,7 @@ pub(super) struct Rows {
     wide: Vec<bool>,
 }
 
-/// Some rows, and how many bytes they take.
+/// Some rows, and the bytes that they take.
 pub(super) struct Piece {
     rows: RecordBatch,
     bytes: u64,
@@ -52,7 +52,7 @@ impl Rows {
         Self { write: Arc::clone(write), stream: stream.fuse(), rest: None, back: None, piece_bytes, wide }
     }
 
-    /// Returns the next rows, never none of them.
+    /// Returns the next rows, at least one of them.
     pub(super) async fn next(&mut self) -> Result<Option<Piece>> {
         if let Some(piece) = self.back.take() {
             return Ok(Some(piece));
@@ -71,9 +71,10 @@ impl Rows {
         }
     }
 
-    /// Makes wide the columns that these rows need wide, and says whether there are any more of them than before.
+    /// Makes the columns wide whose values in these rows require it, and says whether that made any further column
+    /// wide.
     ///
-    /// A column stays wide for the rest of the stream: rows that need it seldom come alone.
+    /// A column stays wide for the rest of the stream: rows that require it seldom come alone.
     fn widen(&mut self, piece: &Piece) -> bool {
         let mut has_changed = false;
         for (is_wide, needed) in self.wide.iter_mut().zip(wide_columns(&piece.rows)) {
@@ -114,7 +115,7 @@ impl Write {
             sink.written(),
             options.buffered_bytes_tracker(),
         );
-        // One piece waits while another is taken up: more would only be more memory.
+        // One piece waits while another is encoded: more would only take more memory.
         let (sender, receiver) = mpsc::channel(0);
         let encode = options.write(&mut sink, ArrayStreamAdapter::new(shape.dtype.clone(), receiver));
         let encode = async {
@@ -129,7 +130,7 @@ impl Write {
         let mut feed = Feed { session: &self.session, shape, sizing, rows: 0, memory, sender, index };
         let feed = async {
             feed.run(first, rows).await?;
-            // The encoder ends when nobody can send it any more.
+            // The encoder ends when its channel is closed.
             feed.sender.close_channel();
             Ok((feed.rows, feed.sizing.given(), feed.index.take()))
         };
@@ -168,7 +169,7 @@ impl Write {
     }
 }
 
-/// The way of rows to the encoder of one file.
+/// Feeds rows to the encoder of one file.
 struct Feed<'a> {
     session: &'a VortexSession,
     shape: Shape,
@@ -180,7 +181,7 @@ struct Feed<'a> {
 }
 
 impl Feed<'_> {
-    /// Gives the encoder rows until the file is full or may not have the next ones.
+    /// Feeds the encoder until the file is full or cannot have the next rows.
     async fn run(&mut self, first: Piece, rows: &mut Rows) -> Result<()> {
         let mut next = Some(first);
         while let Some(piece) = next {
@@ -193,7 +194,7 @@ impl Feed<'_> {
                 .to_vortex(self.session, &piece.rows)
                 .map_err(|error| Error::internal("Vortex does not take these rows").because(error))?;
             if self.sender.send(Ok(array)).await.is_err() {
-                // The encoder has failed, and says itself why.
+                // The encoder has failed, and reports the reason itself.
                 return Ok(());
             }
             self.rows += piece.rows.num_rows() as u64;
@@ -202,7 +203,7 @@ impl Feed<'_> {
                 return Ok(());
             }
             next = rows.next().await?;
-            // A file has one schema: rows that need another begin the next one.
+            // A file has one schema: rows that require another begin the next file.
             if let Some(piece) = next.take_if(|piece| rows.widen(piece)) {
                 rows.back = Some(piece);
             }
@@ -210,7 +211,7 @@ impl Feed<'_> {
         Ok(())
     }
 
-    /// Charges the file with what it will hold, before it holds it.
+    /// Reserves the memory that the file will hold, before it holds it.
     fn reserve(&self, bytes: u64) -> Result<()> {
         let indexed = self.index.as_ref().map_or(0, |index| index.memory_bytes());
         let bytes = self.sizing.memory_bytes(bytes).saturating_add(indexed);

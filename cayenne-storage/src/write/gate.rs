@@ -1,7 +1,7 @@
-//! Lets the blocking threads of one write through until it is over, and knows what they have made.
+//! Lets the blocking threads of one write work until the write is over, and records the files that they create.
 //!
-//! A write that fails removes its files. It must not overlook one that a thread is just creating, so it closes the gate
-//! first: whoever is inside ends, and nobody enters any more. A write that is dropped closes the gate without waiting.
+//! A write that fails removes its files. It must not miss one that a thread is just creating, so it closes the gate
+//! first: threads inside finish, and no other enters. A write that is dropped closes the gate without waiting.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ impl Gate {
         work()
     }
 
-    /// Tells of a step before it is taken; no step is taken any more once the gate is closed.
+    /// Runs the hook before a step. Once the gate is closed, this fails and no step is taken.
     pub(crate) fn before(&self, step: Step) -> Result<()> {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(Error::unavailable("the write was given up"));
@@ -59,7 +59,7 @@ impl Gate {
         })
     }
 
-    /// Writes a small file at once, making the folder of the table that it lies in, and flushes it to the disk.
+    /// Writes a small file at once, creates the folder of the table that contains it, and flushes the file to disk.
     pub(crate) fn write_whole(&self, table: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
         let failed = |error| Error::io("could not write a file of the table", error).with("file", path.display());
         self.before(Step::CreateDataFile)?;
@@ -70,12 +70,12 @@ impl Gate {
         file.sync().map_err(failed)
     }
 
-    /// Creates a file that goes if the write fails.
+    /// Creates a file that is removed if the write fails.
     fn noted(&self, path: &Path, create: impl FnOnce() -> Result<Box<dyn WriteFile>>) -> Result<Box<dyn WriteFile>> {
-        // Noted first: after an error nobody knows whether the name is there.
+        // Recorded first: after an error it is unknown whether the name exists.
         self.created.lock().push(path.to_owned());
         create().map_err(|error| {
-            // Ids are never used twice, so the file that is there is not one of ours to remove.
+            // Ids are never reused, so the existing file is not ours to remove.
             if error.kind() == ErrorKind::AlreadyExists {
                 self.created.lock().retain(|created| created != path);
             }
@@ -83,12 +83,12 @@ impl Gate {
         })
     }
 
-    /// Lets nobody take another step.
+    /// Prevents every further step.
     pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
     }
 
-    /// Closes the gate, waits for those inside, and removes what they made as well as it can.
+    /// Closes the gate, waits for the threads inside, and removes the files that they created, as far as possible.
     pub(crate) fn close_and_remove(&self) {
         self.close();
         let _nobody_inside = self.inside.write();

@@ -1,4 +1,4 @@
-//! Finding out whether a write is small, without giving up a row of it if it is not.
+//! Finding out whether a write is small, without losing a row of it if it is not.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -11,29 +11,29 @@ use crate::write::{RowStream, batch_bytes};
 
 /// All rows of a write, or its streams as they were.
 pub(super) enum Gathered {
-    /// The batches of each stream, to their ends.
+    /// The batches of each stream, up to its end.
     Few(Vec<Vec<RecordBatch>>),
-    /// More than the limits.
+    /// More rows or bytes than the limits admit.
     Many(Vec<RowStream>),
 }
 
-/// One stream, and what has been taken from it.
+/// One stream, and the batches that were taken from it.
 struct Head {
     taken: Vec<RecordBatch>,
     /// `None` once it has ended.
     rest: Option<RowStream>,
 }
 
-/// What all streams together have given.
+/// The totals of what was taken from all streams.
 #[derive(Default)]
 struct Totals {
     rows: u64,
     bytes: u64,
 }
 
-/// Takes rows off all streams until they end or pass the limits.
+/// Takes rows from all streams until they end or exceed the limits.
 ///
-/// The streams are asked together, for they may be fed from one source, which waits for all of them.
+/// The streams are polled together: they may be fed from one source that waits for all of them.
 pub(super) async fn gather(streams: Vec<RowStream>, limits: &InlineOptions) -> Result<Gathered> {
     let mut totals = Totals::default();
     let mut heads: Vec<Head> = streams.into_iter().map(|rest| Head { taken: Vec::new(), rest: Some(rest) }).collect();
@@ -72,7 +72,7 @@ pub(super) async fn gather(streams: Vec<RowStream>, limits: &InlineOptions) -> R
     Ok(Gathered::Many(heads.into_iter().map(whole).collect()))
 }
 
-/// Returns the streams again whose batches these are.
+/// Turns these batches back into the streams that they came from.
 pub(super) fn again(rows: Vec<Vec<RecordBatch>>) -> Vec<RowStream> {
     rows.into_iter().map(|rows| stream::iter(rows.into_iter().map(Ok)).boxed()).collect()
 }

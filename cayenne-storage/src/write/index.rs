@@ -1,4 +1,4 @@
-//! The file beside a data file that says where rows are. What is in it is the caller's business.
+//! The index file next to a data file, which says where rows are. The caller defines its content.
 
 use std::fmt;
 use std::path::Path;
@@ -15,27 +15,27 @@ pub trait IndexRows: fmt::Debug + Send + Sync {
     fn begin(&self) -> Box<dyn RowIndex>;
 }
 
-/// The index of one data file while that is written.
+/// The index of one data file while the data file is written.
 pub trait RowIndex: Send {
-    /// Takes in the next rows, in the order in which they are in the file.
+    /// Adds the next rows, in the order in which they are in the file.
     ///
     /// # Errors
     ///
-    /// What is wrong with them; the write fails then.
+    /// If the rows are invalid; the write then fails.
     fn add(&mut self, rows: &RecordBatch) -> Result<()>;
 
-    /// Returns how much memory it takes, in bytes.
+    /// Returns the memory that it takes, in bytes.
     fn memory_bytes(&self) -> u64;
 
     /// Returns the bytes of the index of all rows of `file`.
     ///
     /// # Errors
     ///
-    /// What cannot be indexed; the write fails then.
+    /// If the rows cannot be indexed; the write then fails.
     fn finish(self: Box<Self>, file: &DataFile) -> Result<Bytes>;
 }
 
-/// Writes the index of a data file beside it, and flushes it to the disk; the name is flushed with those of the data files.
+/// Writes the index of a data file next to it and flushes it to disk. Its name is flushed with those of the data files.
 pub(super) fn write_index(gate: &Gate, folder: &Path, index: Box<dyn RowIndex>, file: &DataFile) -> Result<()> {
     let bytes = index.finish(file)?;
     gate.pass(|| gate.write_whole(folder, &folder.join(path::key_index(file.id)), &bytes))

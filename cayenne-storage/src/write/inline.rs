@@ -1,4 +1,4 @@
-//! Few rows as a data file that is kept in the metastore: an Arrow IPC stream in a frame.
+//! Encoding few rows as an inline data file: an Arrow IPC stream in a frame.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -22,13 +22,13 @@ use crate::write::encode::Shape;
 use crate::write::stats;
 use crate::write::wide::{always_wide, wide_columns};
 
-/// What few rows became.
+/// The result of encoding few rows.
 pub(super) enum Inlined {
-    /// There was no row.
+    /// There were no rows.
     Nothing,
     /// A data file.
     File(Box<NewDataFile>),
-    /// In their stored form they are longer than the options admit.
+    /// The stored form is longer than the options admit.
     TooLong,
 }
 
@@ -99,7 +99,7 @@ fn encode(rows: &RecordBatch) -> Result<Bytes, ArrowError> {
     Ok(seal(FrameKind::InlineRows, &writer.into_inner()?))
 }
 
-/// Views may point into buffers that are much larger than what they show of them, and IPC would keep all of it.
+/// Compacts views: they may point into much larger buffers, which IPC would store as a whole.
 fn without_slack(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let compact = |column: &ArrayRef| -> ArrayRef {
         match column.data_type() {

@@ -1,7 +1,7 @@
 //! Rows in, durable data files out.
 //!
-//! Each stream of rows is written by a task of its own and becomes one or more files in which its order is kept. A
-//! file is complete, digested and flushed before its record is handed out; nothing names it until somebody commits it.
+//! A task of its own writes each stream of rows, which becomes one or more files in the order of the stream. A file is
+//! complete, digested and flushed before its record is returned; nothing references it until it is committed.
 
 mod encode;
 mod file;
@@ -46,10 +46,10 @@ use gather::{Gathered, again, gather};
 use inline::Inlined;
 use sizing::LastRatio;
 
-/// Rows as they come, batch by batch.
+/// Incoming rows, batch by batch.
 pub type RowStream = BoxStream<'static, Result<arrow_array::RecordBatch>>;
 
-/// What to write, and where to.
+/// What to write, and where.
 pub struct WriteRequest {
     /// The data location of the table: a folder below the root of the storage, which exists.
     pub location: String,
@@ -58,15 +58,15 @@ pub struct WriteRequest {
     /// The options of the table: how large files become and how they are compressed.
     pub options: TableOptions,
     /// The rows. Each stream has files of its own, in its order; at most
-    /// [`write_concurrency`](crate::StorageSettings::write_concurrency) are read at once.
+    /// [`write_concurrency`](crate::StorageSettings::write_concurrency) streams are read at once.
     pub rows: Vec<RowStream>,
     /// Makes an index of the rows of each data file, if the table has one.
     pub index: Option<Arc<dyn IndexRows>>,
-    /// What is charged with the memory it takes; if none is named, the pool of the storage.
+    /// The pool that is charged with the memory of the write; `None` for the pool of the storage.
     pub memory: Option<Arc<dyn MemoryPool>>,
 }
 
-/// What the streams of one write share.
+/// The state that the streams of one write share.
 struct Write {
     session: VortexSession,
     memory: Arc<dyn MemoryPool>,
@@ -83,17 +83,17 @@ struct Write {
 
 impl Storage {
     /// Writes rows as data files of about the target size, or as one inline data file if the options of the table admit
-    /// it: that one is durable only once it is committed.
+    /// it. An inline data file is durable only once it is committed.
     ///
-    /// The files and the names of the files are on the disk when this returns. Without a row there is no file. Memory is
-    /// bounded by the streams that are written at once, and charged to the pool. After an error the files are removed
-    /// again; if the future is dropped they are left behind, named by nobody.
+    /// The files and their names are on disk when this returns. A write without rows makes no file. Memory is bounded
+    /// by the number of streams that are written at once, and charged to the pool. After an error the files are removed
+    /// again. If the future is dropped, they are left behind, and nothing references them.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`](cayenne_format::ErrorKind::Invalid) for rows that do not fit the schema;
     /// [`ErrorKind::ResourceLimit`](cayenne_format::ErrorKind::ResourceLimit) if the disk is full or the pool refuses
-    /// memory; what a stream of rows ends with; or what the disk said.
+    /// memory; the error of a stream of rows; or an I/O error.
     pub async fn write(&self, mut request: WriteRequest) -> Result<Vec<NewDataFile>> {
         if request.options.inline.is_on() {
             match task::caught(gather(request.rows, &request.options.inline)).await? {
@@ -161,7 +161,7 @@ impl Storage {
     }
 }
 
-/// Writes each stream in a task of its own, `at_once` of them at a time, and returns the files in the order of the
+/// Writes each stream in a task of its own, at most `at_once` at a time, and returns the files in the order of the
 /// streams.
 async fn write_each(write: &Arc<Write>, rows: Vec<RowStream>, at_once: NonZeroUsize) -> Result<Vec<NewDataFile>> {
     let mut waiting = rows.into_iter().enumerate();
@@ -179,7 +179,7 @@ async fn write_each(write: &Arc<Write>, rows: Vec<RowStream>, at_once: NonZeroUs
                 written.insert(place, files);
             }
             Some(Ok(Err(error)) | Err(error)) => {
-                // The others hold memory and files: they are gone before the error is told.
+                // The other tasks hold memory and files: they have ended before the error is returned.
                 running.iter().for_each(Task::stop);
                 while running.next().await.is_some() {}
                 return Err(error);

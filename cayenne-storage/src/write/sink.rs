@@ -1,4 +1,4 @@
-//! Where the bytes of one data file go: digested, written and flushed on a blocking thread while the next are encoded.
+//! The output of one data file: a blocking thread digests, writes and flushes bytes while the next ones are encoded.
 
 use std::io;
 use std::mem;
@@ -13,8 +13,8 @@ use crate::fs::WriteFile;
 use crate::task::{self, Task};
 use crate::write::gate::Gate;
 
-/// How much is collected before it is handed to the disk: large enough that a thread is woken seldom, small enough that
-/// two of them per file do not count.
+/// The number of bytes that are collected before they are written: large enough that a thread is woken seldom, small
+/// enough that two chunks per file are negligible.
 pub(crate) const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// One data file being written. At most one chunk is being written while the next is collected.
@@ -25,7 +25,7 @@ pub(crate) struct FileSink {
     written: Arc<AtomicU64>,
 }
 
-/// What the blocking thread works on; it travels there and back.
+/// The state that the blocking thread works on. It is passed there and back.
 struct Disk {
     gate: Arc<Gate>,
     path: PathBuf,
@@ -46,7 +46,7 @@ impl FileSink {
         Arc::clone(&self.written)
     }
 
-    /// Writes what is left, flushes the file to the disk and returns what is known of its bytes.
+    /// Writes what is left, flushes the file to disk and returns its digest.
     pub(crate) async fn finish(mut self) -> Result<FileDigest> {
         self.hand_over(true).await?;
         let disk = self.wait().await?;
@@ -105,7 +105,7 @@ impl VortexWrite for FileSink {
         Ok(buffer)
     }
 
-    /// Nothing is flushed before the end: a file counts only as a whole.
+    /// Nothing is flushed before the end: only a whole file counts.
     async fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

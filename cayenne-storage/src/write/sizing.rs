@@ -1,7 +1,7 @@
-//! How large the file being written will become, so that it ends near the target.
+//! Estimating the size that the file being written will have, so that it ends near the target.
 //!
-//! The encoder holds back many megabytes, so its output says little of its input. What is measured is the ratio of
-//! what it has compressed to what it was given, less what it cannot have compressed yet; it gets better as the file
+//! The encoder holds back many megabytes, so its output says little about its input. The estimate measures the ratio of
+//! the compressed bytes to the given bytes, less those that cannot have been compressed yet. It gets better as the file
 //! grows, and the next file begins with the ratio of this one.
 
 use std::sync::Arc;
@@ -9,18 +9,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use vortex::layout::BufferedBytesTracker;
 
-/// How much of a column Vortex compresses at once, before compression.
+/// The bytes of a column that Vortex compresses at once, before compression.
 pub(crate) const BLOCK_BYTES: u64 = 1024 * 1024;
-/// What the encoder holds back for each column before it is compressed: a block that is being filled, and one that is
-/// being compressed.
+/// The bytes of each column that the encoder holds back before they are compressed: a block that is being filled, and
+/// one that is being compressed.
 const HELD_COLUMN_BYTES: u64 = 2 * BLOCK_BYTES;
-/// What the encoder may hold in memory for each column: the block being filled, those being compressed, and their copies.
+/// The bytes that the encoder may hold in memory for each column: the block being filled, those being compressed, and
+/// their copies.
 const BUSY_COLUMN_BYTES: u64 = 6 * BLOCK_BYTES;
-/// Below this, what came out is no measure.
+/// Below this many bytes, the output is too small to measure the ratio.
 const MEASURED_BYTES: u64 = 4 * 1024 * 1024;
-/// The ratio of a file of which nothing is known.
+/// The ratio that is assumed for a file of which nothing is known.
 const FIRST_RATIO: f64 = 0.5;
-/// How far the measured ratio may be from that of the file before without being believed more.
+/// The measured ratio, relative to that of the previous file: within this range, the ratio of the previous file is
+/// used.
 const TRUSTED: std::ops::Range<f64> = 0.7..1.4;
 
 /// The ratio of compressed to given bytes in the last file of one write; shared by its streams.
@@ -62,12 +64,12 @@ impl Sizing {
         Self { target_bytes, columns: columns as u64, last: last.get(), given: 0, written, compressed }
     }
 
-    /// Notes that the encoder was given `bytes` more.
+    /// Notes that the encoder has received `bytes` more.
     pub(crate) fn give(&mut self, bytes: u64) {
         self.given = self.given.saturating_add(bytes);
     }
 
-    /// Returns how much the encoder was given.
+    /// Returns the number of bytes that the encoder has received.
     pub(crate) fn given(&self) -> u64 {
         self.given
     }
@@ -77,7 +79,7 @@ impl Sizing {
         as_f64(self.given) * self.ratio() >= as_f64(self.target_bytes)
     }
 
-    /// Returns how much memory the file holds, and would hold with `bytes` more.
+    /// Returns the memory that the file holds, and would hold with `bytes` more, in bytes.
     pub(crate) fn memory_bytes(&self, bytes: u64) -> u64 {
         let given = self.given.saturating_add(bytes);
         let busy = given.saturating_mul(2).min(self.columns.saturating_mul(BUSY_COLUMN_BYTES).max(2 * bytes));
@@ -94,7 +96,7 @@ impl Sizing {
         }
         let compressed = self.given.saturating_sub(held.min(self.given / 2));
         let measured = as_f64(out.max(1)) / as_f64(compressed.max(1));
-        // Rows mostly stay as they were, and the whole of a file is a better measure than a part.
+        // Rows mostly stay similar, and a whole file is a better measure than a part.
         self.last.filter(|last| TRUSTED.contains(&(measured / last))).unwrap_or(measured)
     }
 }

@@ -1,4 +1,4 @@
-//! Column statistics of a file, from those that Vortex computes while it writes.
+//! Column stats of a file, from the statistics that Vortex computes while it writes.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use vortex::layout::sequence::{SequenceId, SequentialStreamAdapter, SequentialSt
 use vortex::scalar::{DecimalValue, PValue, ScalarValue};
 use vortex::session::VortexSession;
 
-/// What is kept of each column in the footer, and from there in the manifest.
+/// The statistics of each column that are kept in the footer, and from there in the manifest.
 pub(crate) const STATISTICS: [Stat; 4] = [Stat::Min, Stat::Max, Stat::NullCount, Stat::NaNCount];
 
-/// The longest text or binary that is kept whole as a bound: what Vortex keeps of it in a footer.
+/// The maximum length of text or binary that is kept whole as a bound, in bytes: what Vortex keeps of it in a footer.
 const BOUND_BYTES_MAX: usize = 64;
 
-/// Returns the statistics of all columns of the stored schema, from one set for each column.
+/// Returns the stats of all columns of the stored schema, given one set for each column.
 pub(crate) fn file_stats(stored: &Schema, rows: u64, found: &[StatsSet]) -> FileStats {
     let columns: Vec<ColumnStats> = stored
         .fields()
@@ -34,7 +34,7 @@ pub(crate) fn file_stats(stored: &Schema, rows: u64, found: &[StatsSet]) -> File
     FileStats::new(&columns)
 }
 
-/// Computes the sets of an array of rows as Vortex does for a file.
+/// Computes the statistics of an array of rows as Vortex does for a file.
 pub(crate) fn compute(session: &VortexSession, rows: VortexArray) -> VortexResult<Vec<StatsSet>> {
     let dtype = rows.dtype().clone();
     let only = stream::once(future::ready(Ok((SequenceId::root().downgrade(), rows))));
@@ -74,7 +74,7 @@ fn bound(set: &StatsSet, stat: Stat) -> Option<Bound> {
     Some(Bound { value: widened(value, stat == Stat::Min), exact })
 }
 
-/// Zero has two forms, and who compares by total order tells them apart: a bound takes the one that holds for both.
+/// Zero has two forms, which comparison by total order distinguishes: a bound takes the one that holds for both.
 fn widened(value: Value, is_min: bool) -> Value {
     match value {
         Value::Float(0.0) => Value::Float(if is_min { -0.0 } else { 0.0 }),

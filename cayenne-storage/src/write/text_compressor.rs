@@ -1,10 +1,10 @@
-//! Which of two text encodings a column takes: both are tried on whole blocks, not on samples.
+//! Choosing between two text encodings for a column: both are tried on whole blocks, not on samples.
 //!
 //! Vortex chooses between FSST and `OnPair` by compressing a sample of each block. A sample is too small for a
-//! dictionary of `OnPair` to pay, so prose is kept a tenth larger than need be, and each block trains both encoders.
-//! Here the first block of a column is compressed with each, the smaller result decides, and the blocks after it
-//! train the one that won: those of the same file, and of the files that come after it. A table that grows by small
-//! files, one block each, would else train both for every file.
+//! dictionary of `OnPair` to pay, so prose is stored a tenth larger than necessary, and each block trains both
+//! encoders. Here the first block of a column is compressed with each, and the smaller result decides. Later blocks
+//! train only the winner: those of the same file, and those of the files after it. Otherwise a table that grows by
+//! small files, of one block each, would train both encoders for every file.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -22,17 +22,17 @@ use vortex_btrblocks::SchemeExt;
 const FSST: &str = "vortex.string.fsst";
 const ONPAIR: &str = "vortex.string.onpair";
 
-/// Smaller blocks tell too little.
+/// Smaller blocks are no basis for a choice.
 const TRIED_BYTES: u64 = 128 * 1024;
-/// After so many blocks both are tried again: the text of a table changes with time.
+/// After this many blocks both encoders are tried again: the text of a table changes with time.
 const BLOCKS_UNTIL_RETRY: u32 = 64;
-/// By how many hundredths `OnPair` has to win: FSST finds substrings faster.
+/// The percentage by which `OnPair` has to win: FSST finds substrings faster.
 const HANDICAP_PERCENT: u64 = 3;
 
-/// Of more columns nothing is remembered; a choice takes about a hundred bytes.
+/// The maximum number of columns whose choices are remembered; a choice takes about a hundred bytes.
 const COLUMNS_MAX: usize = 16 * 1024;
 
-/// What was chosen last for the text columns of the tables of a process.
+/// The latest choices for the text columns of the tables of a process.
 #[derive(Debug, Default)]
 pub(crate) struct TextChoices(Mutex<HashMap<(PathBuf, FieldName), SharedChoice>>);
 
@@ -63,7 +63,7 @@ pub(crate) struct TextCompressor {
     choice: SharedChoice,
 }
 
-/// Which encoder the next blocks of a column are given to.
+/// The encoder for the next blocks of a column.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Choice {
     is_onpair: bool,
@@ -87,7 +87,7 @@ impl TextCompressor {
         Self { encoders, choice }
     }
 
-    /// Returns the choice for the next block, or `None` if both have to be tried.
+    /// Returns the choice for the next block, or `None` if both encoders have to be tried.
     fn next_choice(&self) -> Option<Choice> {
         let mut choice = self.choice.lock();
         let now = *choice;
@@ -106,7 +106,7 @@ impl TextCompressor {
 
 impl CompressorPlugin for TextCompressor {
     fn compress_chunk(&self, block: &ArrayRef, ctx: &mut ExecutionCtx) -> VortexResult<ArrayRef> {
-        // Codes of dictionaries and zone maps come here too.
+        // Codes of dictionaries and zone maps are compressed here too.
         if !block.dtype().is_utf8() || block.nbytes() < TRIED_BYTES {
             return self.encoders.either.compress_chunk(block, ctx);
         }

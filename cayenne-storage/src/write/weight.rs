@@ -1,4 +1,4 @@
-//! How many bytes the rows of a batch take, whatever larger buffers they are cut from.
+//! The bytes that the rows of a batch take, whatever larger buffers they are slices of.
 
 use std::sync::Arc;
 
@@ -47,8 +47,8 @@ fn text_bytes<T: ByteArrayType>(array: &GenericByteArray<T>) -> u64 {
     (last - first) as u64 + size_of_val(array.value_offsets()) as u64
 }
 
-/// Short values live in their views of 16 bytes, long ones in other buffers. Buffers that are small beside the views are
-/// taken whole: counting what of them is seen would cost more than the answer is worth.
+/// Short values are stored in their views of 16 bytes, long ones in other buffers. Buffers that are small compared with
+/// the views are counted whole: counting only the visible bytes would cost more than it is worth.
 fn view_bytes<T: ByteViewType>(array: &GenericByteViewArray<T>) -> u64 {
     let views = array.len() as u64 * 16;
     let buffers: u64 = array.data_buffers().iter().map(|buffer| buffer.len() as u64).sum();

@@ -1,8 +1,9 @@
-//! Times that Vortex has no word for: years beyond 9999, times of day beyond the day, time zones the machine knows not.
+//! Times that Vortex cannot represent: years beyond 9999, times of day beyond the day, time zones that the machine does
+//! not know.
 //!
-//! Vortex gives up on such a value as soon as it becomes a bound, a constant or a filter, although it could keep it. A
-//! file that has one keeps the whole column as the plain integers that Arrow has underneath, and whoever reads the
-//! column gives it its declared type again. Other files of the table are not touched by that.
+//! Vortex fails on such a value as soon as it becomes a bound, a constant or a filter, although it could store it. A
+//! file that has one stores the whole column as Arrow's underlying integers, and the reader of the column restores its
+//! declared type. Other files of the table are not affected.
 
 use std::sync::Arc;
 
@@ -19,11 +20,12 @@ use vortex::dtype::{DType, Nullability};
 use vortex::scalar::{PValue, Scalar, ScalarValue};
 use vortex::session::VortexSession;
 
-/// The first and the last second that Vortex counts from 1970: the years -9999 to 9999, less a day for time zones.
+/// The first and the last second, counted from 1970, that Vortex represents: the years -9999 to 9999, less a day for
+/// time zones.
 const FIRST_SECOND: i64 = -377_705_023_201;
 const LAST_SECOND: i64 = 253_402_207_200;
 
-/// Returns the type with integers in the place of timestamps and times, at every depth.
+/// Returns the type with integers in place of timestamps and times, at every depth.
 pub(crate) fn wide_type(data_type: &DataType) -> DataType {
     let wide = |field: &FieldRef| -> FieldRef {
         Arc::new(field.as_ref().clone().with_data_type(wide_type(field.data_type())))
@@ -42,21 +44,21 @@ pub(crate) fn wide_type(data_type: &DataType) -> DataType {
     }
 }
 
-/// Turns times into the integers underneath, or back.
+/// Casts times to their underlying integers, or back.
 ///
 /// # Errors
 ///
-/// If the types are not each other's.
+/// If the types do not correspond.
 pub(crate) fn retype(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     cast_with_options(array, to, &CastOptions { safe: false, ..CastOptions::default() })
 }
 
-/// Says of each column whether the values of `rows` need it wide.
+/// Says for each column whether the values of `rows` require it to be wide.
 pub(crate) fn wide_columns(rows: &RecordBatch) -> impl Iterator<Item = bool> + '_ {
     rows.columns().iter().map(|column| !fits(column.as_ref()))
 }
 
-/// Says of each column of a schema whether it is always wide: Vortex must know its time zones.
+/// Says for each column of a schema whether it is always wide, because Vortex does not know its time zones.
 pub(crate) fn always_wide(session: &VortexSession, schema: &Schema) -> Vec<bool> {
     schema.fields().iter().map(|field| !knows_zones(session, field.data_type())).collect()
 }
@@ -79,8 +81,8 @@ fn knows_zones(session: &VortexSession, data_type: &DataType) -> bool {
     }
 }
 
-/// Says whether Vortex has words for all values. What is under a null is looked at too: at worst a column is wide for
-/// nothing.
+/// Says whether Vortex can represent all values. Values under nulls are checked too: at worst a column is wide
+/// unnecessarily.
 fn fits(array: &dyn Array) -> bool {
     use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
     match array.data_type() {
@@ -104,7 +106,8 @@ fn fits(array: &dyn Array) -> bool {
         DataType::FixedSizeList(..) => fits(array.as_fixed_size_list().values()),
         DataType::Map(..) => fits(array.as_map().entries()),
         DataType::Struct(_) => array.as_struct().columns().iter().all(|column| fits(column.as_ref())),
-        // In nanoseconds 64 bits do not reach that far, but Vortex takes the absolute value.
+        // In nanoseconds 64 bits do not reach that far, but Vortex takes the absolute value, which `i64::MIN` does not
+        // have.
         DataType::Timestamp(Nanosecond, _) => {
             within(array.as_primitive::<TimestampNanosecondType>().values(), -i64::MAX, i64::MAX)
         }
@@ -116,7 +119,7 @@ fn is_moment(values: &[i64], per_second: i64) -> bool {
     within(values, FIRST_SECOND * per_second, LAST_SECOND * per_second + (per_second - 1))
 }
 
-/// Counts instead of ending early: the whole loop is then a few instructions for many values at once.
+/// Counts instead of ending early, so that the whole loop is a few instructions for many values at once.
 fn within<N: Copy + PartialOrd>(values: &[N], first: N, last: N) -> bool {
     values.iter().filter(|value| **value < first || **value > last).count() == 0
 }

@@ -1,4 +1,4 @@
-//! Files beside the data files: indexes, and others that are written whole.
+//! Files next to the data files: indexes, and others that are written whole.
 
 use std::io::ErrorKind as Io;
 use std::path::PathBuf;
@@ -90,7 +90,7 @@ async fn a_file_that_is_there_already_stays_as_it_is() {
     assert_eq!(beside(&disk, path::DELETION_FOLDER), [disk.folder().join(name(1))], "those before it are gone");
 }
 
-/// Invariant I6; and whatever was cut off before, the name of the folder is on the disk once a file in it is.
+/// Invariant I6. Also: whatever was interrupted before, the name of the folder is on disk once a file in it is.
 #[tokio::test]
 async fn a_write_of_which_any_request_is_refused_leaves_nothing_and_the_next_one_is_durable() {
     for at in 0.. {
@@ -118,7 +118,7 @@ async fn a_write_of_which_any_request_is_refused_leaves_nothing_and_the_next_one
 /// An index that holds the number of rows.
 #[derive(Debug)]
 struct Counts {
-    /// Whether an index cannot take rows in, or cannot be finished.
+    /// Whether an index cannot add rows, or cannot be finished.
     refuses: (bool, bool),
 }
 

@@ -1,4 +1,4 @@
-//! What is read again is kept, and then does not touch the disk.
+//! What is read again is cached, and then does not touch the disk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,7 +39,7 @@ async fn what_was_read_twice_is_answered_from_memory() {
     assert!(cache.entries > 0 && cache.bytes > 0 && cache.bytes <= cache.capacity_bytes, "{cache:?}");
 }
 
-/// Whoever rewrites a file reads it for the last time: nothing of it comes into the cache, and what is there is used.
+/// A rewrite reads a file for the last time: none of it enters the cache, and what is cached is used.
 #[tokio::test]
 async fn what_is_read_for_the_last_time_is_not_kept() {
     let disk = Disk::new().await;

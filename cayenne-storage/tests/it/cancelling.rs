@@ -26,7 +26,7 @@ async fn a_dropped_write_stops_writing_and_gives_its_memory_back() {
         request.options = options(1);
         let outcome = timeout(Duration::from_millis(ms), disk.storage.write(request)).await;
         cancelled += usize::from(outcome.is_err());
-        // What a thread had begun when the write was dropped takes a moment.
+        // Work that a thread had begun when the write was dropped takes a moment.
         sleep(Duration::from_millis(30)).await;
         fs.clear();
         sleep(Duration::from_millis(60)).await;

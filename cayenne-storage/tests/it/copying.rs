@@ -1,4 +1,4 @@
-//! Data files on their way from one folder to another: each arrives whole, or nothing arrives.
+//! Copying data files from one folder to another: each arrives whole, or nothing arrives.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ fn on_disk(files: &[NewDataFile]) -> impl Iterator<Item = &String> {
     })
 }
 
-/// The files with the names that they have.
+/// The files, each with its own name.
 fn named(files: Vec<NewDataFile>) -> Vec<(String, NewDataFile)> {
     let name = |new: &NewDataFile| on_disk(std::slice::from_ref(new)).next().cloned().unwrap_or_default();
     files.into_iter().map(|new| (name(&new), new)).collect()
@@ -52,7 +52,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The code of the error, if it has one of its own, and what is done to a file.
+/// The code of the error, if it has one of its own, and the damage that is done to a file.
 type Damage = (&'static str, fn(&Path));
 
 fn same(one: &Path, other: &Path) -> bool {

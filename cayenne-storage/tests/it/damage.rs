@@ -1,4 +1,4 @@
-//! Files that are not what was written: always an error with the name of the file, never a row.
+//! Files that are not what was written: the result is always an error with the name of the file, never a row.
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;

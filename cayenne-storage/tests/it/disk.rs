@@ -1,4 +1,4 @@
-//! A folder for one test, a storage on it, and the short ways to write and read.
+//! A folder for one test, a storage on it, and shorthands for writing and reading.
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
@@ -22,7 +22,7 @@ pub(crate) struct Disk {
     pub(crate) pool: Arc<dyn MemoryPool>,
 }
 
-/// What a test may want otherwise.
+/// What a test may replace.
 pub(crate) struct With {
     pub(crate) fs: Arc<dyn Fs>,
     pub(crate) environment: Environment,
@@ -107,7 +107,7 @@ impl Disk {
         sendable(self.storage.read(request, schema)).await?.try_collect().await
     }
 
-    /// Reads single rows by their positions, and the columns at these places.
+    /// Reads single rows by their positions, with the columns at these places.
     pub(crate) async fn take(
         &self,
         new: &NewDataFile,
@@ -128,7 +128,7 @@ impl Disk {
     }
 }
 
-/// Callers spawn these: they have to be able to go to another thread.
+/// Callers spawn these futures: they must be able to move to another thread.
 pub(crate) fn sendable<T>(future: impl Future<Output = T> + Send) -> impl Future<Output = T> + Send {
     future
 }
@@ -145,7 +145,7 @@ pub(crate) fn options(target_file_size_mb: u64) -> TableOptions {
     TableOptions { target_file_size_mb: NonZeroU64::new(target_file_size_mb).unwrap(), ..files_only() }
 }
 
-/// Options under which small writes become files as large ones do.
+/// Options under which small writes become files, as large ones do.
 pub(crate) fn files_only() -> TableOptions {
     TableOptions { inline: InlineOptions::OFF, ..TableOptions::default() }
 }

@@ -1,4 +1,4 @@
-//! A disk that refuses, a stream that fails, a step that is stopped: nothing is left behind.
+//! A disk that refuses, a stream that fails, a step that fails: nothing is left behind.
 
 use std::io;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ async fn whatever_request_fails_while_a_folder_is_made_it_can_be_made_afterwards
         }
         made.unwrap_err();
         let again = disk.storage.create_table_folder(LOCATION, TABLE).await;
-        // A marker that was made but not filled is reported, and never guessed.
+        // A marker that was created but not filled is reported, never guessed.
         if let Err(error) = again {
             assert_eq!(error.stable_code(), "damaged-marker");
         }
@@ -171,7 +171,7 @@ async fn whatever_request_the_disk_refuses_a_read_names_the_file() {
     let rows = noise(0, 30_000);
     let files = disk.write(vec![rows.clone()]).await.unwrap();
     for request in 0.. {
-        // A cache answers what was read before the refusal: each attempt has a file that no cache knows.
+        // A cache answers what was read before the refusal, so each attempt has a file that no cache knows.
         let files = if request == 0 { files.clone() } else { disk.write(vec![rows.clone()]).await.unwrap() };
         fs.refuse(request, io::ErrorKind::Other);
         let read = disk.read(&files[0], rows.schema()).await;

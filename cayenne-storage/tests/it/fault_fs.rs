@@ -1,4 +1,4 @@
-//! A disk that notes what is asked of it and refuses one chosen request.
+//! A disk that records the requests to it and refuses one chosen request.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ struct State {
 
 impl State {
     fn ask(&self, asked: Asked) -> io::Result<()> {
-        // What a failed write does to clean up is not refused.
+        // The requests by which a failed write cleans up are not refused.
         let is_cleaning = matches!(asked, Asked::Remove(_));
         self.asked.lock().push(asked);
         let mut refuse = self.refuse.lock();
@@ -62,7 +62,7 @@ impl FaultFs {
         *self.0.refuse.lock() = Some((after, kind));
     }
 
-    /// Says whether the refusal that was asked for is still to come.
+    /// Says whether the requested refusal has yet to happen.
     pub(crate) fn refuses(&self) -> bool {
         self.0.refuse.lock().is_some()
     }

@@ -1,4 +1,4 @@
-//! The folder of a table: made once, marked, looked through, removed without touching anything else.
+//! The folder of a table: created once, marked, listed, and removed without touching anything else.
 
 use std::collections::HashSet;
 use std::path::Path;

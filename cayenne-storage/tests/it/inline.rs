@@ -1,4 +1,4 @@
-//! Small writes stay in memory until somebody commits them, and come back unless a byte was changed.
+//! Small writes stay in memory until they are committed, and survive a round trip unless a byte was changed.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ async fn streams_become_one_inline_file_in_their_order_and_nothing_on_the_disk()
     disk.storage.verify("t", &files[0].file).await.unwrap();
 }
 
-/// Bytes that claim, with right checksums, to be more than they are.
+/// Bytes that claim, with valid checksums, to be more than they are.
 #[tokio::test]
 async fn compressed_rows_are_refused_before_anything_is_made_room_for() {
     let disk = Disk::new().await;

@@ -1,4 +1,4 @@
-//! Manifests beside the data: written whole or not at all, and read only if they are what was written.
+//! Stored manifests: written whole or not at all, and read only if they are what was written.
 
 use std::io;
 use std::path::PathBuf;
@@ -87,7 +87,7 @@ async fn whatever_request_the_disk_refuses_the_old_manifests_are_there_and_the_n
         for (stored, expected) in stored.iter().zip([&old, &new]) {
             assert_eq!(disk.storage.read_manifest(LOCATION, *stored).await.unwrap(), *expected, "request {round}");
         }
-        // What was left of it is in nobody's way.
+        // The remains of it do not stand in the way.
         disk.storage.write_manifest(LOCATION, &new).await.unwrap();
         let stored = disk.storage.manifests(LOCATION).await.unwrap();
         disk.storage.remove_manifests(LOCATION, &stored).await.unwrap();
@@ -125,7 +125,7 @@ async fn a_manifest_with_any_bit_flipped_or_cut_anywhere_is_damaged() {
         let mut flipped = whole.clone();
         flipped[byte] ^= 1 << (byte % 8);
         let error = refused(&flipped).await;
-        // A flipped bit of the version is a version of the future.
+        // A flipped bit of the version makes a future version.
         let is_version = (6..8).contains(&byte) && error.kind() == ErrorKind::Unsupported;
         assert!(is_version || error.stable_code() == "damaged-manifest", "byte {byte}: {error:?}");
         let error = refused(&whole[..byte]).await;

@@ -1,4 +1,4 @@
-//! Memory is asked for before it is used, and a refusal changes nothing.
+//! Memory is reserved before it is used, and a refusal changes nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -63,7 +63,7 @@ async fn what_a_read_holds_does_not_grow_with_its_length() {
         peak = peak.max(disk.pool.reserved());
     }
     drop(rows);
-    // 52 MB of rows pass through; what is decoded ahead is charged as well as what is handed out.
+    // 52 MB of rows pass through. Both the rows decoded ahead and those returned are charged.
     assert!((1 << 20..32 << 20).contains(&peak), "{peak}");
     assert_eq!(disk.pool.reserved(), 0);
 }

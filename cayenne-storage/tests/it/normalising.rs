@@ -1,4 +1,4 @@
-//! Rows in other forms than the stored ones are brought to them, or refused by the name of the column.
+//! Rows in other forms than the stored ones are converted to them, or refused with the name of the column.
 
 use std::sync::Arc;
 
@@ -106,7 +106,7 @@ fn columns_become_text_where_the_table_says_so() {
     let normal = normal(&rows, &stored, UnsupportedTypeAction::String).unwrap();
     assert_eq!(normal.column(1).as_ref(), &StringArray::from(vec![Some("PT90S"), None]) as &dyn Array);
     assert_eq!(normal.column(2).as_ref(), &StringArray::from(vec!["01ff", "0010"]) as &dyn Array);
-    // Rows that are text already, as SQL hands them over, are taken as they are.
+    // Rows that are text already, as SQL passes them, are accepted unchanged.
     let again = super::normalising::normal(&normal, &stored, UnsupportedTypeAction::String).unwrap();
     assert_eq!(again, normal);
     let error = super::normalising::normal(&rows, &stored, UnsupportedTypeAction::Error).unwrap_err();

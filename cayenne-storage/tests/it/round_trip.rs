@@ -1,4 +1,4 @@
-//! Every type that a table can have comes back as it went in.
+//! Every type that a table can have survives a round trip.
 
 use std::sync::Arc;
 
@@ -244,7 +244,7 @@ async fn both_compressions_come_back_and_differ_in_size() {
     assert!(sizes[1] < sizes[0], "zstd is smaller: {sizes:?}");
 }
 
-/// Words in random order, hexadecimal numbers, and one after the other: each is kept best in another way.
+/// Words in random order, hexadecimal numbers, and stretches of each in turn: another encoding is best for each column.
 fn texts(from: u64, count: u64) -> RecordBatch {
     let random = |row: u64| row.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23).wrapping_mul(0xD6E8_FEB8_6659_FD93);
     let words = ["furiously", "the", "deposits", "above", "ironic", "packages", "sleep", "quickly", "to", "final"];

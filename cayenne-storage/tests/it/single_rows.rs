@@ -1,4 +1,4 @@
-//! Single rows by their positions: what a scan shows of them, and no more work than they are.
+//! Single rows by their positions: the same values that a scan returns, with no more work than they need.
 
 use std::sync::{Arc, LazyLock};
 
@@ -15,7 +15,7 @@ use crate::disk::{Disk, With};
 
 const ROWS: usize = 70_000;
 
-/// Some number that looks like no other.
+/// A number that resembles no other.
 fn noise(row: usize) -> u64 {
     (row as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
 }
@@ -25,8 +25,8 @@ fn column<A: Array + 'static>(name: &str, array: A) -> (String, ArrayRef, bool) 
     (name.to_owned(), Arc::new(array), has_nulls)
 }
 
-/// Columns that are encoded in every way that there is: runs, few values, rare values, numbers in a row or in no order,
-/// prices, coordinates, words, sentences, and what Vortex reads as it is.
+/// Columns that are encoded in every way: runs, few values, rare values, numbers in a row or in no order, prices,
+/// coordinates, words, sentences, and layouts that Vortex itself reads.
 fn rows(count: usize) -> RecordBatch {
     let all = || 0..count;
     let number = |row: usize| i64::try_from(noise(row) >> 8).unwrap();
@@ -97,7 +97,7 @@ static FILES: LazyLock<[Written; 3]> = LazyLock::new(|| {
     [256 << 20, 100_000, 0].map(|bytes| runtime.block_on(Written::of(rows(ROWS), with(bytes))))
 });
 
-/// Rows all over the file, in one block, side by side, or all of a stretch.
+/// Rows all over the file, in one block, side by side, or all rows of a stretch.
 fn positions() -> impl Strategy<Value = Vec<u64>> {
     let scattered = prop::collection::btree_set(0..ROWS as u64, 1..60).prop_map(|rows| rows.into_iter().collect());
     let begin = 0..ROWS as u64 - 3_000;
@@ -155,13 +155,13 @@ fn no_segment_is_decoded_for_one_row() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let written = runtime.block_on(Written::of(rows(ROWS), StorageSettings::default()));
     let schema = written.rows.schema();
-    // Lists and rows within rows are read as scans read them.
+    // Lists and nested structs are read as scans read them.
     let columns: Vec<usize> = (0..16).collect();
     let row = |position: u64| runtime.block_on(written.disk.take(&written.file, &schema, &[position], &columns));
     for _ in 0..3 {
         row(30_000).unwrap();
     }
     let asked = allocation_counter::measure(|| drop(row(30_001).unwrap()));
-    // Of one column of numbers, a block of 8,192 rows takes 64 KiB when it is decoded.
+    // A decoded block of 8,192 rows takes 64 KiB for one column of numbers.
     assert!(asked.bytes_total < 64 * 1024, "{asked:?}");
 }

@@ -1,4 +1,4 @@
-//! How many files rows become, how large they are, and in which order the rows are in them.
+//! How many files a write makes, how large they are, and the order of the rows in them.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ async fn streams_never_share_a_file_and_no_more_are_read_than_allowed() {
     }
 }
 
-/// Three batches of a stream that counts itself while it is being read.
+/// Three batches of a stream that counts itself as active while it is read.
 fn watched(part: i64, active: Arc<AtomicUsize>, peak: Arc<AtomicUsize>) -> RowStream {
     stream::unfold(0, move |batch| {
         let (active, peak) = (Arc::clone(&active), Arc::clone(&peak));

@@ -1,4 +1,4 @@
-//! Column statistics hold for every value of their file, and are exact where they say so.
+//! Column stats hold for every value of their file, and are exact if they say so.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ fn is_nan(array: &dyn Array, row: usize) -> bool {
     }
 }
 
-/// Compares the statistics of a column with all its values.
+/// Compares the stats of a column with all its values.
 fn check(array: &dyn Array, stats: &ColumnStats) {
     let values: Vec<Value> = (0..array.len())
         .filter(|row| array.is_valid(*row) && !is_nan(array, *row))
@@ -58,8 +58,8 @@ fn check_as_array(array: &dyn Array, bound: &Value, side: Ordering) {
     }
 }
 
-/// Writes the columns in batches of one length and checks what became of them. Times that Vortex has no word for may
-/// make several files of them.
+/// Writes the columns in batches of one length and checks the result. Times that Vortex cannot represent may split them
+/// into several files.
 fn check_columns(columns: Vec<ArrayRef>, batch_rows: usize) {
     let rows = columns[0].len();
     let names = (0..columns.len()).map(|index| format!("c{index}"));

@@ -1,4 +1,4 @@
-//! Making and dropping tables.
+//! Creating tables.
 
 use crate::define::definition::name_taken;
 use crate::define::definition::warn_of_unsupported;
@@ -23,7 +23,7 @@ use crate::write::written::of_rows;
 use crate::{Database, Table, TableDefinition, View, task};
 
 impl Database {
-    /// Makes an empty table.
+    /// Creates an empty table.
     ///
     /// # Errors
     ///
@@ -33,11 +33,11 @@ impl Database {
         self.create_table_with(name, schema, options, Vec::new()).await
     }
 
-    /// Makes a table with rows in it. The table and all of its rows become visible together, or neither.
+    /// Creates a table with rows in it. The table and all of its rows become visible together, or not at all.
     ///
     /// # Errors
     ///
-    /// As [`create_table`](Self::create_table), and what a stream returns. Nothing is left of the table then.
+    /// As [`create_table`](Self::create_table), and what a stream returns. On an error, nothing is left of the table.
     pub async fn create_table_with(
         &self,
         name: &TableName,
@@ -57,7 +57,7 @@ impl Database {
         self.make_table(definition, rows, None).await
     }
 
-    /// Makes a table with rows in it, in place of another one or of none.
+    /// Creates a table with rows in it, in place of `replaced` if that is given.
     pub(crate) async fn make_table(
         &self,
         definition: TableDefinition,
@@ -79,13 +79,13 @@ impl Database {
             begins: Beginning::Empty,
             replaces: None,
         };
-        // Held while the folder belongs to no known table, so that no other process takes it for a left-over.
+        // Held while the metastore does not know the table, so that no other process takes the folder for an orphan.
         let lock = self.shared.lock(id)?;
         match self.fill_and_create(new, rows, lock, replaced.clone()).await {
             Ok(record) => self.open_made(record).await,
             Err(error) => {
                 let made = self.settle_failure(error, &location, id).await?;
-                // It was made after all, and only the answer was lost.
+                // The table was created after all; only the answer was lost.
                 if let Some(replaced) = &replaced {
                     retire(&self.shared, &self.tables, replaced).await;
                 }
@@ -94,17 +94,17 @@ impl Database {
         }
     }
 
-    /// Opens a table that this process has made.
+    /// Opens a table that this process has created.
     pub(crate) async fn open_made(&self, record: TableRecord) -> Result<Arc<Table>> {
         let table = self.open_table(record).await?;
         table.has_changed.store(true, Ordering::Release);
         Ok(table)
     }
 
-    /// After a failure, asks what became of the table: the answer to the commit may have been lost.
+    /// After a failure, asks the metastore whether the table was created: the answer to the commit may have been lost.
     pub(crate) async fn settle_failure(&self, error: Error, location: &str, id: TableId) -> Result<Arc<Table>> {
         let Ok(records) = self.tables().await else {
-            // Nobody can tell; whatever is left over, collect finds.
+            // The outcome is unknown. If files are left, `collect` finds them.
             return Err(error);
         };
         if let Some(record) = records.into_iter().find(|record| record.id == id) {
@@ -150,14 +150,15 @@ impl Database {
                 Some(replacing) => here.create_in_place_of(replacing, new).await,
                 None => here.shared.metastore.create_table(&new).await,
             };
-            // Held by the task and not by the caller, who may have gone: until here nobody may collect the folder.
+            // Held by the task and not by the caller, which may be cancelled: the folder must not be collected before
+            // this point.
             drop(lock);
             created
         };
         task::to_the_end(commit).await
     }
 
-    /// Returns what hides the rows of a new table that others of it have the keys of.
+    /// Returns the changes that hide rows of a new table whose keys other rows of it have.
     async fn hidden_from_the_beginning(
         &self,
         new: &NewTable,

@@ -1,4 +1,4 @@
-//! What a table is made as, checked before anything is made.
+//! The definition of a table, checked before anything is created.
 
 use cayenne_format::TypeRule;
 use cayenne_format::UnsupportedTypeAction;
@@ -10,7 +10,7 @@ use cayenne_format::{Error, Result, TableId, TableName, TableOptions, stored_sch
 
 use crate::state::key_codec::codec_of;
 
-/// What a table is made as: nothing is left to refuse in it but its name.
+/// The definition of a table that is to be created. It is checked: only its name can still be refused.
 #[derive(Debug)]
 pub struct TableDefinition {
     pub(crate) name: TableName,
@@ -19,12 +19,13 @@ pub struct TableDefinition {
 }
 
 impl TableDefinition {
-    /// Says what a table of these columns and options is stored as. Touches no disk.
+    /// Checks the columns and options of a table, and returns the definition that it is stored with. Does not touch the
+    /// disk.
     ///
     /// # Errors
     ///
-    /// `Unsupported` or `Invalid` for a schema that cannot be stored, or a primary key or a default of no column of it;
-    /// `Invalid` for options that contradict each other.
+    /// `Unsupported` or `Invalid` for a schema that cannot be stored, or for a primary key or a default that names no
+    /// column of it; `Invalid` for options that contradict each other.
     pub fn new(name: &TableName, schema: &Schema, mut options: TableOptions) -> Result<Self> {
         options.validate()?;
         if let Some(column) = options.column_defaults.keys().find(|column| schema.index_of(column).is_err()) {
@@ -34,7 +35,7 @@ impl TableDefinition {
                 .with("column", column));
         }
         let schema = stored_schema(schema, options.unsupported_type_action)?;
-        // Any id will do: none is written.
+        // Any id will do: no key is encoded.
         codec_of(&schema, &options, TableId::from_bytes([0; 16])).map_err(|error| error.with("table", name))?;
         let schema = without_null_keys(&schema, &options);
         options.column_defaults.retain(|column, _| schema.index_of(column).is_ok());
@@ -54,7 +55,7 @@ impl TableDefinition {
     }
 }
 
-/// Says that columns of the primary key are never null, whatever rows declare.
+/// Makes the columns of the primary key non-nullable, whatever `schema` declares.
 fn without_null_keys(schema: &SchemaRef, options: &TableOptions) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| {
         let is_key = options.primary_key.contains(field.name());
@@ -67,7 +68,7 @@ pub(crate) fn name_taken(name: &TableName) -> Error {
     Error::already_exists("a table of this name exists").code("table-exists").with("table", name)
 }
 
-/// Logs once for a table which of its columns cannot be stored, and what becomes of them.
+/// Logs once for a table which of its columns cannot be stored, and what happens to them.
 pub(crate) fn warn_of_unsupported(name: &TableName, declared: &Schema, action: UnsupportedTypeAction) {
     let what = match action {
         UnsupportedTypeAction::Warn => "columns have a type that cannot be stored: only nulls can be written to them",

@@ -11,7 +11,7 @@ use crate::handle::shared::Shared;
 use crate::{Database, Table, task};
 
 impl Database {
-    /// Forgets a table and removes its files; if somebody reads them, collecting does so later.
+    /// Drops a table and removes its files. If the files are still read, `collect` removes them later.
     ///
     /// Returns false if there is no such table.
     ///
@@ -23,7 +23,7 @@ impl Database {
         let Some(table) = self.table(name).await? else {
             return Ok(false);
         };
-        // Whoever writes into it now is waited for; what is written later finds no table.
+        // Waits for writes that are under way; later writes find no table.
         let alone = Arc::clone(&table.unnamed_files).write_owned().await;
         let epoch = table.writer().await?.epoch;
         let (shared, tables) = (Arc::clone(&self.shared), Arc::clone(&self.tables));
@@ -32,7 +32,7 @@ impl Database {
             let dropped = shared.metastore.drop_table(table.id(), epoch).await;
             drop(no_manifest);
             if dropped.is_err() {
-                // It stays, and so does what would bring it back.
+                // The table stays, so it needs the manifest that would bring it back.
                 table.write_manifest_or_warn().await;
             }
             dropped?;
@@ -44,8 +44,8 @@ impl Database {
     }
 }
 
-/// Lets go of a table that the metastore has forgotten, and removes its folder; if somebody reads it, collecting does so
-/// later. The table has gone: what fails here could only deny it.
+/// Releases a table that the metastore has dropped, and removes its folder. If the table is still read, `collect`
+/// removes the folder later. No error is returned, because the table is dropped already.
 pub(crate) async fn retire(shared: &Shared, tables: &Mutex<Handles>, table: &Arc<Table>) {
     table.has_changed.store(false, Ordering::Release);
     tables.lock().forget(table);
@@ -53,21 +53,21 @@ pub(crate) async fn retire(shared: &Shared, tables: &Mutex<Handles>, table: &Arc
     if table.pins.close() && matches!(elsewhere, Ok(None)) {
         shared.forget_folder(&table.record().location, table.id()).await;
     }
-    // Without it collect would take the folder for one that is still written.
+    // While the lock is held, `collect` takes the folder for that of a table that is still written.
     table.release().await;
 }
 
 impl Shared {
-    /// Removes the folder of a table that the metastore does not know. What stays, collect finds.
+    /// Removes the folder of a table that the metastore does not know. If it stays, `collect` finds it.
     pub(crate) async fn forget_folder(&self, location: &str, id: TableId) {
-        // What has made it nobody's must not be taken back by a power cut.
+        // The change that made the folder an orphan must survive a power failure.
         if let Err(error) = self.metastore.make_durable().await {
             tracing::warn!(%error, location, "the folder of a table was left");
             return;
         }
         let removed = self.storage.remove_table_folder(location, id).await;
         removed.inspect_err(|error| tracing::warn!(%error, location, "the folder of a table was left")).ok();
-        // The lock file goes last; a missing one is as good.
+        // The lock file goes last. It does not matter if it is missing.
         self.fs.remove_file(&self.lock_path(id)).ok();
     }
 }

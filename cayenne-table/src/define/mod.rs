@@ -1,6 +1,6 @@
 //! Creating, replacing and dropping tables and views.
 //!
-//! A new table and its first rows come with one commit. Its rows are written as in `write`.
+//! A new table and its first rows are created by one commit. The rows are written as in `write`.
 
 pub(crate) mod create;
 pub(crate) mod definition;

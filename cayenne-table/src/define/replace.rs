@@ -1,4 +1,4 @@
-//! A table in place of another one: in one transaction the one is forgotten and the other known by its name.
+//! Replacing a table: one transaction drops the old table and creates the new one under its name.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::define::definition::warn_of_unsupported;
 use crate::define::drop::retire;
 use crate::{Database, Table, TableDefinition};
 
-/// A table that is about to give its place to another one. Nobody writes into it meanwhile.
+/// A table that is about to be replaced. No other operation writes to it meanwhile.
 pub(crate) struct Replacing {
     table: Arc<Table>,
     epoch: WriterEpoch,
@@ -20,7 +20,7 @@ pub(crate) struct Replacing {
 }
 
 impl Replacing {
-    /// Waits for the writes of a table that are under way; those that come later find no table.
+    /// Waits for writes to the table that are under way; later writes find no table.
     pub(crate) async fn begin(table: &Arc<Table>) -> Result<Self> {
         let alone = Arc::clone(&table.unnamed_files).write_owned().await;
         let epoch = table.writer().await?.epoch;
@@ -29,16 +29,18 @@ impl Replacing {
 }
 
 impl Database {
-    /// Makes a table with rows in it, in place of `replaced`: by its name, with columns, options and a history of its own.
+    /// Creates a table with rows in it, in place of `replaced`: it has the same name, but columns, options and a
+    /// history of its own.
     ///
-    /// Both happen in one commit. Whoever reads the other table goes on, and its files stay as long; the rows may be read
-    /// from it. A write of it that has not begun to commit by then fails with the code `table-dropped`.
+    /// The old table is dropped and the new one created in one commit. Readers of the old table can go on, and its
+    /// files stay as long as they read; the rows may be read from it. A write to the old table that has not begun to
+    /// commit by then fails with the code `table-dropped`.
     ///
     /// # Errors
     ///
-    /// As [`create_table_with`](Self::create_table_with), but for the name; `NotFound` (code `table-dropped`) if
-    /// `replaced` was dropped meanwhile; `Unavailable` (code `table-locked`) if another process writes it; `Invalid` if it
-    /// is of another database. It stays as it is then.
+    /// As [`create_table_with`](Self::create_table_with), except for errors about the name; `NotFound` (code
+    /// `table-dropped`) if `replaced` was dropped meanwhile; `Unavailable` (code `table-locked`) if another process
+    /// writes it; `Invalid` if it belongs to another database. On an error, `replaced` stays as it is.
     pub async fn replace_table_with(
         &self,
         replaced: &Arc<Table>,
@@ -55,7 +57,7 @@ impl Database {
             tracing::warn!(table = %replaced.name(), "{warning}");
         }
         warn_of_unsupported(replaced.name(), schema, definition.options().unsupported_type_action);
-        // Becoming the writer first tells of another one before any work is done.
+        // Become the writer first: if another process writes the table, this fails before any work is done.
         drop(replaced.writer().await?);
         self.make_table(definition, rows, Some(Arc::clone(replaced))).await
     }
@@ -68,7 +70,7 @@ impl Database {
         drop(no_manifest);
         match &created {
             Ok(_) => retire(&self.shared, &self.tables, replaced).await,
-            // It stays, and so does what would bring it back.
+            // The table stays, so it needs the manifest that would bring it back.
             Err(_) => replaced.write_manifest_or_warn().await,
         }
         created

@@ -1,4 +1,5 @@
-//! Views of SQL: kept with the tables, and never shared with one by name. What they mean is known to whoever reads SQL.
+//! Views of SQL: they are stored with the tables, and no view has the name of a table. Their queries are interpreted by
+//! the SQL layer only.
 
 use cayenne_format::{Error, Result, TableName};
 use cayenne_metastore::SqlView;
@@ -15,7 +16,7 @@ impl Database {
         self.shared.metastore.list_views().await.map_err(mendable)
     }
 
-    /// Returns a view, or `None` if there is none of this name. The metastore is asked each time.
+    /// Returns a view, or `None` if there is none of this name. Each call queries the metastore.
     ///
     /// # Errors
     ///
@@ -24,8 +25,8 @@ impl Database {
         self.shared.metastore.find_view(name).await.map_err(mendable)
     }
 
-    /// Makes a view; if `replace`, in place of the view that has its name. Its `made_at` is the time at which this is done.
-    /// The query is kept as it is: nothing says that it can be read.
+    /// Creates a view. If `replace` is true, it replaces the view that has its name. Its `made_at` is set to the
+    /// current time. The query is stored as it is, without a check that it can be planned.
     ///
     /// # Errors
     ///
@@ -36,7 +37,7 @@ impl Database {
         self.shared.metastore.create_view(&view, replace).await
     }
 
-    /// Forgets a view. Returns false if there is no such view. Views that read it stay, and cannot be read any more.
+    /// Drops a view. Returns false if there is no such view. Views that read it stay, and can no longer be read.
     ///
     /// # Errors
     ///
@@ -46,7 +47,7 @@ impl Database {
         self.shared.metastore.drop_view(name).await
     }
 
-    /// Refuses a name for a table before anything is written for it.
+    /// Returns an error if a view has the name. Called before anything is written for a new table.
     pub(crate) async fn require_no_view(&self, name: &TableName) -> Result<()> {
         match self.view(name).await? {
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! Which metastore a database has, and opening it.
+//! Selects and opens the metastore of a database.
 
 use crate::Backend;
 use std::path::Path;
@@ -11,7 +11,7 @@ use cayenne_metastore::{Metastore, SqliteMetastore};
 
 use crate::{Access, DatabaseSettings};
 
-/// Opens the metastore of a database, and makes it if there is none and this process may.
+/// Opens the metastore of a database. Creates it if it does not exist and `access` allows writing.
 pub(crate) async fn open(
     root: &Path,
     access: Access,
@@ -36,7 +36,8 @@ pub(crate) async fn open_at(
     }
 }
 
-/// A database is never begun anew beside what another metastore knows of it.
+/// Returns an error (code `other-metastore`) if the folder has the metastore file of another backend: a second
+/// metastore is never created next to an existing one.
 pub(crate) fn refuse_other(folder: &Path, wanted: Backend) -> Result<()> {
     let other = Backend::ALL.into_iter().find(|other| *other != wanted && folder.join(other.file()).exists());
     match other {

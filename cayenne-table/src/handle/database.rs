@@ -22,15 +22,16 @@ use crate::state::maintenance::Maintenance;
 use crate::view::readers::ReaderRegistry;
 use crate::{Table, View};
 
-/// For so long, and not longer than views may be used, a snapshot stays pinned after its last reader has gone. It is how
-/// long files stay that nobody needs, so it is short; and longer than what lies between two queries of a busy reader.
+/// Upper limit on how long a pin lingers after the last reader of its snapshot has finished; it never lingers longer
+/// than the poll interval. A lingering pin keeps files that no reader needs, so the limit is short. It is longer than
+/// the pause between two queries of a busy reader.
 const LINGER_MAX: Duration = Duration::from_secs(1);
 
-/// What to do about a metastore that is damaged or gone.
+/// The help for a metastore that is damaged or missing.
 const HOW_TO_RECOVER: &str =
     "put the metadata folder back from a copy, or have it made anew: cayenne recover --from-manifest";
 
-/// Gathers what a database works with.
+/// Configures and opens a [`Database`].
 pub struct DatabaseBuilder {
     pub(crate) root: PathBuf,
     access: Access,
@@ -50,7 +51,7 @@ impl DatabaseBuilder {
         self
     }
 
-    /// Sets the numbers.
+    /// Sets the settings of this process.
     #[must_use]
     pub fn settings(mut self, settings: DatabaseSettings) -> Self {
         self.settings = settings;
@@ -71,36 +72,36 @@ impl DatabaseBuilder {
         self
     }
 
-    /// Sets the pool that buffers of writes and reads are charged to. Default: without a limit.
+    /// Sets the memory pool that the buffers of writes and reads are charged to. Default: unlimited.
     #[must_use]
     pub fn memory(mut self, memory: Arc<dyn MemoryPool>) -> Self {
         self.memory = memory;
         self
     }
 
-    /// Sets the pool that passes of compaction are charged to, so that they never take what queries and writes need, nor
-    /// wait for it. Default: that of [`memory`](Self::memory). [`compaction_memory`](crate::compaction_memory) says how
-    /// much of a limit it gets where there is one for both.
+    /// Sets the memory pool that compaction passes are charged to. With a pool of its own, compaction neither takes the
+    /// memory that queries and writes need nor waits for it. Default: the pool of [`memory`](Self::memory).
+    /// [`compaction_memory`](crate::compaction_memory) computes the share of compaction in a common limit.
     #[must_use]
     pub fn compaction_memory(mut self, memory: Arc<dyn MemoryPool>) -> Self {
         self.compaction_memory = Some(memory);
         self
     }
 
-    /// Sets a metastore other than the SQLite file of the database.
+    /// Sets a metastore to use in place of the metastore file of the database.
     #[must_use]
     pub fn metastore(mut self, metastore: Arc<dyn Metastore>) -> Self {
         self.metastore = Some(metastore);
         self
     }
 
-    /// Opens the database, and makes it first if there is none and this process may.
+    /// Opens the database. Creates it if it does not exist and the access is [`Access::ReadWrite`].
     ///
     /// # Errors
     ///
-    /// `NotFound` if there is none and it is opened read-only; `Invalid` if the path is a file or may not be written;
-    /// `Unsupported` (code `newer-metastore`) if a newer version made it; `Corrupt` if its metastore is damaged, or missing
-    /// while folders of tables are there (code `metastore-missing`).
+    /// `NotFound` if the database does not exist and is opened read-only; `Invalid` if the path is a file or is not
+    /// writable; `Unsupported` (code `newer-metastore`) if a newer version created it; `Corrupt` if its metastore is
+    /// damaged, or is missing although table folders exist (code `metastore-missing`).
     pub async fn open(self) -> Result<Arc<Database>> {
         let storage = self.storage();
         if self.metastore.is_none() {
@@ -141,12 +142,14 @@ impl DatabaseBuilder {
         )
     }
 
-    /// Refuses to begin a metastore anew where there was one, before anything is made.
+    /// Returns an error where the metastore must not be created: another backend has created the database, or the
+    /// metastore is missing although table folders exist. Runs before anything is created.
     async fn require_metastore(&self, storage: &Storage) -> Result<()> {
         let metadata = self.root.join(path::METADATA_FOLDER);
         backend::refuse_other(&metadata, self.settings.backend)?;
         let name = self.settings.backend.file();
-        // Looked at once more after the folders: whoever makes a new database makes its metastore before its first table.
+        // Check again after listing the folders: a process that creates a database creates the metastore before the
+        // first table.
         if self.is_missing(&metadata, name)
             && let Some((folder, _)) = storage.table_folders().await?.first()
             && self.is_missing(&metadata, name)
@@ -168,8 +171,8 @@ impl DatabaseBuilder {
         })
     }
 
-    /// Says whether a file is not there, or has no byte. It is not opened: closing a file takes away every lock that this
-    /// process has on it, those of SQLite included.
+    /// Returns whether a file is missing or empty. It lists the folder instead of opening the file: closing a file
+    /// drops every lock that this process has on it, those of SQLite included.
     fn is_missing(&self, folder: &Path, file: &str) -> bool {
         match self.fs.list(folder) {
             Ok(entries) => !entries.iter().any(|entry| entry.name == file && (entry.bytes > 0 || entry.is_dir)),
@@ -192,7 +195,7 @@ impl DatabaseBuilder {
             self.fs.create_dir_all(folder).map_err(cannot_open)?;
         }
         self.fs.sync_dir(&self.root).map_err(cannot_open)?;
-        // The name of a new root is kept by the folder above it.
+        // The directory entry of a new root is in its parent folder.
         let above = self.root.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
         self.fs.sync_dir(above).map_err(cannot_open)
     }
@@ -204,36 +207,36 @@ fn cannot_open(error: std::io::Error) -> Error {
     if is_file { made.help("the path, or a part of it, is a file: a database is a folder") } else { made }
 }
 
-/// A database. Handles of its tables are shared.
+/// An open database. It hands out one shared handle per table.
 pub struct Database {
     pub(crate) shared: Arc<Shared>,
     pub(crate) tables: Arc<Mutex<Handles>>,
 }
 
-/// The handles that a database has given out.
+/// The table handles that a database has handed out.
 #[derive(Default)]
 pub(crate) struct Handles {
     open: HashMap<TableId, Arc<Table>>,
-    /// Which of them had a name when the metastore was asked last.
+    /// The open table that had each name at the last metastore lookup.
     names: HashMap<TableName, TableId>,
-    /// Tables that were dropped while somebody read them; their files stay as long.
+    /// Dropped tables that may still have readers in this process. Their files stay until the last reader has finished.
     dropped: HashMap<TableId, Arc<Table>>,
 }
 
 impl Handles {
-    /// Returns the handle that had a name when the metastore was asked last.
+    /// Returns the handle that had this name at the last metastore lookup.
     fn named(&self, name: &TableName) -> Option<&Arc<Table>> {
         self.open.get(self.names.get(name)?)
     }
 
-    /// Returns the handle of the table that has a name now, if there is one.
+    /// Returns the open handle of the table of `record`, if there is one, and notes its current name.
     fn of_record(&mut self, record: &TableRecord) -> Option<Arc<Table>> {
         let table = self.open.get(&record.id)?;
         self.names.insert(record.name.clone(), record.id);
         Some(Arc::clone(table))
     }
 
-    /// Adds a handle, and returns the one that all share: there may be one already.
+    /// Adds a handle and returns the shared one: an earlier handle of the same table takes precedence.
     fn add(&mut self, table: Arc<Table>) -> Arc<Table> {
         self.names.insert(table.name().clone(), table.id());
         Arc::clone(self.open.entry(table.id()).or_insert(table))
@@ -243,7 +246,7 @@ impl Handles {
         self.open.values().cloned().collect()
     }
 
-    /// A dropped table is not given out again.
+    /// Stops handing out a dropped table.
     pub(crate) fn forget(&mut self, table: &Arc<Table>) {
         self.open.remove(&table.id());
         if self.names.get(table.name()) == Some(&table.id()) {
@@ -252,7 +255,7 @@ impl Handles {
         self.dropped.insert(table.id(), Arc::clone(table));
     }
 
-    /// Says whether a dropped table is still read, and lets go of it if not.
+    /// Returns whether a dropped table still has readers in this process. Releases its handle if not.
     pub(crate) fn is_still_read(&mut self, id: TableId) -> bool {
         let read = self.dropped.get(&id).is_some_and(|table| !table.pins.close());
         if !read {
@@ -270,7 +273,7 @@ impl fmt::Debug for Database {
 }
 
 impl Database {
-    /// Begins to open the database in the folder `root`.
+    /// Returns a builder that opens the database in the folder `root`.
     #[must_use]
     pub fn builder(root: impl Into<PathBuf>) -> DatabaseBuilder {
         DatabaseBuilder {
@@ -297,7 +300,7 @@ impl Database {
         self.shared.access
     }
 
-    /// Returns where the bytes are kept.
+    /// Returns the storage that holds the files of the database.
     #[must_use]
     pub fn storage(&self) -> &Storage {
         &self.shared.storage
@@ -309,7 +312,7 @@ impl Database {
         &self.shared.settings
     }
 
-    /// Returns how many bytes the pieces of key indexes in memory take, and how many the deletion vectors.
+    /// Returns the memory that the key index cache and the deletion cache take, in bytes and in this order.
     #[must_use]
     pub fn row_cache_bytes(&self) -> (u64, u64) {
         (self.shared.key_indexes.bytes(), self.shared.hidden.bytes())
@@ -326,9 +329,10 @@ impl Database {
 
     /// Returns the handle of a table, or `None` if there is no table of this name.
     ///
-    /// The metastore is not asked for a table that this process writes, nor for one of which this process reads the
-    /// snapshot that it found at most a [`poll_interval`](DatabaseSettings::poll_interval) ago: that another process has
-    /// dropped it is seen as late as that there are other rows. A table that was made is seen at once.
+    /// The metastore is not queried for a table that this process writes. It is not queried either if this process has
+    /// looked for a newer snapshot at most a [`poll_interval`](DatabaseSettings::poll_interval) ago and still has the
+    /// current one pinned. In that case, a drop by another process is noticed as late as other changes. A table that
+    /// another process has created is found at once.
     ///
     /// # Errors
     ///
@@ -343,7 +347,7 @@ impl Database {
         }
     }
 
-    /// Returns the handle of a table of which nobody has to be asked.
+    /// Returns the handle of a table that can be used without a metastore query.
     fn known(&self, name: &TableName) -> Option<Arc<Table>> {
         let known = self.tables.lock().named(name).map(Arc::clone);
         known.filter(|table| table.is_current())
@@ -361,7 +365,7 @@ impl Database {
         let snapshot = self.shared.metastore.load_snapshot(record.id, None).await?;
         let view = View::new(snapshot, Arc::clone(&record.schema));
         let table = Arc::new(Table::new(record, Arc::clone(&self.shared), view)?);
-        // Two callers may have got here; the first handle is the one that all share.
+        // Two callers may race here; the handle that was added first is shared by both.
         Ok(self.tables.lock().add(table))
     }
 
@@ -372,8 +376,8 @@ impl Database {
         }
     }
 
-    /// Finishes what is under way, a flush included, writes the manifests of the tables that were changed, gives up the
-    /// right to write, and closes the metastore.
+    /// Closes the database: waits for background work to end, flushes included, writes the manifests of changed tables,
+    /// gives up the right to write, and closes the metastore.
     ///
     /// # Errors
     ///
@@ -383,7 +387,7 @@ impl Database {
         self.shared.maintenance.close();
         let tables: Vec<_> = self.tables.lock().open.drain().map(|(_, table)| table).collect();
         for table in tables {
-            // Who looks at all tables may be about to begin something: after this it does not.
+            // The upkeep thread may be about to begin work on this table; closing its slots prevents that.
             table.flushing.close().await;
             table.compacting.close().await;
             table.writing_manifest.close().await;
@@ -395,8 +399,9 @@ impl Database {
     }
 }
 
-/// Says whether what is wrong with the marker of a table keeps the table from being opened: it is another table's, or of
-/// a newer version. Two tables never share a folder; without a readable marker the rows can still be read.
+/// Returns whether a problem with the marker of a table prevents opening the table: the marker belongs to another
+/// table, or is of a newer version. Two tables never share a folder. Without a readable marker, the rows can still be
+/// read.
 pub(crate) fn forbids_opening(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Unsupported)
 }

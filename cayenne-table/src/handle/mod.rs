@@ -1,7 +1,7 @@
-//! The handles: a table, a database, what all tables of a database share, and how a database is opened.
+//! The handles of tables and databases, the state that all tables of a database share, and opening a database.
 //!
-//! The structs and what every other folder needs of them are here. What can be done with a table stands in the other
-//! folders, as methods of [`Table`](table::Table).
+//! This module has the structs and the methods that every other module needs. The operations on a table are methods of
+//! [`Table`](table::Table) in the other modules.
 
 pub(crate) mod backend;
 pub(crate) mod database;

@@ -1,4 +1,4 @@
-//! What a process chooses when it opens a database.
+//! Settings that a process chooses when it opens a database.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -9,7 +9,8 @@ use cayenne_format::{Error, Result, TableOptions, path};
 use cayenne_metastore::SqliteSettings;
 use cayenne_storage::StorageSettings;
 
-/// A manifest costs about as much as a few commits: after so many of them that is nothing.
+/// Default number of commits between manifests. A manifest costs about as much as a few commits, which is negligible
+/// after this many.
 const MANIFEST_INTERVAL: NonZeroU64 = NonZeroU64::MIN.saturating_add(999);
 
 /// What a process may do with a database.
@@ -18,37 +19,37 @@ pub enum Access {
     /// Read everything, and become the writer of a table with the first write to it.
     #[default]
     ReadWrite,
-    /// Read, and see what other processes commit. The only files made are those that tell writers what is read, in
-    /// `metadata/readers`; without permission to make them reading works too.
+    /// Read, and see what other processes commit. The process creates no files but reader locks and pins in
+    /// `metadata/readers`, which tell writers what it reads. Without permission to create them, reading still works.
     ReadOnly,
 }
 
-/// Numbers of a process that uses a database.
+/// Settings of a process that uses a database.
 #[derive(Clone, Debug)]
 pub struct DatabaseSettings {
-    /// Which metastore keeps the tables. A database is made with one of them and stays with it.
+    /// The backend of the metastore. A database keeps the backend that it was created with.
     pub backend: Backend,
-    /// Of the metastore, whichever it is.
+    /// Settings of the metastore, for either backend.
     pub metastore: SqliteSettings,
-    /// Of the files.
+    /// Settings of the file storage.
     pub storage: StorageSettings,
-    /// How long a view may be used before the metastore is asked for a newer one, and a name before it is asked whose it
-    /// is, in a process that does not write the table. For so long, and for a second at most, files of a snapshot also stay
-    /// after the last reader of this process. Default one second.
+    /// How long a process that does not write a table uses a view before it asks the metastore for a newer one, and a
+    /// table name before it looks the name up again. The files of a snapshot also stay for at most this long, and at
+    /// most one second, after its last reader in this process has finished. Default one second.
     pub poll_interval: Duration,
-    /// After how many commits a manifest is written beside the data of a table, besides the one that closing writes. What
-    /// was committed since is lost with the metastore. Default 1,000.
+    /// Number of commits after which a manifest is written next to the data of a table, besides the one that closing
+    /// writes. If the metastore is lost, the commits after the last manifest are lost too. Default 1,000.
     pub manifest_interval: NonZeroU64,
-    /// The bytes that pieces of key indexes may take in memory, of all tables together; what does not fit is read again.
+    /// Memory limit of the key index cache, in bytes, for all tables together. Pieces that do not fit are read again.
     /// Default 128 MiB.
     pub key_index_cache_bytes: u64,
-    /// The bytes that deletion vectors may take in memory, of all tables together. Default 64 MiB.
+    /// Memory limit of the deletion vector cache, in bytes, for all tables together. Default 64 MiB.
     pub deletion_cache_bytes: u64,
-    /// Whether tables that this process writes look after themselves in the background, as their options say: they are
-    /// compacted, snapshots that were kept for a time are given up, and files that commits took away are removed. Default
+    /// Whether upkeep runs in the background for the tables that this process writes, as their options say: compaction,
+    /// expiring snapshots that were kept for a time, and removing files that commits have replaced or removed. Default
     /// true.
     pub has_upkeep: bool,
-    /// The options of a table that is made without any. Default [`TableOptions::default`].
+    /// The options of a table that is created without any. Default [`TableOptions::default`].
     pub table_options: TableOptions,
 }
 
@@ -68,7 +69,7 @@ impl Default for DatabaseSettings {
     }
 }
 
-/// The metastores that a database may have.
+/// The metastore backends that a database may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Backend {
     /// SQLite: any number of processes read while others write. The default.

@@ -1,4 +1,4 @@
-//! What all tables of one database share: the components that do work.
+//! The components that all tables of a database share.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(crate) struct Shared {
     pub(crate) hidden: HiddenCache,
     pub(crate) key_indexes: KeyIndexCache,
     pub(crate) maintenance: Maintenance,
-    /// What passes of compaction are charged to.
+    /// The memory pool that compaction passes are charged to.
     pub(crate) compaction_memory: Arc<dyn MemoryPool>,
 }
 
@@ -49,9 +49,9 @@ impl Shared {
     }
 }
 
-/// Block checksums come from the metastore, when a file is first touched.
+/// Loads block checksums from the metastore when a data file is first read.
 ///
-/// It knows no more than that: files that stay open keep it, and are kept themselves by what tables share.
+/// It holds nothing but the metastore: open files hold it, and [`Shared`] holds the open files.
 #[derive(Debug)]
 pub(crate) struct BlocksOf(pub(crate) Arc<dyn Metastore>);
 

@@ -27,48 +27,50 @@ use crate::task::Slot;
 use crate::view::pin::Pins;
 use crate::{PinnedView, Recovery, View};
 
-/// How often a view is taken anew because its snapshot was given up meanwhile.
+/// How often taking a view is tried while its snapshots expire.
 const VIEW_TRIES: usize = 20;
 
-/// A table: reads through one immutable view, changes through one commit at a time.
+/// The handle of a table. It reads through one immutable view and changes through one commit at a time.
 ///
 /// Handles are shared: a database hands out one per table, and every method takes `&self`.
 pub struct Table {
     pub(crate) record: TableRecord,
-    /// Makes keys of its rows, if it has a primary key.
+    /// Encodes the keys of its rows, if it has a primary key.
     pub(crate) codec: Option<Arc<KeyCodec>>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) view: ArcSwap<View>,
     pub(crate) writer: Mutex<Option<WriterState>>,
-    /// Writes hold it shared while their files have no commit yet; whoever removes files holds it alone.
+    /// Held shared by a write while no commit names its files yet. Held exclusively to collect orphan files, and to
+    /// drop or replace the table.
     pub(crate) unnamed_files: Arc<RwLock<()>>,
     pub(crate) pins: Pins,
-    /// The flush in the background.
+    /// The background flush.
     pub(crate) flushing: Slot,
-    /// Held by whoever flushes. The turn to commit may be waited for while it is held, and not the other way round.
+    /// Held during a flush. A holder may wait for the turn to commit; a holder of that turn must not wait for this.
     pub(crate) flush_turn: Mutex<()>,
-    /// The compaction in the background.
+    /// The background compaction.
     pub(crate) compacting: Slot,
     pub(crate) compaction: parking_lot::Mutex<CompactionState>,
     /// Files that are no longer part of the table, and are not removed yet.
     pub(crate) retired: parking_lot::Mutex<Retired>,
     pub(crate) counters: Counters,
-    /// Data files whose key index was found missing or damaged, and is made anew when they are rewritten.
+    /// Data files whose key index was found missing or damaged. It is rebuilt when the file is rewritten.
     pub(crate) without_index: parking_lot::Mutex<HashSet<FileId>>,
-    /// Held by whoever compacts. The turn to commit may be waited for while it is held, and not the other way round.
+    /// Held during a compaction. A holder may wait for the turn to commit; a holder of that turn must not wait for
+    /// this.
     pub(crate) compact_turn: Mutex<()>,
-    /// The writing of a manifest in the background.
+    /// The background write of a manifest.
     pub(crate) writing_manifest: Slot,
-    /// Held by whoever writes or removes manifests. The turn to commit may be waited for while it is held, and not the
-    /// other way round.
+    /// Held while manifests are written or removed. A holder may wait for the turn to commit; a holder of that turn
+    /// must not wait for this.
     pub(crate) manifests: Mutex<()>,
-    /// What the table was when the last manifest was written, or when this process became its writer.
+    /// The state of the table when the last manifest was written, or when this process became its writer.
     pub(crate) manifested: parking_lot::Mutex<Option<Manifested>>,
-    /// The sequence of that manifest, or that of the table when this process opened it.
+    /// The sequence of the last manifest, or of the table when this process opened it.
     pub(crate) manifest_at: AtomicU64,
     /// Whether this process has made or changed the table.
     pub(crate) has_changed: AtomicBool,
-    /// What became of the staged commits that were found when this process became the writer.
+    /// The outcome of the staged commits that were found when this process became the writer.
     pub(crate) recovery: parking_lot::Mutex<Recovery>,
     checked_at_ms: AtomicU64,
     refresh: Mutex<()>,
@@ -149,7 +151,7 @@ impl Table {
         &self.record
     }
 
-    /// Returns where the bytes of the table are kept.
+    /// Returns the storage that holds the files of the table.
     #[must_use]
     pub fn storage(&self) -> &Storage {
         &self.shared.storage
@@ -157,10 +159,11 @@ impl Table {
 
     /// Returns the current view and keeps its files alive.
     ///
-    /// Costs nothing but an atomic load in the process that writes the table. Other processes ask the metastore for later
-    /// snapshots at most once per [`poll_interval`](crate::DatabaseSettings::poll_interval), and make a file and ask whether
-    /// the snapshot is still kept if nobody of them has read it since half of that. They need permission to make files in
-    /// the metadata folder: without it no writer knows of them, and files may be removed that they are about to read.
+    /// In the process that writes the table, this costs an atomic load. Other processes ask the metastore for newer
+    /// snapshots at most once per [`poll_interval`](crate::DatabaseSettings::poll_interval). If no reader in such a
+    /// process has used the snapshot for half of that interval, the process also creates a pin file and asks the
+    /// metastore whether the snapshot is still kept. It needs permission to create files in the metadata folder:
+    /// without pin files, writers do not know of its readers and may remove files that they are about to read.
     ///
     /// # Errors
     ///
@@ -194,12 +197,12 @@ impl Table {
             .help("try again, or keep snapshots longer: cayenne_snapshot_retention"))
     }
 
-    /// Returns the earliest snapshot that can be opened, as the metastore knows it.
+    /// Returns the earliest snapshot that can be opened, according to the metastore.
     async fn kept_from(&self) -> Result<Sequence> {
         Ok(self.latest_record().await?.history.kept_from)
     }
 
-    /// Returns the sequence of the latest snapshot, as the metastore knows it.
+    /// Returns the sequence of the latest snapshot, according to the metastore.
     pub(crate) async fn latest_sequence(&self) -> Result<Sequence> {
         Ok(self.latest_record().await?.sequence)
     }
@@ -227,7 +230,7 @@ impl Table {
             .map_err(|error| error.with("table", self.name()))?;
         let view = Arc::new(View::new(snapshot, Arc::clone(self.schema())));
         let (pin, ()) = self.pins.pin(|| (sequence, ())).ok_or_else(|| self.was_dropped())?;
-        // It may have been given up between being loaded and being pinned.
+        // The snapshot may have expired between loading and pinning it.
         let oldest = self.kept_from().await?;
         if sequence >= oldest || sequence == Sequence::ZERO {
             return Ok(PinnedView::new(view, pin));
@@ -247,7 +250,7 @@ impl Table {
         self.shared.metastore.load_log(self.id()).await
     }
 
-    /// Returns a reader of the bytes of a data file, each block of which it verifies.
+    /// Returns a reader of the bytes of a data file that verifies every block.
     #[must_use]
     pub fn reader(&self, file: &Arc<DataFile>, counters: &Arc<ReadCounters>) -> Arc<DataFileReader> {
         self.shared.storage.reader(self.read_request(file, counters))
@@ -262,7 +265,7 @@ impl Table {
         self.read_by(file, Arc::clone(&self.blocks)).await
     }
 
-    /// Returns the rows of a data file whose block checksums `blocks` knows.
+    /// As [`read`](Self::read), with the block checksums that `blocks` returns.
     pub(crate) async fn read_by(&self, file: &Arc<DataFile>, blocks: Arc<dyn LoadBlocks>) -> Result<RowStream> {
         let request = ReadRequest { blocks, ..self.read_request(file, &Arc::default()) };
         self.shared.storage.read(request, Arc::clone(self.schema())).await
@@ -280,8 +283,8 @@ impl Table {
         }
     }
 
-    /// Says whether a view can be taken without asking anybody: this process is the writer, or reads the snapshot that it
-    /// found lately.
+    /// Returns whether a view can be taken without a metastore query: this process is the writer, or it has looked for
+    /// a newer snapshot recently and has the current one pinned.
     pub(crate) fn is_current(&self) -> bool {
         self.is_writer() || (!self.is_due() && self.pins.is_safe(self.view.load().sequence()))
     }
@@ -307,7 +310,7 @@ impl Table {
         Ok(())
     }
 
-    /// Replaces the view by the latest snapshot of the metastore, unless it is later already.
+    /// Replaces the view with the latest snapshot in the metastore, unless the view is already newer.
     pub(crate) async fn reload(&self) -> Result<()> {
         let snapshot = self.shared.metastore.load_snapshot(self.id(), None).await?;
         let view = Arc::new(View::new(snapshot, Arc::clone(self.schema())));

@@ -1,4 +1,5 @@
-//! What becomes of rows whose key exists already: decided in the turn of the commit, so that nobody comes in between.
+//! Key conflicts: decides about new rows whose key exists already. This happens in the turn of the commit, so that no
+//! other commit comes in between.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,14 +17,14 @@ use crate::state::key_indexes::FileKeys;
 use crate::visibility::rows::HiddenRows;
 use crate::{Table, View};
 
-/// A row of a new file, and a row of another with the same key.
+/// A row of a new file, and the position of a row of another file with the same key.
 #[derive(Clone, Copy, Debug)]
 struct Meeting {
     new: (FileId, u64),
     other: u64,
 }
 
-/// What is the same for all rows of a commit.
+/// What is the same for all key conflicts of a commit.
 struct Settling<'a> {
     base: &'a View,
     new: &'a [Arc<DataFile>],
@@ -31,9 +32,10 @@ struct Settling<'a> {
 }
 
 impl Table {
-    /// Finds the rows that a commit hides because new ones have their keys, and the new ones that others hide.
+    /// Finds the existing rows that a commit hides because new rows have their keys, and the new rows that it hides
+    /// because other rows have their keys. Adds both to `hidden`.
     ///
-    /// `hidden` has the rows that go anyway: nobody meets them.
+    /// `hidden` already has the rows that the commit hides anyway: no new row conflicts with those.
     pub(crate) async fn meet(
         &self,
         base: &View,
@@ -79,7 +81,7 @@ impl Table {
         Ok(())
     }
 
-    /// Decides about the rows of `new` that meet those of one other file.
+    /// Decides about the rows of `new` that conflict with rows of one other file.
     async fn settle(
         &self,
         settling: &Settling<'_>,
@@ -115,7 +117,7 @@ impl Table {
         Ok(())
     }
 
-    /// Returns the error for a new row whose key somebody else has, naming the key.
+    /// Returns the error for a new row whose key another row has, naming the key.
     async fn key_exists(&self, new: &[Arc<DataFile>], row: (FileId, u64), problem: &'static str) -> Error {
         let error = Error::already_exists(problem).code("duplicate-key").with("table", self.name());
         let error = error.help("nothing was changed; REPLACE INTO, or ON CONFLICT, say what to do with such rows");
@@ -145,7 +147,7 @@ impl Table {
 
 type Found<T> = std::result::Result<T, Unusable>;
 
-/// Returns the rows of a new file whose key another row of it has, which its index does not name.
+/// Returns the rows of a new file that its index does not name, because another row of the file has the same key.
 fn superseded(pages: Pages<'_>, of: &Indexed) -> Found<DeletionVector> {
     let named: DeletionVector = match &of.keys {
         FileKeys::Small(index) if index.len() as u64 == of.file.rows => return Ok(DeletionVector::default()),
@@ -163,7 +165,7 @@ fn superseded(pages: Pages<'_>, of: &Indexed) -> Found<DeletionVector> {
     Ok((0..of.file.rows).collect::<DeletionVector>().without(&named))
 }
 
-/// Finds which rows of later new files, and of other files, have keys of a new file.
+/// Returns the rows of later new files and of other files that have keys of a new file, by file.
 fn meetings_of(
     pages: Pages<'_>,
     of: &Indexed,

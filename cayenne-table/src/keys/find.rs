@@ -1,4 +1,4 @@
-//! Where rows with given keys are.
+//! Finds the positions of rows by their keys.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::state::key_indexes::{WOULD_WAIT, Waits};
 use crate::visibility::rows::RowPositions;
 use crate::{Table, View};
 
-/// So many keys are looked for where the caller is: that takes less than a millisecond.
+/// Up to this many keys are looked up on the thread of the caller, which takes less than a millisecond.
 const KEYS_HERE_MAX: u64 = 4096;
 
 /// A data file with its key index.
@@ -24,7 +24,7 @@ const KEYS_HERE_MAX: u64 = 4096;
 pub(super) struct Indexed {
     pub(super) file: Arc<DataFile>,
     pub(super) keys: FileKeys,
-    /// What is known of it if no snapshot has it yet.
+    /// Set if no snapshot has the file yet.
     pub(super) fresh: Option<Fresh>,
 }
 
@@ -41,23 +41,23 @@ impl Indexed {
 }
 
 impl Table {
-    /// Returns where the rows with these keys are in a view: one array for each column of the primary key, in its order.
-    /// Keys with a null are in no row.
+    /// Returns the positions of the rows with these keys in a view. `keys` has one array for each column of the primary
+    /// key, in its order. Keys with a null match no row.
     ///
     /// # Errors
     ///
-    /// `Invalid` (code `no-primary-key`) for a table whose keys nobody looks at; `Internal` for arrays that are not of the
-    /// types of the key; what reading data files and indexes returns.
+    /// `Invalid` (code `no-primary-key`) if the table does not detect key conflicts; `Internal` for arrays that are not
+    /// of the types of the key; what reading data files and indexes returns.
     pub async fn find(&self, view: &View, keys: &[ArrayRef]) -> Result<RowPositions> {
         if !self.options().finds_conflicts() {
-            // An index has one row for each key, and there may be several.
+            // An index names one row for each key, but there may be several.
             let error = Error::invalid("the table does not detect key conflicts").code("no-primary-key");
             return Err(error.with("table", self.name()));
         }
         self.find_keys(view, self.codec()?.keys_of(&without_nulls(keys)?)?).await
     }
 
-    /// Returns where the rows with these keys are in a view.
+    /// Returns the positions of the rows with these keys in a view.
     pub(crate) async fn find_keys(&self, view: &View, keys: Keys) -> Result<RowPositions> {
         let probes = Arc::new(SortedKeys::distinct(keys));
         if probes.is_empty() {
@@ -71,8 +71,8 @@ impl Table {
         self.visible_of(view, &hits).await
     }
 
-    /// Returns the rows that have many keys. Data files are looked into side by side, by as many threads as there are
-    /// processors.
+    /// Returns the rows that have any of many keys. Data files are searched concurrently, as many at a time as there
+    /// are processors.
     async fn hits_of_each(&self, view: &View, probes: &Arc<SortedKeys>) -> Result<RowPositions> {
         let of_file = |file: Arc<DataFile>| async move {
             let indexed = Indexed { keys: self.key_index(view, &file).await?, file, fresh: None };
@@ -101,8 +101,8 @@ impl Table {
         .await
     }
 
-    /// Returns the positions of rows of one data file that have these keys, hidden or not, but for rows that were never
-    /// visible.
+    /// Returns the positions of rows of one data file that have these keys, hidden or not, except for rows that were
+    /// never visible.
     pub(crate) async fn rows_with_keys(
         &self,
         view: &View,
@@ -114,7 +114,7 @@ impl Table {
         Ok(found.of(file.id).cloned().unwrap_or_default())
     }
 
-    /// Returns those of the rows that a view shows.
+    /// Returns the rows that are visible in a view.
     async fn visible_of(&self, view: &View, rows: &RowPositions) -> Result<RowPositions> {
         let mut visible = RowPositions::default();
         for (id, rows) in rows.files() {
@@ -136,8 +136,8 @@ impl Table {
         Ok(indexed)
     }
 
-    /// Does `work`, which looks for so many keys and may wait for the disk, with the key indexes of data files. One that
-    /// turns out to be damaged is made anew from its data file.
+    /// Runs `work` on the key indexes of data files. `work` looks up `keys` keys and may wait for the disk. An index
+    /// that turns out to be damaged is rebuilt from its data file.
     pub(super) async fn with_indexes<T: Send + 'static>(
         &self,
         view: &View,
@@ -145,7 +145,7 @@ impl Table {
         keys: u64,
         work: impl Fn(Pages<'_>, &[Indexed]) -> std::result::Result<T, Unusable> + Send + Sync + 'static,
     ) -> Result<T> {
-        // Usually all is in memory, and looking there takes less time than handing it to another thread.
+        // Usually everything is in memory, and a lookup there takes less time than handing it to another thread.
         if keys <= KEYS_HERE_MAX {
             let here = Pages { cache: &self.shared.key_indexes, waits: Waits::No };
             match work(here, &indexed) {
@@ -178,8 +178,8 @@ impl Table {
     }
 }
 
-/// Tells `hit` the place of each probe that a data file has a row for, and the position of that row. It may wait for the
-/// disk.
+/// Calls `hit` for each probe that a data file has a row for, with the place of the probe and the position of the row.
+/// It may wait for the disk.
 pub(super) fn probe(
     pages: Pages<'_>,
     of: &Indexed,

@@ -1,4 +1,4 @@
-//! Opening the key index of a data file, and making it anew where it is missing or damaged: it is never the truth.
+//! Opens the key index of a data file, and rebuilds it if it is missing or damaged. An index is never the truth.
 
 use std::sync::Arc;
 
@@ -18,12 +18,12 @@ use crate::{Table, View};
 pub(super) struct Fresh {
     /// Which of its rows with one key stays.
     pub(super) keep: KeepRule,
-    /// Knows its block checksums, which the metastore does not.
+    /// Returns its block checksums, which the metastore does not know.
     pub(super) blocks: Arc<dyn LoadBlocks>,
 }
 
 impl Table {
-    /// Returns what makes keys of the rows of this table.
+    /// Returns the codec that encodes the keys of this table.
     pub(crate) fn codec(&self) -> Result<&Arc<KeyCodec>> {
         self.codec.as_ref().ok_or_else(|| {
             Error::invalid("the table has no primary key").code("no-primary-key").with("table", self.name())
@@ -53,15 +53,15 @@ impl Table {
             let keys = self.codec()?.keys(&self.inline_rows(file)?)?;
             FileKeys::Small(Arc::new(SmallIndex::new(&keys, fresh.keep).0))
         } else {
-            // A staged one may have been lost since it was written.
+            // The index of a staged file may have been lost since it was written.
             self.paged_index(view, file, Some(fresh)).await?
         };
         self.shared.key_indexes.insert_head(file.id, keys.clone());
         Ok(keys)
     }
 
-    /// Brings the key indexes of new data files into memory, so that the first commit after them does not wait for that in
-    /// its turn. One that cannot be read is that commit's to mend.
+    /// Reads the key indexes of new data files into memory, so that the next commit does not wait for that in its turn.
+    /// An index that cannot be read is left for that commit to rebuild.
     pub(crate) async fn warm_key_indexes(&self, new: &[NewDataFile]) {
         if !self.options().finds_conflicts() {
             return;
@@ -84,8 +84,8 @@ impl Table {
         task::blocking(read).await?
     }
 
-    /// Returns the rows of a data file that were hidden by the commit that added it, because others have their keys. Their
-    /// deletion file is never folded with others.
+    /// Returns the rows of a data file that were hidden by the commit that added it, because other rows have their
+    /// keys. Their deletion file is never folded with others.
     async fn never_visible(&self, view: &View, file: &DataFile) -> Result<DeletionVector> {
         let mut rows = DeletionVector::default();
         for deletion in view.snapshot().deletions_of(file.id).filter(|deletion| deletion.sequence == file.added_at) {
@@ -117,7 +117,7 @@ impl Table {
         Ok(PagedIndex { file: file.id, index, pages: PageBytes::File(beside.closed()) })
     }
 
-    /// Says that an index is of this data file, and of the keys of this table.
+    /// Returns an index if it belongs to this data file and to the keys of this table; else an error.
     fn verified(&self, index: KeyIndex, file: &DataFile) -> Result<KeyIndex> {
         let codec = self.codec()?;
         if index.data_file() == file.hash && index.rows() == file.rows && index.fits(codec) {
@@ -126,7 +126,7 @@ impl Table {
         Err(Error::corrupt("a key index is of another data file").with("file", file.id))
     }
 
-    /// Makes the index of a data file from its rows.
+    /// Rebuilds the index of a data file from its rows.
     pub(super) async fn rebuilt_index(
         &self,
         view: &View,
@@ -153,14 +153,14 @@ impl Table {
         )?;
         let index = KeyIndex::decode(&pages.read(head, Waits::No)?, length)?;
         if fresh.is_none() {
-            // The next pass takes the file, and with its rows writes an index.
+            // The next pass rewrites the file, and writes an index with its rows.
             self.without_index.lock().insert(file.id);
         }
         Ok(PagedIndex { file: file.id, index, pages })
     }
 }
 
-/// Says whether an index is to be made anew: it is missing, damaged, or in a form that this build does not know.
+/// Returns whether an index must be rebuilt: it is missing, damaged, or in a format that this build does not know.
 pub(super) fn is_damage(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt | ErrorKind::Unsupported)
 }

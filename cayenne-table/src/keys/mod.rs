@@ -1,5 +1,4 @@
-//! Rows by their keys: the key index of each data file, where rows with given keys are, and what becomes of rows whose key
-//! exists already.
+//! Rows by key: the key index of each data file, finding rows by their keys, and key conflicts.
 
 mod conflict;
 mod find;
@@ -14,21 +13,22 @@ pub(crate) use write::index_rows;
 
 use crate::Table;
 
-/// How the keys of new rows meet those of rows that are there.
+/// What a write does about key conflicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyRule {
-    /// Nobody looks: the table has no key, its source promises to send each once, or the rows are copies of its own.
+    /// Keys are not checked: the table has no key, its source promises to send each key once, or the rows are copies of
+    /// rows of the table.
     Unchecked,
-    /// New rows take the place of those that have their keys; of several new ones with one key the last stays.
+    /// New rows replace the rows that have their keys. Of several new rows with one key, the last one stays.
     Upsert,
-    /// New rows whose key exists are left out; of several with one key the first stays.
+    /// New rows whose keys exist are left out. Of several new rows with one key, the first one stays.
     Drop,
     /// A key that exists is an error.
     Refuse,
 }
 
 impl KeyRule {
-    /// Returns how the rows of an operation meet others in a table with these options.
+    /// Returns the rule for an operation in a table with these options.
     pub(crate) fn of(options: &TableOptions, operation: Operation) -> Self {
         if !options.finds_conflicts() {
             return Self::Unchecked;
@@ -39,7 +39,7 @@ impl KeyRule {
                 OnConflict::Drop => Self::Drop,
                 OnConflict::Error => Self::Refuse,
             },
-            // Rows that take the place of others keep their keys apart, or the statement is wrong.
+            // Rows that replace others must not have keys of further rows, or the statement is wrong.
             Operation::Upsert => Self::Refuse,
             _ => Self::Unchecked,
         }
@@ -53,7 +53,7 @@ impl KeyRule {
         }
     }
 
-    /// Says that a table can be written by this rule.
+    /// Returns an error if a table cannot be written by this rule.
     pub(crate) fn require_key(self, table: &Table) -> Result<()> {
         if self == Self::Unchecked || table.options().finds_conflicts() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The pages of a key index, from memory or from its file: one, or many that are read together.
+//! Reads the pages of a key index, from memory or from its file: one page, or many pages at once.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use cayenne_format::{Error, Result};
 
 use crate::state::key_indexes::{KeyIndexCache, PagedIndex, Waits};
 
-/// Pages that lie near each other are read together, at most so many bytes at once.
+/// Maximum length of one read, in bytes. Pages that lie near each other are read together.
 const READ_BYTES_MAX: u64 = 1024 * 1024;
 
-/// So many bytes between two pages are read in vain rather than reading twice.
+/// Maximum gap between two pages that are read together, in bytes. The gap is read too, to save a second read.
 const READ_GAP_BYTES_MAX: u64 = 16 * 1024;
 
-/// The way to the pages of key indexes.
+/// Access to the pages of key indexes.
 #[derive(Clone, Copy)]
 pub(super) struct Pages<'a> {
     pub(super) cache: &'a KeyIndexCache,
@@ -23,8 +23,8 @@ pub(super) struct Pages<'a> {
 }
 
 impl Pages<'_> {
-    /// Returns a page, reading it if need be. If that would wait for the disk and must not, it is an error with the code
-    /// [`WOULD_WAIT`](crate::state::key_indexes::WOULD_WAIT).
+    /// Returns a page, and reads it if it is not in memory. If the read would wait for the disk and must not, it fails
+    /// with the code [`WOULD_WAIT`](crate::state::key_indexes::WOULD_WAIT).
     pub(super) fn get(self, stored: &PagedIndex, page: usize) -> Result<Arc<KeyPage>> {
         if let Some(page) = self.cache.page(stored.file, page) {
             return Ok(page);
@@ -33,8 +33,8 @@ impl Pages<'_> {
         self.decoded(stored, page, &bytes)
     }
 
-    /// Hands `visit` each page that may hold keys. Those that are not in memory are read many at a time, with the file
-    /// opened once.
+    /// Calls `visit` for each page that may hold keys. Pages that are not in memory are read many at a time, with the
+    /// file opened once.
     pub(super) fn each(
         self,
         stored: &PagedIndex,
@@ -74,7 +74,7 @@ fn range_of(stored: &PagedIndex, page: usize) -> Result<Range<u64>> {
     stored.index.page_range(page).ok_or_else(|| Error::internal("a key index has no such page"))
 }
 
-/// Returns what to read at once: the range of the first page, and those of the next ones as far as they lie near.
+/// Returns the range to read at once: that of the first page, and those of the next pages as long as they lie near.
 fn run_from(stored: &PagedIndex, candidates: &[Candidate], first: Range<u64>) -> Result<Range<u64>> {
     let mut run = first;
     for candidate in candidates {
@@ -104,7 +104,7 @@ impl Run {
     fn piece(&self, range: &Range<u64>) -> Result<Bytes> {
         let place = |at: u64| usize::try_from(at.saturating_sub(self.range.start)).unwrap_or(usize::MAX);
         let piece = place(range.start)..place(range.end);
-        // What is read is as long as it should be, or reading fails.
+        // A read returns all of its bytes or fails.
         let is_there = piece.start <= piece.end && piece.end <= self.bytes.len();
         is_there.then(|| self.bytes.slice(piece)).ok_or_else(|| Error::internal("a page is not in what was read"))
     }
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use crate::state::key_indexes::PageBytes;
 
-    /// So many keys have pages in several runs, with gaps between those that are asked for.
+    /// Enough keys for pages in several runs, with gaps between the pages that are asked for.
     const ROWS: u64 = 300_000;
 
     fn scrambled(number: u64) -> u64 {

@@ -1,4 +1,4 @@
-//! Making the key index of a data file while that is written.
+//! Builds the key index of a data file while the file is written.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use cayenne_storage::{IndexRows, RowIndex};
 use super::KeyRule;
 use crate::Table;
 
-/// Makes key indexes.
+/// Builds key indexes.
 #[derive(Debug)]
 struct KeyIndexes {
     codec: Arc<KeyCodec>,
@@ -24,7 +24,7 @@ struct KeyIndexOfFile {
     keep: KeepRule,
 }
 
-/// Returns what makes the key indexes of a table, or `None` if it does without.
+/// Returns the builder of the key indexes of a table, or `None` if the table does not detect key conflicts.
 pub(crate) fn index_rows(
     codec: Option<&Arc<KeyCodec>>,
     options: &TableOptions,
@@ -52,7 +52,7 @@ impl RowIndex for KeyIndexOfFile {
         self.builder.push(&self.codec.keys(rows)?)
     }
 
-    /// Finishing takes twice the keys on top.
+    /// Finishing takes twice the memory of the keys in addition.
     fn memory_bytes(&self) -> u64 {
         3 * self.builder.memory_bytes() as u64
     }

@@ -1,4 +1,4 @@
-//! Moving things out of the way without removing them.
+//! Moves files aside instead of deleting them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use cayenne_storage::{Entry, Fs};
 
 use crate::handle::shared::Shared;
 
-/// A folder for what one repair moves out of the way. It is made with the first thing.
+/// A folder for the files that one repair or recovery moves aside. It is created with the first file.
 pub(crate) struct Aside {
     fs: Arc<dyn Fs>,
     environment: Environment,
@@ -24,7 +24,7 @@ impl Aside {
 
     /// Returns a folder in the database at `root`.
     pub(crate) fn within(root: &Path, fs: &Arc<dyn Fs>, environment: &Environment) -> Self {
-        // An id begins with the time, so that the folders list in the order in which they were made.
+        // An id begins with the time, so the folders are listed in the order in which they were created.
         let name = CommitId::draw(environment.ids.as_ref()).to_string();
         Self {
             fs: Arc::clone(fs),
@@ -40,7 +40,7 @@ impl Aside {
         self.is_made.then_some(self.folder.as_path())
     }
 
-    /// Moves a file of the database here, under the path that it had below the root, and returns where it is now.
+    /// Moves a file of the database to this folder, under its path below the root. Returns its new path.
     pub(crate) fn take(&mut self, from: &Path) -> Result<PathBuf> {
         self.environment.steps.before(Step::MoveAside)?;
         let below = from.strip_prefix(&self.root).unwrap_or(from);
@@ -54,9 +54,9 @@ impl Aside {
         Ok(to)
     }
 
-    /// As [`take`](Self::take), and `None` where there is nothing.
+    /// As [`take`](Self::take), but returns `None` if there is no such file.
     pub(crate) fn take_if_there(&mut self, from: &Path) -> Result<Option<PathBuf>> {
-        // Looked for before a folder is made for it. Whatever else is wrong, the attempt to move it tells.
+        // Look for the file before a folder is created for it. Any other problem shows when it is moved.
         let is_named = |entry: &Entry| from.file_name().is_some_and(|name| name == entry.name.as_str());
         let entries = from.parent().and_then(|folder| self.fs.list(folder).ok());
         if entries.is_some_and(|entries| !entries.iter().any(is_named)) {
@@ -69,7 +69,8 @@ impl Aside {
         }
     }
 
-    /// Keeps bytes here that have no file of their own, under the path that they would have, and returns where they are.
+    /// Writes bytes that have no file of their own to this folder, under the path that they would have. Returns that
+    /// path.
     pub(crate) fn keep(&mut self, from: &Path, bytes: &[u8]) -> Result<PathBuf> {
         self.environment.steps.before(Step::MoveAside)?;
         let to = self.folder.join(from.strip_prefix(&self.root).unwrap_or(from));
@@ -95,7 +96,7 @@ impl Aside {
     fn move_to(&self, from: &Path, to: &Path) -> std::io::Result<()> {
         to.parent().map_or(Ok(()), |folder| self.fs.create_dir_all(folder))?;
         self.fs.rename(from, to)?;
-        // The new name first: between the two there may be both, and never none.
+        // The new name first: after a crash in between there may be both names, but never neither.
         self.flush_above(to)?;
         from.parent().map_or(Ok(()), |folder| self.fs.sync_dir(folder))
     }

@@ -1,4 +1,4 @@
-//! Compares what the metastore says with what is on the disk. It reads and reports; it changes nothing.
+//! Check: compares what the metastore says with the files on disk. It reports problems and changes nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,20 +13,20 @@ use crate::recovery::manifest::{self, FoundManifest};
 use crate::view::current::object_name;
 use crate::{Database, PinnedView, Table};
 
-/// How closely to look.
+/// How thorough a check is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckDepth {
-    /// Every live data file is there and has its length.
+    /// Every live data file exists and has its length.
     Quick,
     /// Every byte of every live data file is what was written.
     Deep,
 }
 
-/// What a problem is with.
+/// The part of a table that has a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Subject {
-    /// What the metastore says of the table.
+    /// The records of the table in the metastore.
     Metastore,
     /// The marker of the folder of the table.
     Marker,
@@ -40,7 +40,7 @@ pub enum Subject {
     Manifest(StoredManifest),
     /// The folder of the manifests, which cannot be listed: something else is in its place.
     ManifestFolder,
-    /// The latest manifest is of another history than the table.
+    /// The history of the table: the latest manifest is of another one.
     History,
 }
 
@@ -70,12 +70,12 @@ impl Subject {
     }
 }
 
-/// Something that is wrong.
+/// A problem that a check has found.
 #[derive(Clone, Debug)]
 pub struct Problem {
     /// The table.
     pub table: TableName,
-    /// What it is with.
+    /// The part of the table that has the problem.
     pub subject: Subject,
     /// What is wrong, and with which file.
     pub error: Error,
@@ -111,7 +111,8 @@ impl CheckReport {
 }
 
 impl Database {
-    /// Looks at what the metastore says of every table, and at every live data file, deletion, staged commit and manifest.
+    /// Checks the records of every table in the metastore, and every live data file, deletion, staged commit and
+    /// manifest.
     ///
     /// # Errors
     ///
@@ -143,13 +144,14 @@ impl Database {
                 report.note(&record.name, Subject::Metastore, error);
                 Ok(())
             }
-            // It was dropped since it was listed.
+            // The table was dropped after it was listed.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             checked => checked,
         }
     }
 
-    /// Returns whether the table can be opened. If not, the folder is not this table's, and its files say nothing.
+    /// Checks the marker of a table. Returns whether the table can be opened; if not, the files in its folder say
+    /// nothing about it.
     async fn check_marker(&self, record: &TableRecord, report: &mut CheckReport) -> bool {
         let Err(error) = self.shared.storage.check_table_folder(&record.location, record.id).await else { return true };
         let opens = !forbids_opening(&error);
@@ -181,7 +183,7 @@ impl Table {
     async fn check_blocks(&self, file: FileId) -> Result<()> {
         let blocks = self.shared.metastore.load_blocks(self.id(), file).await;
         blocks.map(drop).map_err(|error| match error.kind() {
-            // The view holds on to it, so that nobody has forgotten it.
+            // The view keeps the file alive, so the metastore cannot have forgotten it.
             ErrorKind::NotFound => {
                 Error::corrupt("the block checksums of a data file are missing").with("file", file).because(error)
             }
@@ -203,7 +205,8 @@ impl Table {
         }
     }
 
-    /// A deletion file hides rows of a live data file that no other hides, and its bytes say so; tombstones can be read.
+    /// Checks that each deletion file can be read, and hides rows of a live data file that no other one hides. Checks
+    /// that tombstone files can be read.
     async fn check_deletions(&self, view: &PinnedView, report: &mut CheckReport) {
         for file in view.snapshot().files_with_deletions() {
             self.check_that_none_is_twice(view, file, report).await;
@@ -228,12 +231,12 @@ impl Table {
         self.read_deletion(file, deletion).await.map(drop)
     }
 
-    /// Rows that two deletion files hide would count twice.
+    /// Checks that no two deletion files hide the same row, which would count twice.
     async fn check_that_none_is_twice(&self, view: &PinnedView, file: FileId, report: &mut CheckReport) {
         let Some(file) = view.snapshot().file(file) else { return };
         let mut together = DeletionVector::default();
         for deletion in view.snapshot().deletions_of(file.id) {
-            // What cannot be read is told of by itself.
+            // A file that cannot be read is reported separately.
             let Ok(rows) = self.read_deletion(file, deletion).await else { continue };
             if together.intersects(&rows) {
                 let error =
@@ -244,7 +247,7 @@ impl Table {
         }
     }
 
-    /// The files of a staged commit must be whole when somebody publishes it.
+    /// Checks the files of staged commits: they must be whole when the commits are published.
     async fn check_staged(&self, depth: CheckDepth, report: &mut CheckReport) -> Result<()> {
         for staged in self.shared.metastore.load_staged(self.id()).await? {
             let whole = match staged.commit {
@@ -279,8 +282,8 @@ impl Table {
         for damaged in damaged {
             report.note(self.name(), Subject::Manifest(damaged.stored), damaged.error);
         }
-        // Also one that cannot be used tells of a later moment by its name.
-        // A writer elsewhere may have written it after this view was taken.
+        // Even a manifest that cannot be used tells a later sequence by its name. The sequence of the view is not
+        // enough: a writer in another process may have written the manifest after the view was taken.
         if newest > latest && newest > self.latest_sequence().await? {
             let error = Error::corrupt("the metastore is older than a manifest that was written from it")
                 .code("rolled-back-metastore")

@@ -1,8 +1,9 @@
-//! What a table is, written beside its data: at the close of a database and every so many commits. A metastore that was
-//! destroyed is made anew from it.
+//! Stored manifests: the state of a table, written next to its data when a database is closed and after a number of
+//! commits. A metastore that was destroyed is rebuilt from them.
 //!
-//! A manifest says everything, or what has changed since the one before it: so writing one costs what has changed, not
-//! what the table holds. Once what followed the last whole one has grown as long as that, the next says everything again.
+//! A manifest is whole, or it is the difference to the manifest that it follows, so that writing one costs what has
+//! changed and not what the table holds. Once the manifests that follow the last whole one are longer than it, the next
+//! one is whole again.
 
 use crate::state::manifested::Manifested;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::recovery::aside::Aside;
 use crate::recovery::table_state;
 use crate::{PinnedView, Table, View};
 
-/// How often a view is taken again until what is known besides it is of the same moment.
+/// How often a view is taken until the source positions that are read after it are of the same sequence.
 const CURRENT_TRIES: usize = 20;
 
 /// How many manifests may follow a whole one.
@@ -29,7 +30,7 @@ const FOLLOWERS_MAX: usize = 1_000;
 pub(crate) struct DamagedManifest {
     pub(crate) stored: StoredManifest,
     pub(crate) error: Error,
-    /// It is whole, and of another table: it says nothing about this one.
+    /// Whether it is undamaged and of another table: it says nothing about this one.
     pub(crate) is_foreign: bool,
 }
 
@@ -38,14 +39,14 @@ pub(crate) struct DamagedManifest {
 pub(crate) struct FoundManifest {
     /// The latest state that they tell, if any.
     pub(crate) manifest: Option<Manifest>,
-    /// Those that were looked at and cannot be used.
+    /// The manifests that were read and cannot be used.
     pub(crate) damaged: Vec<DamagedManifest>,
-    /// The latest sequence that any of them has in its name.
+    /// The latest sequence in the name of any manifest that is not foreign.
     pub(crate) newest: Sequence,
 }
 
-/// Returns the latest state that the manifests of a table in a data location tell: that of the latest whole one that can be
-/// read, and of those that follow it.
+/// Returns the latest state that the manifests of a table tell, in a data location: that of the latest whole manifest
+/// that can be read, and of those that follow it.
 pub(crate) async fn latest(storage: &Storage, location: &str, table: TableId) -> Result<FoundManifest> {
     let stored = storage.manifests(location).await?;
     let of = Origin { storage, location, table };
@@ -70,7 +71,7 @@ pub(crate) async fn latest(storage: &Storage, location: &str, table: TableId) ->
     Ok(found)
 }
 
-/// Whose manifests are read, and where.
+/// The table whose manifests are read, and where they are.
 #[derive(Clone, Copy)]
 struct Origin<'a> {
     storage: &'a Storage,
@@ -79,7 +80,7 @@ struct Origin<'a> {
 }
 
 impl FoundManifest {
-    /// Returns what has changed since this sequence, if a manifest says so, and which one.
+    /// Returns a manifest that can be read and follows the sequence `at`, if there is one.
     async fn next(
         &mut self,
         of: Origin<'_>,
@@ -108,8 +109,8 @@ impl FoundManifest {
         None
     }
 
-    /// Says that those which cannot be used are damaged or gone. One that cannot be read for another reason may be whole,
-    /// and what is told without it is of an earlier moment than it needs to be.
+    /// Returns an error if a manifest cannot be used for another reason than that it is damaged or missing. It may be
+    /// whole, and without it the state would be earlier than necessary.
     pub(crate) fn require_certain(&self) -> Result<()> {
         let is_damage = |error: &Error| matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound);
         self.damaged.iter().find(|found| !is_damage(&found.error)).map_or(Ok(()), |found| Err(found.error.clone()))
@@ -123,7 +124,7 @@ impl Table {
         if committed < table.shared.settings.manifest_interval.get() {
             return;
         }
-        // Noted before: one that cannot be written is tried again after as many commits, and not with every one.
+        // Noted before the write: if it fails, it is tried again after as many commits, and not with every commit.
         table.manifest_at.store(table.view.load().sequence().number(), Ordering::Release);
         let write = || {
             let table = Arc::clone(table);
@@ -134,23 +135,23 @@ impl Table {
         }
     }
 
-    /// Writes a manifest if this process has changed the table. That none can be written takes nothing from the table: it
-    /// is for the day when the metastore is lost.
+    /// Writes a manifest if this process has changed the table. An error is only logged: manifests are needed only if
+    /// the metastore is lost.
     pub(crate) async fn write_manifest_or_warn(self: &Arc<Self>) {
         if !self.has_changed.load(Ordering::Acquire) {
             return;
         }
         match self.write_manifest().await {
             Ok(()) => {}
-            // Whoever has become the writer writes the manifest.
+            // The process that is the writer now writes the manifest.
             Err(error) if matches!(error.stable_code(), "table-locked" | "fenced") => {}
-            // It was dropped by another process.
+            // The table was dropped by another process.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => tracing::warn!(%error, table = %self.name(), "no manifest was written"),
         }
     }
 
-    /// Writes what the table is, or what has changed in it since the last manifest, unless that is up to date.
+    /// Writes a manifest, whole or as the difference to the last one, unless the last one is up to date.
     pub(crate) async fn write_manifest(self: &Arc<Self>) -> Result<()> {
         let _one_at_a_time = self.manifests.lock().await;
         self.require_latest_writer().await?;
@@ -158,7 +159,8 @@ impl Table {
         let location = &self.record.location;
         let stored = self.shared.storage.manifests(location).await?;
         let told = self.told(&stored).await;
-        // What was moved aside, or lost, may leave one that tells of now and nothing that leads to it.
+        // If manifests were moved aside or lost, one of the current sequence may be left without the chain that leads
+        // to it.
         let is_now = |told: &Arc<View>| told.sequence() == view.sequence() && chain(&stored, told.sequence()).is_some();
         if !told.as_ref().is_some_and(is_now) {
             let base = told.filter(|base| can_follow(&stored, base.sequence()));
@@ -174,8 +176,8 @@ impl Table {
         Ok(())
     }
 
-    /// Returns what the last manifest tells, if that is known to be a state of this table. Sequences alone do not say so:
-    /// after copies of the metastore were exchanged, a manifest may be of another history.
+    /// Returns the view that the last manifest tells, if that is known to be a state of this table. Equal sequences do
+    /// not prove it: after copies of the metastore were exchanged, a manifest may be of another history.
     async fn told(&self, stored: &[StoredManifest]) -> Option<Arc<View>> {
         let Manifested { view, sources, is_told } = self.manifested.lock().clone()?;
         let last = stored.last().filter(|last| last.sequence == view.sequence())?;
@@ -186,10 +188,10 @@ impl Table {
         (found.table == self.id() && found.tells(view.snapshot(), &sources)).then_some(view)
     }
 
-    /// Looks at the manifests before the first commit of this process.
+    /// Moves manifests that are later than the table aside, before the first commit of this process.
     ///
-    /// A manifest that is later than the table is of a history that was taken back, as when an old copy of the metastore
-    /// was put in place. The table goes on another way, and must not be taken for that one.
+    /// Such a manifest is of a history that was undone, for example by putting an old copy of the metastore in place.
+    /// The history of the table now differs, and must not be taken for that one.
     pub(crate) async fn move_later_manifests_aside(&self, latest: Sequence) -> Result<()> {
         let stored = self.stored_manifests().await?;
         let mut aside = Aside::new(&self.shared);
@@ -206,16 +208,18 @@ impl Table {
         Ok(())
     }
 
-    /// Says whether a manifest is later than the table, as when an old copy of the metastore was put back.
+    /// Returns whether a manifest is later than the table, as when an old copy of the metastore was put back.
     pub(crate) async fn is_older_than_its_manifests(&self) -> Result<bool> {
         match self.stored_manifests().await?.last() {
-            // Looked at in this order: a writer elsewhere may write one that says what was just committed.
+            // The manifests first, then the sequence: a writer in another process may write a manifest of what it has
+            // just committed.
             Some(last) => Ok(last.sequence > self.latest_sequence().await?),
             None => Ok(false),
         }
     }
 
-    /// Returns the manifests beside the data. What is no folder holds none; a check tells of it.
+    /// Returns the manifests next to the data. If something else is in the place of their folder, there are none; a
+    /// check reports that.
     async fn stored_manifests(&self) -> Result<Vec<StoredManifest>> {
         match self.shared.storage.manifests(&self.record.location).await {
             Err(error) if is_no_folder(&error) => {
@@ -226,23 +230,23 @@ impl Table {
         }
     }
 
-    /// Removes the manifests of a table that is about to be dropped: they would bring it back. The next close of the table,
-    /// should it stay, writes another one.
+    /// Removes the manifests of a table that is about to be dropped, because they would bring it back. If the table
+    /// stays after all, its next close writes another one.
     ///
-    /// Only the latest writer may: one that was fenced would take those of a table that lives.
+    /// Only the latest writer may do this: a fenced writer would remove the manifests of a live table.
     pub(crate) async fn forget_manifests(&self) -> Result<MutexGuard<'_, ()>> {
         let no_more = self.manifests.lock().await;
         self.require_latest_writer().await?;
         self.has_changed.store(true, Ordering::Release);
         match self.shared.storage.manifests(&self.record.location).await {
-            // What is no folder keeps nobody from dropping the table.
+            // Something else in the place of the folder does not prevent the drop.
             Err(error) if is_no_folder(&error) => {}
             stored => self.shared.storage.remove_manifests(&self.record.location, &stored?).await?,
         }
         Ok(no_more)
     }
 
-    /// Returns the current view, and what was taken in of each stream at the same moment.
+    /// Returns the current view, and the source positions of the same sequence.
     pub(crate) async fn current(&self) -> Result<(PinnedView, Vec<SourcePosition>)> {
         if self.is_writer() {
             let writer = self.writer().await?;
@@ -267,7 +271,7 @@ impl Table {
             .help("try again, or ask the process that writes the table"))
     }
 
-    /// Returns what the table is at a view, or what has changed in it since `base`.
+    /// Returns a manifest of a view: whole, or as the difference to `base`.
     pub(crate) async fn manifest(
         &self,
         view: &PinnedView,
@@ -297,29 +301,31 @@ impl Table {
     }
 }
 
-/// Says whether something else is in the place of the folder of manifests, and not merely that it cannot be looked into.
+/// Returns whether something else is in the place of the folder of manifests, and not merely that the folder cannot be
+/// listed.
 pub(crate) fn is_no_folder(error: &Error) -> bool {
     error.stable_code() == "no-manifest-folder"
 }
 
-/// Says whether the next manifest may say what has changed since `base`: that one is the last, what leads to it from a whole
-/// one is there, and is not longer than that one.
+/// Returns whether the next manifest may be the difference to `base`. For that, `base` must be the last manifest, the
+/// chain to it from a whole one must be complete, and the followers in it must not be too many, nor longer than the
+/// whole one.
 fn can_follow(stored: &[StoredManifest], base: Sequence) -> bool {
     let is_last = base > Sequence::ZERO && stored.last().is_some_and(|last| last.sequence == base);
     let is_short = |chain: Chain| chain.followers < FOLLOWERS_MAX && chain.bytes <= chain.whole_bytes;
     is_last && chain(stored, base).is_some_and(is_short)
 }
 
-/// The manifests that lead from a whole one to another.
+/// The chain of manifests from a whole one to another.
 #[derive(Clone, Copy)]
 struct Chain {
     followers: usize,
-    /// Their length.
+    /// The length of the followers, in bytes.
     bytes: u64,
     whole_bytes: u64,
 }
 
-/// Returns what leads from a whole manifest to the one of a sequence, if all of it is there.
+/// Returns the chain from a whole manifest to the manifest of `sequence`, or `None` if it is incomplete.
 fn chain(stored: &[StoredManifest], sequence: Sequence) -> Option<Chain> {
     let (mut at, mut followers, mut bytes) = (sequence, 0, 0_u64);
     while let Some(step) = stored.iter().find(|stored| stored.sequence == at) {
@@ -327,13 +333,14 @@ fn chain(stored: &[StoredManifest], sequence: Sequence) -> Option<Chain> {
             return Some(Chain { followers, bytes, whole_bytes: step.bytes });
         }
         (followers, bytes) = (followers + 1, bytes.saturating_add(step.bytes));
-        // A name may say anything, and nothing follows itself.
+        // A name may say anything: a manifest can only follow an earlier one.
         at = Some(step.since).filter(|since| *since < at)?;
     }
     None
 }
 
-/// Returns what is of no use any more once another whole one is there: all before the last whole one of `stored`.
+/// Returns the manifests that are obsolete once another whole one is written: all before the last whole one of
+/// `stored`.
 fn out_of_use(stored: &[StoredManifest]) -> Vec<StoredManifest> {
     let last_whole = stored.iter().rfind(|stored| stored.since == Sequence::ZERO).map(|stored| stored.sequence);
     stored.iter().filter(|stored| last_whole.is_some_and(|whole| stored.sequence < whole)).copied().collect()

@@ -1,7 +1,7 @@
-//! What is done when something was lost: manifests, recovery of staged commits, checks and repairs, and rebuilding a
-//! metastore from what lies beside the data.
+//! Recovery from loss and damage: manifests, recovery of staged commits, checks and repairs, and rebuilding a metastore
+//! from the files next to the data.
 //!
-//! Nothing here runs in the course of a write, but for the manifests and for a new writer's look at what was staged.
+//! Nothing here runs during a write, except writing manifests, and recovering staged commits in a new writer.
 
 pub(crate) mod aside;
 pub(crate) mod check;

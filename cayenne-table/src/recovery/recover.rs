@@ -1,4 +1,5 @@
-//! Staged commits that an earlier writer has left: whole ones are published, all others refused by name.
+//! Recovers staged commits that an earlier writer has left: whole ones are published, all others are rejected and
+//! reported.
 
 use crate::Recovery;
 use crate::RejectedCommit;
@@ -12,13 +13,14 @@ use crate::visibility::rows::HiddenRows;
 use crate::{Table, View};
 
 impl Table {
-    /// Returns what became of the staged commits that were found when this process became the writer of the table.
+    /// Returns the outcome of recovery for the staged commits that were found when this process became the writer of
+    /// the table.
     #[must_use]
     pub fn recovery(&self) -> Recovery {
         self.recovery.lock().clone()
     }
 
-    /// Publishes or rejects every staged commit. Doing it again, after it was broken off anywhere, comes to the same.
+    /// Publishes or rejects every staged commit. It can be broken off anywhere and run again, with the same result.
     pub(crate) async fn recover_staged(&self, epoch: WriterEpoch) -> Result<()> {
         let mut recovery = Recovery::default();
         for staged in self.shared.metastore.load_staged(self.id()).await? {
@@ -55,7 +57,8 @@ impl Table {
         self.shared.metastore.commit(&[commit]).await.map(|_| ())
     }
 
-    /// Returns what hides the rows that the rows of a staged commit meet: its writer has left that to whoever publishes it.
+    /// Returns the changes that hide rows because of key conflicts with a staged commit. Its writer has left these
+    /// conflicts to be decided when the commit is published.
     async fn hidden_by_staged(&self, commit: &TableCommit) -> Result<Vec<Change>> {
         let files: Vec<NewDataFile> = commit.changes.iter().filter_map(added).cloned().collect();
         let snapshot = self.shared.metastore.load_snapshot(self.id(), None).await?;
@@ -71,7 +74,7 @@ impl Table {
     pub(crate) async fn staged_names(&self) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for staged in self.shared.metastore.load_staged(self.id()).await? {
-            // One that cannot be read names nothing that could still be published.
+            // A staged commit that cannot be read names no file that could still be published.
             let changes = staged.commit.map(|commit| commit.changes).unwrap_or_default();
             for new in changes.iter().filter_map(added) {
                 if let Location::Path(name) = &new.file.location {
@@ -90,7 +93,7 @@ fn added(change: &Change) -> Option<&NewDataFile> {
     }
 }
 
-/// Says whether what is wrong with a staged commit stays wrong: it is damaged, incomplete, or contradicts the table.
+/// Returns whether the problem of a staged commit is permanent: it is damaged, incomplete, or contradicts the table.
 fn is_final(error: &Error) -> bool {
     use cayenne_format::ErrorKind::{AlreadyExists, Conflict, Corrupt, Invalid, NotFound, Unsupported};
     matches!(error.kind(), AlreadyExists | Corrupt | NotFound | Invalid | Unsupported)

@@ -1,4 +1,5 @@
-//! Takes what is damaged out of tables, so that the rest can be used. Nothing is deleted: it is moved aside.
+//! Repair: takes damaged files out of tables, so that the rest can be used. Nothing is deleted: damaged files are moved
+//! aside.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,15 +16,15 @@ use crate::write::publish::Publication;
 use crate::write::replaced::Replaced;
 use crate::{Database, Table, task};
 
-/// What became of a problem, or would.
+/// What a repair did about a problem, or would do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A data file is no longer part of the table, and this many rows that were in it are lost to it.
+    /// A data file is no longer part of the table, and this many rows in it are lost.
     TakenOut {
         /// The number of rows, hidden ones included.
         rows: u64,
     },
-    /// A manifest was moved aside; the next one says everything.
+    /// A manifest was moved aside; the next one is whole.
     MovedAside,
     /// The marker was written again.
     WrittenAgain,
@@ -36,24 +37,25 @@ pub enum Outcome {
 pub struct Repaired {
     /// The problem.
     pub problem: Problem,
-    /// What became of it.
+    /// What was done about it, or would be.
     pub outcome: Outcome,
-    /// Where what was damaged is now, if there was anything to move.
+    /// The path that the damaged file was moved to, if there was one.
     pub aside: Option<PathBuf>,
 }
 
 impl Database {
-    /// Looks for problems as [`check`](Self::check) does, and takes out of the tables what is damaged if `mend`; else it
-    /// says what that would be.
+    /// Looks for problems as [`check`](Self::check) does. If `mend` is true, it repairs them; otherwise it returns what
+    /// a repair would do.
     ///
-    /// Damaged and missing data files leave their table, with the rows in them; damaged manifests are moved aside; markers
-    /// are written again. What was damaged stays in the folder `aside` of the database, for who may save something of it.
-    /// A table whose metastore is older than its manifest is left alone: what seems damaged there may belong to the other.
+    /// Damaged and missing data files are taken out of their table, with the rows in them. Damaged manifests are moved
+    /// aside. Markers are written again. Damaged files stay in the folder `aside` of the database, in case something in
+    /// them can be saved. A table whose metastore is older than its manifest is left alone: what seems damaged there
+    /// may belong to the other history.
     ///
     /// # Errors
     ///
-    /// `Unavailable` (code `table-locked`) if another process writes a table with a problem; what the disk and the
-    /// metastore return. What was mended before stays so.
+    /// `Unavailable` (code `table-locked`) if another process writes a table with a problem; what the file system and
+    /// the metastore return. Repairs that were done before the error stay.
     pub async fn repair(&self, depth: CheckDepth, mend: bool) -> Result<Vec<Repaired>> {
         if mend {
             self.shared.writable()?;
@@ -75,7 +77,7 @@ impl Database {
         Ok(repaired)
     }
 
-    /// Repairing is no reason to keep other processes from writing afterwards.
+    /// Gives up the right to write after a repair, unless this process was the writer before.
     async fn let_go(&self, record: &TableRecord, was_writer: bool) {
         if let (false, Ok(table)) = (was_writer, self.open_table(record.clone()).await) {
             table.write_manifest_or_warn().await;
@@ -83,10 +85,10 @@ impl Database {
         }
     }
 
-    /// Becomes the writer of a table before it trusts what it has seen: another one may just have changed it.
+    /// Becomes the writer of a table and checks it again: another writer may just have changed it.
     async fn look_again(&self, record: &TableRecord, depth: CheckDepth) -> Result<CheckReport> {
         let mut report = CheckReport::default();
-        // Where it cannot be opened, only its marker can be written again.
+        // If the table cannot be opened, only its marker can be written again.
         if let Ok(table) = self.open_table(record.clone()).await {
             table.require_latest_writer().await?;
         }
@@ -133,7 +135,7 @@ impl Database {
     async fn move_manifest(&self, record: &TableRecord, at: &Path, aside: &mut Aside) -> Result<Option<PathBuf>> {
         let table = self.open_table(record.clone()).await?;
         let moved = aside.take_if_there(at)?;
-        // The next close writes what is missing now.
+        // The next close writes the manifest that is missing now.
         table.has_changed.store(true, Ordering::Release);
         Ok(moved)
     }
@@ -146,12 +148,12 @@ impl Database {
     }
 }
 
-/// Says whether anything is done about a problem: nothing is, in a table that an old copy of the metastore tells of.
+/// Returns whether a repair does anything about a problem. It does nothing in a table whose metastore is an old copy.
 fn can_be_mended(problem: &Problem, all: &[Problem]) -> bool {
     use Subject::{DataFile, Manifest, ManifestFolder, Marker};
     let is_mendable = match problem.subject {
         ManifestFolder => true,
-        // What merely could not be read this time, or is of a newer version, is perhaps not damaged at all.
+        // A file that could not be read this time, or is of a newer version, may not be damaged at all.
         Marker | Manifest(_) | DataFile(_) => matches!(problem.error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound),
         _ => false,
     };
@@ -159,8 +161,8 @@ fn can_be_mended(problem: &Problem, all: &[Problem]) -> bool {
 }
 
 impl Table {
-    /// Takes a damaged data file out of the table. The file is moved first: were the commit first, and the process ended
-    /// between the two, `collect` would take it for a left-over.
+    /// Takes a damaged data file out of the table. The file is moved before the commit: if the commit came first and
+    /// the process ended in between, `collect` would take the file for an orphan.
     async fn take_out(self: &Arc<Self>, id: FileId, aside: &mut Aside) -> Result<Option<PathBuf>> {
         let view = self.view().await?;
         let Some(file) = view.snapshot().file(id) else { return Ok(None) };

@@ -1,11 +1,11 @@
-//! What a table is, read from a metastore.
+//! Reads the state of a table from a metastore.
 
 use std::sync::Arc;
 
 use cayenne_format::{DataFile, NewDataFile, Result, TableId, TableState};
 use cayenne_metastore::Metastore;
 
-/// Returns what a table is now. Nobody may change it meanwhile.
+/// Returns the current state of a table, which must not change meanwhile.
 pub(crate) async fn load(metastore: &dyn Metastore, table: TableId) -> Result<TableState> {
     let snapshot = metastore.load_snapshot(table, None).await?;
     Ok(TableState {

@@ -1,4 +1,5 @@
-//! One table as a folder of its own: a small metastore and the data files, with names that are relative to it.
+//! Exports one table as a slice: a folder with a small metastore and the data files, whose names are relative to the
+//! folder.
 
 use std::io;
 use std::path::Path;
@@ -12,7 +13,8 @@ use cayenne_storage::Fs;
 use crate::view::current::object_name;
 use crate::{Table, View, task};
 
-/// The metastore of a slice while it is made. A slice is one once it has the name that slices have.
+/// The name of the metastore of a slice while it is written. The folder is a slice once the metastore has its final
+/// name.
 pub(crate) const BEING_MADE: &str = "metadata.partial";
 
 /// What was written into a slice, or read from one.
@@ -37,16 +39,17 @@ impl SliceContents {
 }
 
 impl Table {
-    /// Writes the current snapshot into a folder, as a slice: `metadata.db`, a SQLite metastore with this table alone, and
-    /// the data files in `files`, verified while they are copied. Its names are relative: the folder may be moved.
+    /// Exports the current snapshot into a folder as a slice: `metadata.db`, a SQLite metastore with this table alone,
+    /// and the data files in `files`, verified while they are copied. All names are relative, so the folder may be
+    /// moved.
     ///
-    /// The folder is made if it is missing; one with something in it is refused. The slice is durable when this returns.
+    /// The folder is created if it is missing, and refused if it is not empty. The slice is durable when this returns.
     /// The table may be written meanwhile.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` (code `folder-not-empty`); `Corrupt` or `NotFound` for a data file that is damaged or missing; what
-    /// the disk says. Nothing is left then that could be taken for a slice.
+    /// `AlreadyExists` (code `folder-not-empty`); `Corrupt` or `NotFound` for a data file that is damaged or missing;
+    /// what the file system returns. On an error, nothing is left that could be taken for a slice.
     pub async fn export(self: &Arc<Self>, folder: &Path) -> Result<SliceContents> {
         let folder = std::path::absolute(folder)
             .map_err(|error| Error::invalid("the folder of the slice cannot be used").because(error))?;
@@ -56,7 +59,7 @@ impl Table {
         let contents = SliceContents::of(&state, self.visible_rows(&view).await?);
         claim(self.shared.fs.as_ref(), &folder).map_err(|error| error.with("folder", folder.display()))?;
         let table = Arc::clone(self);
-        // A slice is finished even if nobody waits for it any more: half of one would be of no use to anybody.
+        // The slice is finished even if the caller stops waiting: half a slice is of no use.
         task::to_the_end(async move {
             let written = table.write_slice(&folder, state).await;
             if written.is_err() {
@@ -69,11 +72,12 @@ impl Table {
         Ok(contents)
     }
 
-    /// Takes deletion and tombstone files into the metastore of the slice: its files are data files.
+    /// Stores deletion and tombstone files inline in the metastore of the slice, because the files of a slice are data
+    /// files.
     async fn inline_deletions(&self, view: &View, state: &mut TableState) -> Result<()> {
         for deletion in &mut state.deletions {
             let Some(file) = view.snapshot().file(deletion.data_file) else { continue };
-            // Bytes that are not whole must not go out as if they were.
+            // Read to verify it: damaged bytes must not be exported.
             self.read_deletion(file, deletion).await?;
             deletion.location = Location::Inline(self.hidden_bytes(&deletion.location).await?);
         }
@@ -116,7 +120,7 @@ impl Table {
     }
 }
 
-/// Makes an empty folder this export's: of two at a time, one comes first.
+/// Claims an empty folder for this export. Of two concurrent exports, only one succeeds.
 pub(crate) fn claim(fs: &dyn Fs, folder: &Path) -> Result<()> {
     let taken =
         || Error::already_exists("the folder is not empty").code("folder-not-empty").help("choose a new folder");
@@ -131,16 +135,16 @@ pub(crate) fn claim(fs: &dyn Fs, folder: &Path) -> Result<()> {
     }
 }
 
-/// Removes what this export has made, so that it can be tried again. What stays is no slice.
+/// Removes what this export has written, so that it can be tried again. What stays is not a slice.
 pub(crate) fn remove_what_was_written(fs: &dyn Fs, folder: &Path) {
     if let Err(error) = remove(fs, folder, is_of_a_slice) {
         tracing::warn!(%error, folder = %folder.display(), "a slice that was broken off was left");
     }
 }
 
-/// Gives the metastore of a slice its name, once all else is there.
+/// Gives the metastore of a slice its final name, once everything else is written.
 pub(crate) fn complete(fs: &dyn Fs, folder: &Path) -> Result<()> {
-    // A database that could not be closed in order keeps a part of itself beside its file.
+    // A SQLite database that was not closed properly keeps a part of its content in files next to it.
     let beside = |name: &str| name.starts_with(BEING_MADE) && name != BEING_MADE;
     if fs.list(folder).map_err(cannot_write)?.iter().any(|entry| beside(&entry.name)) {
         return Err(Error::unavailable("the metastore of the slice could not be completed").help("try again"));
@@ -154,7 +158,7 @@ fn is_of_a_slice(name: &str) -> bool {
     name == path::SLICE_METASTORE || name == path::SLICE_FILES || name.starts_with(BEING_MADE)
 }
 
-/// Removes from a folder what has one of these names, and all that is below it; links are not followed.
+/// Removes the entries of a folder that have one of these names, and everything below them. Links are not followed.
 fn remove(fs: &dyn Fs, folder: &Path, names: fn(&str) -> bool) -> io::Result<()> {
     for entry in fs.list(folder)?.into_iter().filter(|entry| names(&entry.name)) {
         let at = folder.join(&entry.name);

@@ -1,5 +1,5 @@
-//! A table from a slice that somebody else has written: nothing of it is believed before it was looked at, and nothing is
-//! changed before all of it was.
+//! Imports a table from a slice, which is not trusted: nothing in it is used before it is checked, and nothing is
+//! changed before all of it is checked.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -23,16 +23,16 @@ use crate::slice::export::SliceContents;
 use crate::state::key_codec::codec_of;
 use crate::{Database, Table, task};
 
-/// How a slice becomes a table.
+/// How a slice is imported.
 #[derive(Clone, Debug, Default)]
 pub struct ImportOptions {
     /// The name of the table. Default: the one it has in the slice.
     pub name: Option<TableName>,
-    /// Whether a table of this name gives its place to the new one, in the same moment; else it is an error.
+    /// Whether the new table atomically replaces a table of this name. If false, such a table is an error.
     pub replace: bool,
 }
 
-/// A slice that was looked at.
+/// A slice that was read and checked.
 struct Slice {
     folder: PathBuf,
     record: TableRecord,
@@ -40,15 +40,15 @@ struct Slice {
 }
 
 impl Database {
-    /// Makes a table from a slice, the folder that [`Table::export`] has written. The data files are copied, and verified
-    /// while they are; the table and its files have ids of their own, so that one slice may be imported any number of times.
-    /// Once it copies, it comes to its end even if nobody waits for it any more.
+    /// Creates a table from a slice, a folder that [`Table::export`] has written. The data files are copied, and
+    /// verified while they are copied. The table and its files get new ids, so one slice may be imported any number of
+    /// times. Once copying has begun, the import is finished even if the caller stops waiting.
     ///
     /// # Errors
     ///
     /// `AlreadyExists` (code `table-exists`) if the name is taken; `NotFound` (code `no-slice`) if there is no slice;
-    /// `Corrupt` or `Unsupported` for one that is damaged, incomplete, or names anything outside its folder. Nothing is
-    /// changed then.
+    /// `Corrupt` or `Unsupported` for one that is damaged, incomplete, or names anything outside its folder. On an
+    /// error, nothing is changed.
     pub async fn import(&self, folder: &Path, options: ImportOptions) -> Result<(Arc<Table>, SliceContents)> {
         self.shared.writable()?;
         let of_slice = |error: Error| error.with("slice", folder.display());
@@ -68,7 +68,7 @@ impl Database {
     async fn import_as(&self, slice: Slice, name: TableName, existing: Option<Arc<Table>>) -> Result<Arc<Table>> {
         let id = TableId::draw(self.shared.environment.ids.as_ref());
         let location = path::table_folder(&name, id);
-        // Held while the folder belongs to no known table, so that no other process takes it for a left-over.
+        // Held while the metastore does not know the table, so that no other process takes the folder for an orphan.
         let lock = self.shared.lock(id)?;
         let new = NewTable {
             id,
@@ -82,13 +82,13 @@ impl Database {
         };
         let replaced = existing.clone();
         let here = Self { shared: Arc::clone(&self.shared), tables: Arc::clone(&self.tables) };
-        // A copy that has begun goes on also if nobody waits for it any more: the lock is held until nothing comes after.
+        // A copy that has begun goes on even if the caller stops waiting, so that the lock is held until the end.
         task::to_the_end(async move {
             match here.fill_from_slice(slice, new, existing, lock).await {
                 Ok(record) => here.open_made(record).await,
                 Err(error) => {
                     let made = here.settle_failure(error, &location, id).await?;
-                    // It was made after all, and only the answer was lost.
+                    // The table was created after all; only the answer was lost.
                     if let Some(replaced) = &replaced {
                         retire(&here.shared, &here.tables, replaced).await;
                     }
@@ -121,12 +121,12 @@ impl Database {
             None => shared.metastore.create_table(&new).await,
             Some(replaced) => self.create_in_place_of(Replacing::begin(&replaced).await?, new).await,
         };
-        // Until here nobody may collect the folder.
+        // The folder must not be collected before this point.
         drop(lock);
         created
     }
 
-    /// Reads what a slice says of its table, and says that all of it can be believed but for the data files themselves.
+    /// Reads and checks what a slice says of its table. Only the data files themselves are not checked yet.
     async fn look_at_slice(&self, folder: &Path) -> Result<Slice> {
         let folder = std::path::absolute(folder)
             .map_err(|error| Error::invalid("the folder of the slice cannot be used").because(error))?;
@@ -159,7 +159,7 @@ impl Database {
         Ok(Slice { folder, record, state })
     }
 
-    /// Returns the metastore of a slice, which nobody else has open.
+    /// Returns the path of the metastore of a slice, which no process has open.
     pub(crate) fn require_slice(&self, folder: &Path) -> Result<PathBuf> {
         let no_slice = || Error::not_found("there is no slice in this folder").code("no-slice");
         let entries = self.shared.fs.list(folder).map_err(|error| match error.kind() {
@@ -171,7 +171,8 @@ impl Database {
             return Err(no_slice().help("a slice has a file 'metadata.db'"));
         }
         let file = folder.join(path::SLICE_METASTORE);
-        // A link could lead anywhere. A slice is not a database that this process has open, so opening it costs no lock.
+        // This refuses a link, which could lead anywhere. A slice is not a database that this process has open, so
+        // closing the file drops no lock.
         self.shared
             .fs
             .open_file(&file)
@@ -182,7 +183,8 @@ impl Database {
         Ok(file)
     }
 
-    /// Says that every data file is a file below the folder of the slice, without a link on the way, and has its length.
+    /// Checks that every data file is a file below the folder of the slice, without a link on the way, and has its
+    /// length.
     fn require_files(&self, folder: &Path, state: &TableState) -> Result<()> {
         let files = folder.join(path::SLICE_FILES);
         let names = state.files.iter().filter_map(|new| match &new.file.location {
@@ -207,7 +209,8 @@ impl Database {
         Ok(())
     }
 
-    /// Says that the data files, which were copied and have the right bytes, are files of this table with this many rows.
+    /// Checks that the copied data files, whose bytes are verified, are files of this table with the stated number of
+    /// rows.
     async fn look_at_files(&self, new: &NewTable, files: &[NewDataFile]) -> Result<()> {
         let of = files.iter().map(|new| (new.file.id, new.blocks.clone()));
         let blocks: Arc<dyn LoadBlocks> = Arc::new(KnownBlocks(of.collect()));
@@ -246,8 +249,8 @@ async fn read_slice(metastore: &dyn Metastore) -> Result<(TableRecord, TableStat
     Ok((record, state))
 }
 
-/// Returns the state with ids of its own for all files, in the same order, and the names that the data files have in the
-/// slice. What is read of a file is remembered by its id: two files never share one, whoever has written the slice.
+/// Returns the state with new ids for all files, and the names that the data files have in the slice, in the same
+/// order. Caches are keyed by file id: with new ids, two files never share one, whatever the slice contains.
 fn with_new_ids(mut state: TableState, ids: &dyn Ids) -> Result<(Vec<String>, TableState)> {
     let mut names = Vec::with_capacity(state.files.len());
     let mut known = HashMap::with_capacity(state.files.len());
@@ -268,7 +271,7 @@ fn with_new_ids(mut state: TableState, ids: &dyn Ids) -> Result<(Vec<String>, Ta
         let Location::Inline(bytes) = &deletion.location else {
             return Err(Error::unsupported("the slice has deletion files outside its metastore"));
         };
-        // A vector names its data file.
+        // An encoded deletion vector contains the id of its data file.
         let rows = state.files.iter().find(|new| new.file.id == of).map_or(0, |new| new.file.rows);
         let vector = DeletionVector::decode(bytes, deletion.data_file, rows)
             .map_err(|error| damaged("a deletion file of the slice cannot be read").because(error))?;
@@ -283,7 +286,8 @@ fn with_new_ids(mut state: TableState, ids: &dyn Ids) -> Result<(Vec<String>, Ta
     Ok((names, state))
 }
 
-/// A data file has the name that its id and its partition give it, and no other: so none leads out of the slice.
+/// Checks that a data file has exactly the name that its id and its partition give it, so that no name leads out of the
+/// slice.
 fn require_name(new: &NewDataFile) -> Result<()> {
     if new.file.partition.len() > path::PARTITION_DEPTH_MAX {
         return Err(damaged("a data file of the slice is in more partitions than a table can have"));
@@ -296,7 +300,7 @@ fn require_name(new: &NewDataFile) -> Result<()> {
     }
 }
 
-/// The statistics of a data file can be read, and are of no more columns than the table has.
+/// Checks that the statistics of a data file can be read, and are of no more columns than the table has.
 fn require_statistics(new: &NewDataFile, columns: usize) -> Result<()> {
     let stats = &new.file.stats;
     if stats.column_count() > columns {
@@ -312,7 +316,7 @@ fn require_statistics(new: &NewDataFile, columns: usize) -> Result<()> {
     Ok(())
 }
 
-/// No deletion file hides more rows than its data file has.
+/// Checks that the deletion files of a data file hide no more rows than it has.
 fn require_hidden(state: &TableState) -> Result<()> {
     let rows: HashMap<FileId, u64> = state.files.iter().map(|new| (new.file.id, new.file.rows)).collect();
     let mut hidden: HashMap<FileId, u64> = HashMap::new();
@@ -326,11 +330,11 @@ fn require_hidden(state: &TableState) -> Result<()> {
     Ok(())
 }
 
-/// Every tombstone file can be read, and has the keys that it says.
+/// Checks that every tombstone file can be read, and has the stated number of keys.
 fn require_tombstones(state: &TableState, codec: Option<&KeyCodec>) -> Result<()> {
     for tombstones in &state.tombstones {
         let codec = codec.ok_or_else(|| damaged("the slice hides rows by a key that its table does not have"))?;
-        // What is not in the metastore of the slice is refused by its place.
+        // A tombstone file outside the metastore of the slice is refused because of its location.
         let Location::Inline(bytes) = &tombstones.location else { continue };
         let read = Tombstones::decode(bytes, codec)
             .map_err(|error| damaged("a tombstone file of the slice cannot be read").because(error))?;

@@ -1,4 +1,4 @@
-//! One view of SQL as a folder of its own: a small metastore with its definition, and nothing of what it reads.
+//! Exports and imports one view of SQL as a slice: a small metastore with its definition, and nothing of what it reads.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use crate::slice::import::damaged;
 use crate::{Database, ImportOptions, task};
 
 impl Database {
-    /// Writes a view into a folder, as a slice: `metadata.db`, a SQLite metastore with this view alone. What the view
-    /// reads is not in it.
+    /// Exports a view into a folder as a slice: `metadata.db`, a SQLite metastore with this view alone. The tables and
+    /// views that it reads are not in the slice.
     ///
-    /// The folder is made if it is missing; one with something in it is refused. The slice is durable when this returns.
+    /// The folder is created if it is missing, and refused if it is not empty. The slice is durable when this returns.
     ///
     /// # Errors
     ///
-    /// `NotFound` (code `no-view`); `AlreadyExists` (code `folder-not-empty`); what the disk says. Nothing is left then
-    /// that could be taken for a slice.
+    /// `NotFound` (code `no-view`); `AlreadyExists` (code `folder-not-empty`); what the file system returns. On an
+    /// error, nothing is left that could be taken for a slice.
     pub async fn export_view(&self, name: &TableName, folder: &Path) -> Result<()> {
         let folder = std::path::absolute(folder)
             .map_err(|error| Error::invalid("the folder of the slice cannot be used").because(error))?;
@@ -46,14 +46,14 @@ impl Database {
         .await
     }
 
-    /// Makes a view from a slice, the folder that [`export_view`](Self::export_view) has written, and returns its name. A
-    /// slice of a table is none: then this returns `None`, and [`import`](Self::import) reads it. What the view reads is
-    /// looked for when it is used.
+    /// Creates a view from a slice, a folder that [`export_view`](Self::export_view) has written, and returns its name.
+    /// Returns `None` for a slice of a table, which [`import`](Self::import) reads. The tables and views that the view
+    /// reads are looked up when it is used.
     ///
     /// # Errors
     ///
     /// `AlreadyExists` if the name is taken, by a table or by a view that is not to be replaced; `NotFound` (code
-    /// `no-slice`) if there is no slice; `Corrupt` for one that is damaged. Nothing is changed then.
+    /// `no-slice`) if there is no slice; `Corrupt` for one that is damaged. On an error, nothing is changed.
     pub async fn import_view(&self, folder: &Path, options: &ImportOptions) -> Result<Option<TableName>> {
         self.shared.writable()?;
         let of_slice = |error: Error| error.with("slice", folder.display());

@@ -1,4 +1,4 @@
-//! What is known of the compaction of one table.
+//! The compaction state of one table.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -8,24 +8,24 @@ use cayenne_format::{FileId, Snapshot};
 
 use super::pass_log::PassLog;
 
-/// What is known of the compaction of one table.
+/// The compaction state of one table.
 #[derive(Debug, Default)]
 pub(crate) struct CompactionState {
     pub(crate) is_looked_after: bool,
     pub(crate) looked_at: Option<Marks>,
     pub(crate) schedule: Schedule,
-    /// Data files that a pass has lacked memory for, alone or as one of two.
+    /// Data files that a pass had too little memory for, alone or as one of two.
     pub(crate) too_large: HashSet<FileId>,
-    /// When left-overs are to be looked for next; as the clock counts.
+    /// When orphan files are to be collected next, as elapsed time of the clock.
     pub(crate) next_collection: Option<Duration>,
     pub(crate) log: PassLog,
 }
 
-/// Unless these change, it is not worth looking at all files again after a write.
+/// Numbers of a snapshot. Unless a write changes them, it is not worth looking at all files again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Marks {
     files: u64,
-    /// How many of a hundred rows are hidden.
+    /// The share of hidden rows, in percent.
     hidden: u64,
 }
 

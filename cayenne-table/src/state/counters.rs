@@ -1,4 +1,4 @@
-//! What is counted of each table.
+//! The counters of each table.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,19 +9,20 @@ use cayenne_format::{Change, DataFile, Operation, Result};
 
 use crate::PassOutcome;
 
-/// The upper ends of the steps that durations are counted in, in milliseconds; there is one more without an end.
+/// The upper bounds of the histogram buckets for durations, in milliseconds. One more bucket has no bound.
 const STEPS_MS: [u64; 10] = [1, 5, 25, 100, 500, 1_000, 5_000, 30_000, 120_000, 600_000];
 
-/// One number, as it is at this moment.
+/// The current value of a metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
-    /// What it is. The names of counters end in `_total`; of a histogram there are `_count`, `_sum` and `_bucket`.
+    /// The name of the metric. Names of counters end in `_total`; a histogram has the names `_count`, `_sum` and
+    /// `_bucket`.
     pub name: String,
-    /// The table it is of; none if it is of the whole database.
+    /// The table that it describes; `None` for the whole database.
     pub table: Option<String>,
-    /// What tells it from others of its name, such as the kind of work.
+    /// Labels that distinguish it from others of its name, such as the kind of work.
     pub labels: Vec<(&'static str, String)>,
-    /// The number: counts since the process opened the table, sizes in bytes, times in milliseconds.
+    /// The value: counts since the process opened the table, sizes in bytes, times in milliseconds.
     pub value: f64,
 }
 
@@ -43,7 +44,7 @@ impl Upkeep {
     }
 }
 
-/// What is counted of one table since this process opened it.
+/// The counters of one table since this process opened it.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     triggers: parking_lot::Mutex<BTreeMap<Reason, u64>>,
@@ -157,7 +158,7 @@ impl Gathering<'_> {
         self.metrics.push(Metric { name: name.to_owned(), table, labels, value: value as f64 });
     }
 
-    /// As Prometheus has histograms: each step counts what is at most its end.
+    /// Adds a histogram in the form of Prometheus: each bucket counts the durations up to its bound.
     fn add_durations(&mut self, name: &str, labels: &[(&'static str, String)], durations: &Durations) {
         self.add(&format!("{name}_count"), labels.to_vec(), durations.count);
         self.add(&format!("{name}_sum"), labels.to_vec(), durations.sum_ms);

@@ -1,4 +1,4 @@
-//! Hidden rows in memory, within a budget that all tables of a database share.
+//! A cache of hidden rows, within one memory limit for all tables of a database.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use cayenne_format::{DeletionSet, FileId};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-/// What is known of hidden rows, as far as it was needed lately.
+/// Caches the hidden rows that were needed recently.
 #[derive(Debug)]
 pub(crate) struct HiddenCache(Cache<Piece, Cached>);
 
-/// What is cached.
+/// The key of a cache entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Piece {
     /// The hidden rows of a data file, by what hides them.
@@ -35,8 +35,8 @@ impl HiddenCache {
             };
             u32::try_from(bytes.saturating_add(128)).unwrap_or(u32::MAX)
         };
-        // What is new is needed by the next commit, and what it took the place of hardly any more: a cache that is full and
-        // keeps what was asked for most often would have every commit read all deletion files again.
+        // The next commit needs the newest entries, and hardly ever the entries that they replaced. A full cache that
+        // kept the entries that are asked for most often would make every commit read all deletion files again.
         let cache = Cache::builder().name("cayenne.deletions").eviction_policy(EvictionPolicy::lru());
         Self(cache.max_capacity(bytes_max).weigher(weigh).build())
     }

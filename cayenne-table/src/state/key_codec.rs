@@ -1,9 +1,9 @@
-//! What makes keys of the rows of a table.
+//! The codec that encodes the keys of a table.
 
 use cayenne_deletes::KeyCodec;
 use cayenne_format::{Result, TableId, TableOptions};
 
-/// Returns what makes keys of the rows of a table, or `None` if it has no primary key.
+/// Returns the codec that encodes the keys of a table, or `None` if the table has no primary key.
 ///
 /// # Errors
 ///
@@ -16,7 +16,8 @@ pub(crate) fn codec_of(
     if !options.has_key() {
         return Ok(None);
     }
-    // The same for as long as the table lives, and unknown to whoever chooses keys for a table that is not made yet.
+    // The seed stays the same as long as the table exists, and is unknown to a client that chooses keys before the
+    // table is created.
     let (_, seed) = table.as_bytes().split_at(8);
     let seed = seed.try_into().map_or(0, u64::from_le_bytes);
     Ok(Some(KeyCodec::new(schema, &options.primary_key)?.with_seed(seed)))

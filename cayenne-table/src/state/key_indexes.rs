@@ -1,4 +1,4 @@
-//! Key indexes in memory, within a budget that all tables of a database share.
+//! A cache of key indexes, within one memory limit for all tables of a database.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,26 +10,26 @@ use cayenne_format::{Error, FileId, Result};
 use cayenne_storage::BesideFile;
 use moka::sync::Cache;
 
-/// What a cached piece costs besides its bytes.
+/// What a cached piece costs in addition to its bytes.
 const OVERHEAD_BYTES: usize = 192;
 
-/// Whether whoever reads may wait for the disk.
+/// Whether a read may wait for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waits {
     Yes,
     No,
 }
 
-/// The code of the error for what is not in memory.
+/// The code of the error for a page that is not in memory, if the read must not wait for the disk.
 pub(crate) const WOULD_WAIT: &str = "would-wait";
 
-/// Pieces of key indexes that were needed lately.
+/// Caches the pieces of key indexes that were needed recently.
 pub(crate) struct KeyIndexCache(Cache<Piece, Cached>);
 
-/// Which piece of the index of which data file.
+/// The key of a cache entry: a piece of the index of a data file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Piece {
-    /// What is known of all pages, or the whole index of few rows.
+    /// The head of an index in pages, or the whole index of an inline data file.
     Head(FileId),
     Page(FileId, usize),
 }
@@ -43,9 +43,9 @@ enum Cached {
 /// The key index of one data file.
 #[derive(Clone)]
 pub(crate) enum FileKeys {
-    /// That of an inline data file, whole.
+    /// The whole index of an inline data file.
     Small(Arc<SmallIndex>),
-    /// One in pages.
+    /// An index in pages.
     Paged(Arc<PagedIndex>),
 }
 
@@ -58,14 +58,14 @@ pub(crate) struct PagedIndex {
 
 /// Where the pages are.
 pub(crate) enum PageBytes {
-    /// In the file beside the data file, which is closed: there are as many as data files.
+    /// In the index file next to the data file. It is kept closed, because there are as many as data files.
     File(BesideFile),
-    /// In memory: the index was made anew because that file is missing or damaged.
+    /// In memory: the index was rebuilt because its file is missing or damaged.
     Memory(Bytes),
 }
 
 impl FileKeys {
-    /// Says whether it is read from a file.
+    /// Returns whether its pages are read from a file.
     pub(crate) fn is_stored(&self) -> bool {
         matches!(self, Self::Paged(stored) if matches!(stored.pages, PageBytes::File(_)))
     }
@@ -126,7 +126,7 @@ impl KeyIndexCache {
 }
 
 impl PageBytes {
-    /// Returns them for several reads.
+    /// Returns the pages for several reads: their file is opened once, if the reads may wait for the disk.
     pub(crate) fn opened(&self, waits: Waits) -> Result<Self> {
         match self {
             Self::File(file) if waits == Waits::Yes => Ok(Self::File(file.opened()?)),

@@ -1,5 +1,5 @@
-//! What all tables of a database share to look after themselves: one thread that looks at each now and then, and turns, so
-//! that few are compacted at once.
+//! Upkeep of all tables of a database: one thread that looks at each table at intervals, and turns that limit how many
+//! tables are compacted at once.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,16 +12,16 @@ use tokio::sync::Semaphore;
 
 use crate::task::Ticker;
 
-/// So many tables are compacted at once. With two, a long pass never keeps all other tables waiting.
+/// How many tables are compacted at once. With two, a long pass never keeps all other tables waiting.
 const AT_ONCE: usize = 2;
 
-/// What is looked after: a table.
+/// A table that is looked after in the background.
 pub(crate) trait LookAfter: Send + Sync {
-    /// Begins work in the background, if it is time to and there is some.
+    /// Begins background work, if it is due and there is any.
     fn look(self: Arc<Self>);
 }
 
-/// What all tables of a database share to look after themselves.
+/// The thread and the turns that all tables of a database share for upkeep.
 pub(crate) struct Maintenance {
     is_on: bool,
     pub(crate) turns: Semaphore,
@@ -31,7 +31,7 @@ pub(crate) struct Maintenance {
 
 #[derive(Default)]
 struct LookedAfter {
-    /// Each of them once.
+    /// Each table at most once.
     tables: Vec<Weak<dyn LookAfter>>,
     thread: Option<Ticker>,
     every: Duration,
@@ -53,17 +53,17 @@ impl Maintenance {
         self.is_on
     }
 
-    /// Returns how many passes more could run at this moment, and how many at all.
+    /// Returns how many more passes could run at this moment, and how many may run at once.
     pub(crate) fn permits(&self) -> (u64, u64) {
         (self.turns.available_permits() as u64, AT_ONCE as u64)
     }
 
-    /// Says whether work in the background is to end as soon as it can.
+    /// Returns whether background work is to end as soon as it can.
     pub(crate) fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::Acquire)
     }
 
-    /// Begins nothing more, and lets what goes on end.
+    /// Begins no more work, and tells running work to end.
     pub(crate) fn close(&self) {
         self.is_closing.store(true, Ordering::Release);
         let mut looked_after = self.looked_after.lock();
@@ -71,7 +71,7 @@ impl Maintenance {
         looked_after.thread = None;
     }
 
-    /// Looks after a table from now on, every so often.
+    /// Looks after a table from now on, at intervals of about `every`. Does nothing if that is zero.
     pub(crate) fn add(&self, table: Weak<dyn LookAfter>, every: Duration) {
         if every.is_zero() {
             return;
@@ -93,7 +93,7 @@ impl Maintenance {
     }
 }
 
-/// Looks at all tables, and says whether there are any.
+/// Looks at all tables, and returns whether there are any.
 fn look(all: &Mutex<LookedAfter>) -> bool {
     let tables: Vec<Arc<dyn LookAfter>> = {
         let mut all = all.lock();

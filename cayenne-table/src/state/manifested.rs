@@ -1,4 +1,4 @@
-//! What the last manifest tells.
+//! The state that the last manifest tells.
 
 use std::sync::Arc;
 
@@ -6,11 +6,11 @@ use cayenne_format::SourcePosition;
 
 use crate::View;
 
-/// What the table was when a manifest was written, or when this process became its writer.
+/// The state of the table when a manifest was written, or when this process became its writer.
 #[derive(Clone, Debug)]
 pub(crate) struct Manifested {
     pub(crate) view: Arc<View>,
     pub(crate) sources: Vec<SourcePosition>,
-    /// Whether this process has written the manifest that tells so.
+    /// Whether this process has written a manifest of this state.
     pub(crate) is_told: bool,
 }

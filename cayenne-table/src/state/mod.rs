@@ -1,6 +1,6 @@
-//! What the handles remember between statements: caches, counters, schedules, and what a writer holds.
+//! State that handles keep between statements: caches, counters, schedules, and the state of a writer.
 //!
-//! Values with the rules that keep them true, and nothing that reads or writes a table.
+//! These are values and the rules that keep them consistent. Nothing here reads or writes a table.
 
 pub(crate) mod compaction;
 pub(crate) mod counters;

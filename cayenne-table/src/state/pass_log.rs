@@ -1,4 +1,4 @@
-//! What is remembered of passes, and of looks that came to none: what was done, and why nothing was.
+//! The log of compaction passes, and of looks at a table that began no pass and why.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,28 +6,28 @@ use std::time::Duration;
 use cayenne_compaction::Reason;
 use cayenne_format::{Error, Sequence, Timestamp};
 
-/// So many records of each table are kept.
+/// Number of records that are kept for each table.
 const KEPT: usize = 256;
 
-/// What became of a pass.
+/// The outcome of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PassOutcome {
-    /// It goes on.
+    /// The pass is running.
     Running,
-    /// It was committed.
+    /// The pass was committed.
     Committed,
-    /// Another commit took its files away, as an overwrite does.
+    /// Another commit, such as an overwrite, removed the files of the pass.
     Conflict,
-    /// There was none, or it was given up before it changed anything: see [`Decline`].
+    /// No pass began, or it was given up before it changed anything: see [`Decline`].
     Skipped,
-    /// It failed; it is tried again later.
+    /// The pass failed. It is tried again later.
     Failed,
-    /// It was given up because the database was closed.
+    /// The pass was given up because the database was closed.
     Cancelled,
 }
 
 impl PassOutcome {
-    /// Returns the word for it.
+    /// Returns the outcome as one word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -46,18 +46,20 @@ impl PassOutcome {
 pub enum Decline {
     /// No reason applies.
     NoReason,
-    /// A reason applies, and each of its files is more than half as large again as the next smaller one: they wait for more.
+    /// A reason applies, but each of its files is more than 1.5 times as large as the next smaller one: they wait for
+    /// more files.
     NotWorthIt,
-    /// The memory pool has no room for it; fewer files are tried, and then others. It is tried again after five minutes.
+    /// The memory pool has no room for the pass. Fewer files are tried, and then other files; the pass is tried again
+    /// after five minutes.
     OutOfMemory,
-    /// A pass has failed, and it is not tried again so soon.
+    /// A pass has failed recently, and it is too early to try again.
     BackingOff,
-    /// Somebody compacts the table on demand.
+    /// The table is being compacted on demand.
     Busy,
 }
 
 impl Decline {
-    /// Returns the words for it.
+    /// Returns a description of the reason.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -70,24 +72,24 @@ impl Decline {
     }
 }
 
-/// A pass of this process, or a look at the table that came to none.
+/// A pass of this process, or a look at the table that began no pass.
 #[derive(Clone, Debug)]
 pub struct PassRecord {
-    /// When it began; of looks that came to the same, the last of them.
+    /// When it began. For a series of looks with the same result, when the last of them began.
     pub began_at: Timestamp,
     /// How long it took, or has taken so far.
     pub took: Duration,
-    /// What became of it.
+    /// The outcome.
     pub outcome: PassOutcome,
-    /// Why there was a pass, or would have been.
+    /// The reason for the pass, or for a pass that was declined.
     pub reason: Option<Reason>,
     /// What it did, if it was committed.
     pub compacted: Option<Compacted>,
-    /// Why there was none, if it was skipped.
+    /// Why there was no pass, if it was skipped.
     pub declined: Option<Decline>,
     /// Why it was not committed, if it began.
     pub error: Option<Error>,
-    /// How many looks one after the other came to this; 1 for a pass.
+    /// Number of consecutive looks with this result; 1 for a pass.
     pub times: u64,
 }
 
@@ -100,7 +102,7 @@ impl PassRecord {
     }
 }
 
-/// The last records of one table, and the pass that goes on, with when it began as the clock counts.
+/// The last records of one table, and the running pass with its start as elapsed time of the clock.
 #[derive(Debug, Default)]
 pub(crate) struct PassLog {
     pub(crate) records: VecDeque<PassRecord>,
@@ -108,7 +110,7 @@ pub(crate) struct PassLog {
 }
 
 impl PassLog {
-    /// Looks that come to the same one after the other are one record.
+    /// Adds a record. Consecutive looks with the same result are one record.
     pub(crate) fn add(&mut self, record: PassRecord) {
         if let Some(last) = self.records.back_mut().filter(|last| last.is_look_like(&record)) {
             last.began_at = record.began_at;
@@ -125,15 +127,15 @@ impl PassLog {
 /// What one pass did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compacted {
-    /// Why.
+    /// The reason for the pass.
     pub reason: Reason,
     /// The number of data files that were read, and are no longer part of the table.
     pub inputs: usize,
-    /// Their bytes.
+    /// The length of these files, in bytes.
     pub bytes_read: u64,
     /// The number of data files that were written.
     pub outputs: usize,
-    /// Their bytes.
+    /// The length of these files, in bytes.
     pub bytes_written: u64,
     /// The number of rows that were written.
     pub rows: u64,

@@ -1,13 +1,13 @@
-//! What became of staged commits.
+//! The outcome of recovery for staged commits.
 
 use cayenne_format::{CommitId, Error};
 
-/// What became of the staged commits that a new writer has found.
+/// The outcome of recovery for the staged commits that a new writer has found.
 #[derive(Clone, Debug, Default)]
 pub struct Recovery {
-    /// Those that were whole, and are part of the table now.
+    /// The commits that were whole. They are published now.
     pub adopted: Vec<CommitId>,
-    /// Those that were not, and never will be. Their rows have to come from their source once more.
+    /// The commits that were not whole. They are discarded: their rows must be sent from their source again.
     pub rejected: Vec<RejectedCommit>,
 }
 

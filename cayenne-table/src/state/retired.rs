@@ -2,20 +2,20 @@
 
 use cayenne_format::Sequence;
 
-/// What is no longer part of a table, and still on the disk.
+/// The files that are no longer part of a table but still on the disk.
 #[derive(Debug, Default)]
 pub(crate) struct Retired {
     pub(crate) files: Vec<RetiredFile>,
-    /// Whether any has come since somebody tried to remove them.
+    /// Whether files were added since the last attempt to remove them.
     pub(crate) has_new: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct RetiredFile {
     pub(crate) name: String,
-    /// The commit that took it away: only earlier snapshots name it.
+    /// The commit that removed it from the table: only earlier snapshots name it.
     pub(crate) sequence: Sequence,
-    /// As far as known: of a deletion file only the disk knows them.
+    /// The length of a data file, in bytes; 0 for a deletion file, whose length only the disk knows.
     pub(crate) bytes: u64,
 }
 
@@ -24,12 +24,12 @@ impl Retired {
         self.files.is_empty()
     }
 
-    /// Says whether there is something that nobody has tried to remove yet.
+    /// Returns whether there are files that no attempt was made to remove yet.
     pub(crate) fn has_new(&self) -> bool {
         self.has_new
     }
 
-    /// Takes out what no snapshot from this one on names.
+    /// Takes out the files that no snapshot from this one on names.
     pub(crate) fn take_before(&mut self, known_from: Sequence) -> Vec<RetiredFile> {
         let (gone, kept) = std::mem::take(&mut self.files).into_iter().partition(|file| file.sequence <= known_from);
         self.files = kept;

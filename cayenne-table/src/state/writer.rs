@@ -1,4 +1,4 @@
-//! What the writer of a table holds.
+//! The state of the writer of a table.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,19 +9,19 @@ use cayenne_metastore::History;
 use cayenne_storage::FileLock;
 use tokio::sync::MappedMutexGuard;
 
-/// What the writer of a table holds. Dropping it lets another process write.
+/// The state of the writer of a table. Dropping it releases the lock, so that another process may write.
 #[derive(Debug)]
 pub(crate) struct WriterState {
     pub(crate) epoch: WriterEpoch,
-    /// How much history the table has: only its writer gives any up.
+    /// The history that the table has. Only its writer expires snapshots.
     pub(crate) history: History,
-    /// The last position of each stream that the table has taken in.
+    /// The last position of each stream that the table has committed.
     pub(crate) sources: HashMap<String, u64>,
-    /// Where rows went that a rewrite moved, while somebody reads an earlier snapshot: what a statement has found there is
-    /// still found after it.
+    /// The row maps of rewrites, kept while an earlier snapshot is read: a statement can still find the rows that it
+    /// has found there.
     pub(crate) moved: Vec<(Sequence, Arc<RowMap>)>,
-    /// Of rewrites until this commit it is not known where rows went: another process did them, or nobody read what was
-    /// before them.
+    /// The row maps of rewrites up to this commit are not known: another process has done the rewrites, or there was no
+    /// reader that needed the row maps.
     pub(crate) moved_since: Sequence,
     pub(crate) _lock: FileLock,
 }
@@ -30,12 +30,12 @@ pub(crate) struct WriterState {
 pub(crate) type WriterGuard<'a> = MappedMutexGuard<'a, WriterState>;
 
 impl WriterState {
-    /// Says whether a position was taken in before.
+    /// Returns whether the table has committed this position of the stream, or a later one.
     pub(crate) fn has_taken(&self, source: &SourcePosition) -> bool {
         self.sources.get(&source.stream).is_some_and(|last| *last >= source.position)
     }
 
-    /// Notes what a commit has done besides its changes.
+    /// Notes the source position and the expiry of a commit.
     pub(crate) fn note(&mut self, commit: &TableCommit) {
         if let Some(SourcePosition { stream, position }) = commit.source.clone() {
             self.sources.insert(stream, position);
@@ -45,7 +45,8 @@ impl WriterState {
         }
     }
 
-    /// Notes that rows moved with the commit at `sequence`, and forgets what nobody needs who reads `oldest` or later.
+    /// Notes the row map of the commit at `sequence`, and forgets the row maps that readers of `oldest` or later do not
+    /// need.
     pub(crate) fn note_moved(&mut self, sequence: Sequence, map: Arc<RowMap>, oldest: Option<Sequence>) {
         self.moved.retain(|(at, _)| {
             let is_needed = oldest.is_some_and(|oldest| *at > oldest);

@@ -1,4 +1,4 @@
-//! Removes what no kept snapshot names: left-overs of writes that did not come to a commit.
+//! Collects orphans: removes the files that no kept snapshot names, which are left by writes that were not committed.
 
 use std::sync::Arc;
 
@@ -7,19 +7,19 @@ use cayenne_metastore::TableKey;
 
 use crate::{Access, Database, Table};
 
-/// What a collection found, and removed unless it was only to look.
+/// What a collection found. It also removed the files and folders, unless it was only to look for them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Files that nobody names, relative to the data folder.
+    /// Orphan files, relative to the data folder.
     pub files: Vec<String>,
     /// Their length, in bytes.
     pub bytes: u64,
     /// Folders of tables that the metastore does not know.
     pub folders: Vec<String>,
-    /// Tables that were passed over because another process writes them.
+    /// Tables and folders that were passed over because they are still written or read.
     pub busy: Vec<String>,
-    /// Folders of tables that the metastore has lost: it does not know them, or of an earlier moment than a manifest. They
-    /// stay as they are.
+    /// Folders of tables that the metastore has lost: it does not know the table, or knows an earlier state than a
+    /// manifest tells. They stay as they are.
     pub lost: Vec<String>,
 }
 
@@ -30,7 +30,7 @@ pub struct Finding<'a> {
     pub kind: &'static str,
     /// Its name.
     pub name: &'a str,
-    /// What became of it, or would.
+    /// What was done with it, or would be.
     pub outcome: &'static str,
 }
 
@@ -51,9 +51,9 @@ impl Collected {
 }
 
 impl Database {
-    /// Finds files that no kept snapshot names; removes them if `remove`.
+    /// Finds orphan files, which no kept snapshot names. Removes them if `remove` is true.
     ///
-    /// A table that another process writes is passed over: its writer may be about to name them.
+    /// A table that another process writes is passed over: its writer may be about to commit the files.
     ///
     /// # Errors
     ///
@@ -75,11 +75,12 @@ impl Database {
 
     async fn collect_folders(&self, remove: bool, collected: &mut Collected) -> Result<()> {
         for (location, id) in self.shared.storage.table_folders().await? {
-            // The lock of a table that is there is its writer's: taking it, even for a moment, would turn a writer away.
+            // The lock of a known table is for its writer: taking it, even for a moment, would turn a writer away.
             if self.knows(id).await? {
                 continue;
             }
-            // The lock comes before the look: a table that is being made is locked until the metastore knows it.
+            // The lock comes before the next check: a table that is being created is locked until the metastore knows
+            // it.
             let Some(lock) = self.shared.lock(id)? else {
                 if !self.knows(id).await? {
                     collected.busy.push(location);
@@ -94,7 +95,8 @@ impl Database {
                 collected.busy.push(location);
                 continue;
             }
-            // Dropping a table removes its manifests first: what still has one, or the mark of a lost one, was not dropped.
+            // Dropping a table removes its manifests first. A folder that still has one, or the mark of a lost table,
+            // was not dropped.
             if self.shared.storage.tells_of_a_table(&location).await? {
                 collected.lost.push(location);
                 continue;
@@ -119,10 +121,10 @@ impl Table {
         self.collect_alone(remove, collected).await
     }
 
-    /// As [`collect`](Self::collect), by whoever keeps others from writing files.
+    /// As [`collect`](Self::collect), for a caller that holds `unnamed_files` exclusively.
     pub(crate) async fn collect_alone(self: &Arc<Self>, remove: bool, collected: &mut Collected) -> Result<()> {
         if self.is_older_than_its_manifests().await? {
-            // An old copy of the metastore was put back. What it does not name is what a recovery needs.
+            // An old copy of the metastore was put back. A recovery needs the files that it does not name.
             collected.lost.push(self.record.location.clone());
             return Ok(());
         }
@@ -137,17 +139,17 @@ impl Table {
         }
         let looked = self.collect_as_writer(remove, collected).await;
         if !was_writer {
-            // Looking for left-overs is no reason to keep other processes from writing.
+            // Collecting orphans is no reason to keep other processes from writing.
             self.release().await;
         }
         looked
     }
 
     async fn collect_as_writer(self: &Arc<Self>, remove: bool, collected: &mut Collected) -> Result<()> {
-        // What is not marked as this table's may be somebody else's.
+        // Files in a folder without the marker of this table may belong to another table.
         self.shared.storage.check_table_folder(&self.record.location, self.id()).await?;
         if remove && let Err(error) = self.write_manifest().await {
-            // What the one before names stays, then.
+            // In that case, the files that the previous manifest names stay.
             tracing::warn!(%error, table = %self.name(), "no manifest was written before files are removed");
         }
         let mut names = Vec::new();
@@ -165,14 +167,14 @@ impl Table {
             names.push(orphan.name);
         }
         if remove && !names.is_empty() {
-            // What has made them nobody's must not be taken back by a power cut.
+            // The commits that made the files orphans must survive a power failure.
             self.shared.metastore.make_durable().await?;
             self.shared.storage.remove_files(&self.record.location, &names).await?;
         }
         Ok(())
     }
 
-    /// Says whether an earlier snapshot names this file.
+    /// Returns whether an earlier snapshot names this file.
     pub(crate) async fn is_kept(&self, name: &str) -> Result<bool> {
         let (_, last) = name.rsplit_once('/').unwrap_or(("", name));
         if let Some(id) = path::parse_deletion_file(last) {

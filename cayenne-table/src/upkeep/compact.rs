@@ -1,4 +1,5 @@
-//! Data files become fewer and larger ones, without the rows that are hidden: one pass, and all of them on demand.
+//! Compaction: rewrites data files into fewer and larger ones without hidden rows, one pass at a time, or all passes on
+//! demand.
 
 use crate::Compacted;
 use std::sync::Arc;
@@ -12,23 +13,23 @@ use crate::ReadAmplification;
 use crate::upkeep::rewrite::{Pace, is_race};
 use crate::{Table, View};
 
-/// What can be said of the files of a table before anything is done.
+/// What a compaction of a table would do, before anything is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompactionPlan {
-    /// The snapshot that was looked at.
+    /// The sequence of the snapshot that was looked at.
     pub sequence: Sequence,
-    /// How much a scan opens that reads the whole table.
+    /// How much a scan of the whole table has to open.
     pub reads: ReadAmplification,
-    /// How near each reason is to apply, and whether it begins a pass.
+    /// How near each reason is to applying, and whether it begins a pass.
     pub findings: Vec<Finding>,
-    /// The data files that are compacted next because a reason applies.
+    /// The pick of the next pass, if a reason applies.
     pub next: Option<Pick<FileId>>,
-    /// Those that are compacted first if somebody asks.
+    /// The pick of the first pass of a compaction on demand.
     pub asked: Option<Pick<FileId>>,
 }
 
 impl Table {
-    /// Says which data files would be compacted, and why; or why not. Nothing is changed.
+    /// Returns which data files would be compacted and why, or why none would be. Changes nothing.
     ///
     /// # Errors
     ///
@@ -46,29 +47,30 @@ impl Table {
         })
     }
 
-    /// Moves the rows that are kept in the metastore to data files, and compacts these until every one but the last is as
-    /// large as it is to be, and none has hidden rows. No row becomes visible or invisible by it. A pass reads at most
-    /// `max_files` data files, or as many as the options of the table say.
+    /// Flushes inline rows to data files, and compacts the data files until each but the last has the target size and
+    /// none has hidden rows. Does not change which rows are visible. A pass reads at most `max_files` data files; if
+    /// that is `None`, the options of the table set the limit.
     ///
-    /// Rows that come or go meanwhile stay as they are; a write that replaces all of them ends it. Files that others are in
-    /// the place of are removed, unless an earlier snapshot is kept or read that has them.
+    /// Rows that are added or hidden meanwhile stay so. A write that replaces all rows ends the compaction. Replaced
+    /// files are removed, unless an earlier snapshot that has them is kept or read.
     ///
     /// # Errors
     ///
-    /// As [`append`](Self::append). What the passes before have done stays.
+    /// As [`append`](Self::append). Passes that were committed before the error stay.
     pub async fn compact(self: &Arc<Self>, max_files: Option<usize>) -> Result<Vec<Compacted>> {
         let mut limits = self.compaction_limits();
         limits.files_per_pick = max_files.unwrap_or(limits.files_per_pick);
         self.flush().await?;
         let mut passes = Vec::new();
-        // What hidden rows come while it runs is not its business: so it ends beside the most eager writer.
+        // Rows that become hidden meanwhile are not compacted now: with this limit, the compaction ends even if writes
+        // never stop.
         let limit = self.view().await?.files().len().max(1);
         let _one_at_a_time = self.compact_turn.lock().await;
         while passes.len() < limit {
             match self.compact_once(|files| pick(files, Reason::Manual, &limits), Pace::Waited).await {
                 Ok(Some(pass)) => passes.push(pass),
                 Ok(None) => break,
-                // All rows were replaced.
+                // Another commit has replaced all rows.
                 Err(error) if is_race(&error) => break,
                 Err(error) => return Err(error),
             }
@@ -105,7 +107,7 @@ impl Table {
     ) -> Result<Compacted> {
         let mut files: Vec<Arc<DataFile>> =
             picked.files.iter().filter_map(|id| view.snapshot().file(*id).cloned()).collect();
-        // The rows stay in the order in which they came.
+        // The rows keep the order in which they were added.
         files.sort_by_key(|file| (file.added_at, file.id));
         let rows_before: u64 = files.iter().map(|file| file.rows).sum();
         let rewrite = self.rewrite(view, files).await?;
@@ -122,8 +124,9 @@ impl Table {
         })
     }
 
-    /// Returns what compaction has to know of the data files of a view. Rows that are kept in the metastore are flushed and
-    /// not compacted. Rows that tombstones hide are not counted: a flush makes positions of many of those.
+    /// Returns what compaction needs to know of the data files of a view. Inline data files are left out: they are
+    /// flushed, not compacted. Rows that tombstones hide are not counted: a flush turns many tombstones into deletion
+    /// vectors.
     pub(crate) fn files_to_compact(&self, view: &View) -> Vec<File<FileId>> {
         let now = self.shared.environment.clock.now();
         let incomplete = {
@@ -160,7 +163,7 @@ impl Table {
     }
 }
 
-/// Returns how long ago a data file was made, as far as its id tells.
+/// Returns the age of a data file according to its id; zero if the id does not tell.
 fn age(file: FileId, now: Timestamp) -> Duration {
     file.made_at().map_or(Duration::ZERO, |made_at| now.since(made_at))
 }

@@ -1,4 +1,4 @@
-//! Giving up history: which snapshots can be opened, and which are forgotten because nobody reads them.
+//! Expires snapshots: first they can no longer be opened, then those that no reader has pinned are forgotten.
 
 use std::sync::Arc;
 
@@ -7,21 +7,22 @@ use cayenne_format::{CommitRecord, Expiry, Result, RetentionOptions, Sequence, T
 use crate::Table;
 use crate::state::writer::WriterState;
 
-/// What giving up history did, or would do.
+/// What expiring snapshots did, or would do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expired {
     /// The number of snapshots that can no longer be opened.
     pub snapshots: usize,
     /// The earliest snapshot that can be opened.
     pub kept_from: Sequence,
-    /// The earliest snapshot that is not forgotten: before the one above it only if somebody reads it.
+    /// The earliest snapshot that is not forgotten. It is earlier than `kept_from` only if a reader has pinned it.
     pub known_from: Sequence,
 }
 
 impl Table {
-    /// Gives up all snapshots but the current one, those that `retention` keeps, and those that somebody reads.
+    /// Expires all snapshots except the current one and those that `retention` keeps. Snapshots that a reader has
+    /// pinned are not forgotten yet.
     ///
-    /// Data files that no remaining snapshot names are nobody's then, and `collect` removes them.
+    /// Data files that no remaining snapshot names become orphans, and `collect` removes them.
     ///
     /// # Errors
     ///
@@ -35,7 +36,7 @@ impl Table {
             metastore.expire(self.id(), writer.epoch, &announced).await?;
             writer.note_expiry(&announced);
         }
-        // Only now nobody begins to read what was given up, so that what is read is known.
+        // From here on no reader can begin on an expired snapshot, so all readers that matter are known.
         let forgotten = Expiry { keep_from: expired.kept_from, forget_before: self.forgettable(&writer)? };
         if forgotten.forget_before > writer.history.known_from {
             metastore.expire(self.id(), writer.epoch, &forgotten).await?;
@@ -44,7 +45,7 @@ impl Table {
         Ok(Expired { known_from: writer.history.known_from, ..expired })
     }
 
-    /// Returns what [`expire`](Self::expire) would do, and does not do it.
+    /// Returns what [`expire`](Self::expire) would do, without doing it.
     ///
     /// # Errors
     ///
@@ -59,16 +60,17 @@ impl Table {
     async fn to_expire(&self, writer: &WriterState, retention: RetentionOptions) -> Result<Expired> {
         let log = self.shared.metastore.load_log(self.id()).await?;
         let earliest = earliest_kept(&log, retention, self.shared.environment.clock.now());
-        // Where all of the log is kept, so is what comes before it: the empty table.
+        // If all of the log is kept, so is the snapshot before it: the empty table.
         let earliest = earliest.filter(|earliest| log.first().is_some_and(|first| first.sequence < *earliest));
         let kept_from = earliest.unwrap_or_default().max(writer.history.kept_from);
         let snapshots = log.iter().filter(|record| record.sequence < kept_from).count();
         Ok(Expired { snapshots, kept_from, known_from: writer.history.known_from })
     }
 
-    /// Returns the history that a commit gives up which takes files away: by the count of snapshots to keep.
+    /// Returns the expiry of a commit that removes files, by the number of snapshots to keep.
     ///
-    /// Where snapshots are kept for a time, the log would have to be read; there only `expire` gives them up.
+    /// Returns `None` if snapshots are kept for a time: that would require reading the log, so only `expire` expires
+    /// them.
     pub(crate) fn expiry_of_commit(&self, writer: &WriterState, base: Sequence) -> Option<Expiry> {
         let retention = self.options().retention;
         if retention.seconds > 0 {
@@ -79,7 +81,7 @@ impl Table {
         match self.forgettable(writer) {
             Ok(forget_before) => Some(Expiry { keep_from: keep_from.max(writer.history.kept_from), forget_before }),
             Err(error) => {
-                // The commit does not depend on it; a later one, or `expire`, gives up more.
+                // The commit does not depend on it; a later commit, or `expire`, expires more.
                 tracing::warn!(%error, table = %self.name(), "history is kept because its readers are not known");
                 None
             }

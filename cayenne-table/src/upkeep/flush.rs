@@ -1,4 +1,4 @@
-//! Inline rows move to data files: on demand, and in the background once they pass the limits of their table.
+//! Flush: moves inline rows to data files, on demand, or in the background once they exceed the limits of their table.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use crate::state::counters::Upkeep;
 use crate::upkeep::rewrite::{Pace, is_race};
 use crate::visibility::tombstones::has_many_tombstones;
 
-/// With this many inline bytes, which every reader holds in memory, a write becomes files however small it is: so a table
-/// stays bounded even if it cannot be flushed as fast as it is written.
+/// Number of inline bytes of a table from which every write goes to data files, however small it is. Every reader holds
+/// inline rows in memory; this bounds them even if the table is written faster than it is flushed.
 const INLINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// With this many deletion files, and so many for each data file that has any, a flush takes those of each data file
-/// together, whether or not there are inline rows: so opening a table costs no more however long its rows change. Folding
-/// leaves no more than 33 for a data file of 2^32 rows.
+/// Once a table has this many deletion files, and `DELETIONS_EACH_MAX` for each data file that has any, a flush folds
+/// those of each data file, whether or not there are inline rows. This bounds the cost of opening a table, however long
+/// its rows change. Folding leaves at most 33 deletion files for a data file of 2^32 rows.
 const DELETIONS_MAX: usize = 512;
 const DELETIONS_EACH_MAX: usize = 40;
 
-/// How often a flush is tried again after another commit has taken its inline rows away.
+/// How often a flush is tried while other commits remove its inline rows.
 const TRIES: usize = 3;
 
 /// What a flush did.
@@ -28,16 +28,16 @@ const TRIES: usize = 3;
 pub struct Flushed {
     /// The number of rows that moved.
     pub rows: u64,
-    /// The number of inline data files that they were in.
+    /// The number of inline data files that the rows were in.
     pub inline_files: usize,
-    /// The number of data files that they are in now.
+    /// The number of data files that the rows are in now.
     pub files: usize,
     /// The sequence of the table afterwards.
     pub sequence: Sequence,
 }
 
 impl Table {
-    /// Moves the rows that are kept in the metastore to data files. No row becomes visible or invisible by it.
+    /// Moves inline rows to data files. Does not change which rows are visible.
     ///
     /// # Errors
     ///
@@ -47,13 +47,13 @@ impl Table {
     }
 
     async fn flush_at(self: &Arc<Self>, pace: Pace) -> Result<Flushed> {
-        // Of two that move the same rows one would write its files in vain.
+        // If two flushes moved the same rows, one of them would write its files in vain.
         let _one_at_a_time = self.flush_turn.lock().await;
         let mut tries = 0;
         loop {
             tries += 1;
             match self.flush_once(pace).await {
-                // A commit in between has taken the inline rows away, as an overwrite does: there may be others.
+                // A commit in between, such as an overwrite, has removed the inline rows. There may be others.
                 Err(error) if is_race(&error) && tries < TRIES => {}
                 ended => return ended,
             }
@@ -83,7 +83,8 @@ impl Table {
         self.shared.storage.inline_rows(file, self.schema()).map_err(|error| error.with("table", self.name()))
     }
 
-    /// Begins to flush in the background if the inline rows have passed a limit and nobody flushes them yet.
+    /// Begins a background flush, if the table has passed a limit for inline rows or deletions and no background flush
+    /// is running.
     pub(crate) fn flush_if_full(table: &Arc<Self>) {
         if !table.is_full() {
             return;

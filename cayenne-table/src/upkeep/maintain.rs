@@ -1,5 +1,5 @@
-//! Tables look after themselves: after writes, and now and then. One thread looks after all tables of a database, and
-//! begins work in the background where there is some.
+//! Background upkeep of tables, after writes and at intervals. One thread looks at all tables of a database, and begins
+//! background work where there is any.
 
 use crate::state::compaction::Marks;
 use crate::state::maintenance::LookAfter;
@@ -14,19 +14,19 @@ use crate::upkeep::passes::lacks_memory;
 use crate::upkeep::rewrite::{Pace, is_race};
 use crate::{Collected, Decline, Table};
 
-/// So often left-overs of writes that came to nothing are looked for.
+/// How often orphan files are collected, which are left by writes that were not committed.
 const COLLECT_EVERY: Duration = Duration::from_mins(5);
-/// So often what was retired is removed before something else has its turn.
+/// How many times in a row retired files are removed before other work has its turn.
 const REMOVALS: usize = 3;
-/// No pass is of fewer files, whatever memory there is.
+/// The minimum number of files in a pass, however little memory there is.
 const FILES_MIN: usize = 2;
 
 /// Why a table is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
-    /// It was written.
+    /// The table was written.
     Write,
-    /// It is time to.
+    /// The interval has passed.
     Time,
 }
 
@@ -34,7 +34,7 @@ impl LookAfter for Table {
     fn look(self: Arc<Self>) {
         let may_begin = self.is_writer() && !self.shared.maintenance.is_closing();
         if may_begin && self.is_time_to_look() {
-            // Where a flush has failed, or rows came without a write, as staged ones do.
+            // A flush may have failed, or rows may have come without a write, as staged rows do.
             Self::flush_if_full(&self);
             Self::begin_upkeep(&self, Cause::Time);
         }
@@ -42,7 +42,7 @@ impl LookAfter for Table {
 }
 
 impl Table {
-    /// Begins to look after the table, if this is its first write; and to put it in shape, if the write has made that worth
+    /// Adds the table to background upkeep, if this is its first write. Begins upkeep, if the write has made that worth
     /// it.
     pub(crate) fn look_after(table: &Arc<Self>) {
         let maintenance = &table.shared.maintenance;
@@ -68,7 +68,7 @@ impl Table {
         self.compaction.lock().schedule.is_time_to_look(now, every)
     }
 
-    /// Begins what has to be done, if there is anything.
+    /// Begins the upkeep that is due, if there is any.
     fn begin_upkeep(table: &Arc<Self>, cause: Cause) {
         if !table.is_writer() {
             return;
@@ -76,11 +76,11 @@ impl Table {
         let is_worth_a_pass = table.is_worth_a_pass();
         let (is_to_expire, is_to_collect) = match cause {
             Cause::Write => (false, false),
-            // Without a time snapshots are given up by the commits that take files away.
+            // If no retention time is set, the commits that remove files expire snapshots.
             Cause::Time => (table.options().retention.seconds > 0, table.is_time_to_collect()),
         };
         let is_to_remove = match cause {
-            // What is read or kept is tried again when it is time to, and not by every write.
+            // Files that are still read or kept are tried again after the interval, and not by every write.
             Cause::Write => table.retired.lock().has_new(),
             Cause::Time => !table.retired.lock().is_empty(),
         };
@@ -93,7 +93,7 @@ impl Table {
         }
     }
 
-    /// Says whether a pass is worth it; if not, it is remembered why.
+    /// Returns whether a pass is worth it. If not, records why.
     fn is_worth_a_pass(&self) -> bool {
         let now = self.shared.environment.clock.elapsed();
         if !self.compaction.lock().schedule.may_try(now) {
@@ -115,13 +115,14 @@ impl Table {
         false
     }
 
-    /// Returns the files without those that a pass has lacked memory for lately.
+    /// Returns the files except those that a recent pass had too little memory for.
     fn without_too_large(&self, files: &[File<FileId>]) -> Vec<File<FileId>> {
         let too_large = &self.compaction.lock().too_large;
         files.iter().filter(|file| !too_large.contains(&file.id)).cloned().collect()
     }
 
-    /// The first time is a while after the table was first looked at.
+    /// Returns whether it is time to collect orphans. The first time is `COLLECT_EVERY` after the table was first
+    /// looked at.
     fn is_time_to_collect(&self) -> bool {
         let now = self.shared.environment.clock.elapsed();
         let next = *self.compaction.lock().next_collection.get_or_insert(now.saturating_add(COLLECT_EVERY));
@@ -142,7 +143,7 @@ impl Table {
         }
         for _ in 0..REMOVALS {
             self.remove_retired_or_warn().await;
-            // What was taken away meanwhile would wait until it is time to.
+            // Files that were retired meanwhile would otherwise wait for the interval.
             if !self.retired.lock().has_new() || self.shared.maintenance.is_closing() {
                 break;
             }
@@ -152,13 +153,13 @@ impl Table {
         }
     }
 
-    /// Removes left-overs, unless something is being written at this moment: it waits for nobody. Who begins to write waits
-    /// while it looks.
+    /// Collects orphans, unless a write is under way at this moment: it does not wait for that. A write that begins
+    /// meanwhile waits for it.
     async fn collect_unless_written(self: &Arc<Self>) {
         {
             let mut state = self.compaction.lock();
             state.next_collection = Some(self.shared.environment.clock.elapsed().saturating_add(COLLECT_EVERY));
-            // There may be more memory than there was.
+            // There may be more memory now.
             state.too_large.clear();
         }
         let Ok(_alone) = Arc::clone(&self.unnamed_files).try_write_owned() else { return };
@@ -171,10 +172,12 @@ impl Table {
         }
     }
 
-    /// One cause starts some passes and no more: what is left waits for the next cause.
+    /// Runs passes as long as they are worth it, but at most as many as there are levels: what is left waits for the
+    /// next cause.
     async fn compact_while_worth_it(self: &Arc<Self>) {
         for _ in 0..self.compaction_limits().levels {
-            // In the order in which they asked: so each table has its turn, however long the passes of others are.
+            // Turns are given in the order of the requests, so each table has its turn, however long the passes of
+            // others take.
             let Ok(_turn) = self.shared.maintenance.turns.acquire().await else { return };
             if self.shared.maintenance.is_closing() || !self.compact_for_a_reason().await {
                 return;
@@ -182,9 +185,9 @@ impl Table {
         }
     }
 
-    /// Does one pass, and says whether there may be more to do.
+    /// Runs one pass, and returns whether there may be more to do.
     async fn compact_for_a_reason(self: &Arc<Self>) -> bool {
-        // Whoever compacts the table on demand does all of it, and may take long: waiting would keep a turn from others.
+        // A compaction on demand does all passes and may take long: waiting for it would keep a turn from other tables.
         let Ok(_one_at_a_time) = self.compact_turn.try_lock() else {
             self.decline(Decline::Busy, None);
             return false;
@@ -204,12 +207,12 @@ impl Table {
             if picked.len() > FILES_MIN {
                 limits.files_per_pick = picked.len() / 2;
             } else {
-                // Others may fit.
+                // Other files may fit.
                 self.compaction.lock().too_large.extend(picked);
                 limits = self.compaction_limits();
             }
         };
-        // Whoever commits a pass, on demand or not, has told the schedule.
+        // A pass that was committed, on demand or not, has been noted in the schedule already.
         if done.as_ref().is_err_and(|error| !is_race(error)) {
             self.compaction.lock().schedule.note_failure(self.shared.environment.clock.elapsed());
         }

@@ -1,4 +1,4 @@
-//! Remembering passes, and looks that came to none.
+//! Records compaction passes, and looks at a table that began no pass.
 
 use crate::Compacted;
 use crate::Decline;
@@ -12,7 +12,7 @@ use cayenne_format::{Error, Result, Timestamp};
 use crate::Table;
 use crate::upkeep::rewrite::is_race;
 
-/// A pass that goes on. Whoever waits for it may go away.
+/// A running pass. Dropping this ends its record, also if the caller stops waiting.
 pub(crate) struct RunningPass<'a>(&'a Table);
 
 impl Drop for RunningPass<'_> {
@@ -21,14 +21,14 @@ impl Drop for RunningPass<'_> {
     }
 }
 
-/// Says whether something failed for want of memory.
+/// Returns whether an operation failed for lack of memory.
 pub(crate) fn lacks_memory(error: &Error) -> bool {
     error.stable_code() == "out-of-memory"
 }
 
 impl Table {
-    /// Returns the passes of this process and the looks that came to none, latest last: the last 256 records, and the pass
-    /// that goes on at this moment.
+    /// Returns the passes of this process, and its looks that began no pass, latest last: the last 256 records and the
+    /// running pass.
     #[must_use]
     pub fn passes(&self) -> Vec<PassRecord> {
         let now = self.shared.environment.clock.elapsed();
@@ -38,7 +38,7 @@ impl Table {
         log.records.iter().cloned().chain(running).collect()
     }
 
-    /// Remembers that a pass has begun, and when, until this is dropped.
+    /// Records that a pass has begun, and when. It counts as running until the returned value is dropped.
     pub(crate) fn begin_pass(&self, reason: Reason, began_at: Timestamp, began: Duration) -> RunningPass<'_> {
         let (took, outcome) = (Duration::ZERO, PassOutcome::Running);
         let (compacted, declined, error) = (None, None, None);
@@ -48,7 +48,7 @@ impl Table {
         RunningPass(self)
     }
 
-    /// Remembers a pass.
+    /// Records the outcome of a pass.
     pub(crate) fn remember(&self, reason: Reason, began_at: Timestamp, took: Duration, done: &Result<Compacted>) {
         let is_closing = self.shared.maintenance.is_closing();
         let (outcome, declined) = match done {
@@ -72,7 +72,7 @@ impl Table {
         self.compaction.lock().log.add(record);
     }
 
-    /// Remembers that the table was looked at and not compacted.
+    /// Records that the table was looked at and not compacted.
     pub(crate) fn decline(&self, declined: Decline, reason: Option<Reason>) {
         let (began_at, outcome) = (self.shared.environment.clock.now(), PassOutcome::Skipped);
         let (took, declined) = (Duration::ZERO, Some(declined));

@@ -1,5 +1,6 @@
-//! Files that a commit has put others in the place of, or taken away. They go as soon as no snapshot that is kept names
-//! them, nor the last manifest, and nobody has to look through a folder for that: who took them away knows their names.
+//! Retired files: files that a commit has replaced or removed. They are deleted as soon as neither a snapshot that is
+//! kept nor the last manifest names them. The process that has committed knows their names, so no folder is listed for
+//! that.
 
 use crate::state::retired::RetiredFile;
 use std::collections::HashSet;
@@ -12,8 +13,9 @@ use crate::view::current::object_name;
 use crate::{Table, View};
 
 impl Table {
-    /// Notes what a commit takes away. Where the table does not look after itself, others than passes leave it to `collect`;
-    /// and what a repair takes out of a table is for somebody to look at.
+    /// Notes the files that a commit removes. If background upkeep is off, only those of compaction passes are noted;
+    /// the others are left to `collect`. Files that a repair takes out of a table are never noted, so that they can be
+    /// examined.
     pub(crate) fn retire(&self, base: &View, commit: &TableCommit) {
         let is_noted = match commit.operation {
             Operation::Compact => true,
@@ -33,27 +35,27 @@ impl Table {
         }
     }
 
-    /// As [`remove_retired`](Self::remove_retired), where nothing depends on it.
+    /// As [`remove_retired`](Self::remove_retired), but only logs an error: nothing depends on it.
     pub(crate) async fn remove_retired_or_warn(self: &Arc<Self>) {
         if let Err(error) = self.remove_retired().await {
             tracing::warn!(%error, table = %self.name(), "files that nobody needs were not removed");
         }
     }
 
-    /// Gives up earlier snapshots, as the options of the table say, and removes what was retired and is named by none any
-    /// more. What is still read, or is kept for its history, stays for the next time. What a process leaves, `collect`
-    /// finds.
+    /// Expires snapshots as the options of the table say, and removes the retired files that no snapshot names any
+    /// more. Files that are still read, or kept for the history, stay for the next time. If the process ends before
+    /// they are removed, `collect` finds them.
     async fn remove_retired(self: &Arc<Self>) -> Result<()> {
         {
             let mut retired = self.retired.lock();
-            // If this fails, it is tried again when it is time to, and not by the next write.
+            // If this fails, it is tried again after the interval, and not by the next write.
             retired.has_new = false;
             if retired.is_empty() || !self.is_writer() {
                 return Ok(());
             }
         }
-        // While somebody writes files, nobody drops the table: a file that the metastore does not know is nobody's then,
-        // and not one whose table has just gone.
+        // Held shared, as by a write, so that the table is not dropped meanwhile: a file that the metastore does not
+        // know is then an orphan, and not a file of a table that was just dropped.
         let _is_there = Arc::clone(&self.unnamed_files).read_owned().await;
         let expired = self.expire(self.options().retention).await;
         self.counters.note_upkeep(Upkeep::Expire, &expired);
@@ -67,7 +69,7 @@ impl Table {
         removed
     }
 
-    /// Removes those of the files that nothing names, and leaves the others.
+    /// Removes the files that nothing names, and leaves the others in `files`.
     async fn remove_nobodys(self: &Arc<Self>, files: &mut Vec<RetiredFile>) -> Result<()> {
         let told = self.told_names().await?;
         let mut nobodys = Vec::new();
@@ -75,12 +77,12 @@ impl Table {
             if self.shared.maintenance.is_closing() {
                 return Ok(());
             }
-            // What cannot be asked about stays.
+            // If the metastore cannot be asked about a file, the file stays.
             if !self.is_kept(&file.name).await? {
                 nobodys.push(file.name.clone());
             }
         }
-        // What has made them nobody's must not be taken back by a power cut.
+        // The commits that made the files orphans must survive a power failure.
         self.shared.metastore.make_durable().await?;
         let removed = self.shared.storage.remove_files(&self.record.location, &nobodys).await?;
         let (gone, kept): (Vec<_>, Vec<_>) =
@@ -90,8 +92,8 @@ impl Table {
         Ok(())
     }
 
-    /// Writes a manifest that tells what the table is, unless there is one, and returns the names that the last one has:
-    /// what it names is what a lost metastore is made anew from, so that nobody may remove it.
+    /// Writes a manifest of the current state, unless there is one, and returns the names in the last manifest. A lost
+    /// metastore is rebuilt from the files that it names, so they must not be removed.
     async fn told_names(self: &Arc<Self>) -> Result<HashSet<String>> {
         self.write_manifest().await?;
         let told = self.manifested.lock().clone();
@@ -99,7 +101,7 @@ impl Table {
     }
 }
 
-/// Adds what a change takes away and is a file.
+/// Adds what a change removes to `files`, if it is a file and not inline.
 fn gone(base: &View, sequence: Sequence, change: &Change, files: &mut Vec<RetiredFile>) {
     let snapshot = base.snapshot();
     let mut add = |location: &Location| {
@@ -126,7 +128,7 @@ fn gone(base: &View, sequence: Sequence, change: &Change, files: &mut Vec<Retire
         Change::RemoveTombstones(id) => {
             snapshot.tombstones().filter(|file| file.id == *id).for_each(|file| add(&file.location));
         }
-        // The others add something.
+        // The other changes add something.
         _ => {}
     }
 }

@@ -1,4 +1,5 @@
-//! Files whose rows are written into new ones: which rows were left out, and what became hidden meanwhile.
+//! Rewrites: the visible rows of files are written to new files, without the rows that were hidden when the rewrite
+//! began. Rows that became hidden meanwhile are hidden in the new files.
 
 use crate::write::replaced::Fold;
 use crate::write::replaced::Input;
@@ -24,16 +25,16 @@ use crate::{Table, View, task};
 /// How a rewrite is done.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
-    /// Somebody waits for it.
+    /// A caller waits for it.
     Waited,
-    /// Nobody does, and others compute.
+    /// No caller waits for it, and other work needs the processors.
     Beside,
 }
 
 /// What a rewrite did.
 pub(crate) struct Rewritten {
     pub(crate) rows: u64,
-    /// Those of the new files.
+    /// The length of the new files, in bytes.
     pub(crate) bytes: u64,
     /// The number of new files.
     pub(crate) files: usize,
@@ -41,13 +42,13 @@ pub(crate) struct Rewritten {
     pub(crate) sequence: Sequence,
 }
 
-/// Says whether a rewrite failed because another commit has taken its files away, as an overwrite does.
+/// Returns whether a rewrite failed because another commit, such as an overwrite, has removed its files.
 pub(crate) fn is_race(error: &Error) -> bool {
     error.kind() == ErrorKind::Conflict && error.stable_code() != "fenced"
 }
 
 impl Table {
-    /// Begins the rewrite of these files, as a view has them.
+    /// Begins the rewrite of these files, without the rows that a view hides.
     pub(crate) async fn rewrite(&self, view: &View, files: Vec<Arc<DataFile>>) -> Result<Rewrite> {
         let mut inputs = Vec::with_capacity(files.len());
         for file in files {
@@ -57,9 +58,9 @@ impl Table {
         Ok(Rewrite { inputs, folds: Vec::new() })
     }
 
-    /// Writes the visible rows of the files into new ones, and puts those in their place.
+    /// Writes the visible rows of the files to new files, and commits those in their place.
     ///
-    /// `no_commit_yet` was taken before the view that the rewrite is of.
+    /// The caller must have taken `no_commit_yet` before the view that the rewrite is based on.
     pub(crate) async fn rewrite_files(
         self: &Arc<Self>,
         rewrite: Rewrite,
@@ -95,7 +96,8 @@ impl Table {
         Ok(Rewritten { rows, bytes, files, sequence: self.view.load().sequence() })
     }
 
-    /// Encodes and writes. Beside others this takes nearly all of the time of a rewrite, and no lock that anybody waits for.
+    /// Encodes and writes the new files; with [`Pace::Beside`] at low priority. This is nearly all of the work of a
+    /// rewrite, and holds no lock that others wait for.
     async fn write_at(&self, pace: Pace, request: WriteRequest) -> Result<Vec<NewDataFile>> {
         let shared = Arc::clone(&self.shared);
         let write = async move { shared.storage.write(request).await };
@@ -105,8 +107,8 @@ impl Table {
         }
     }
 
-    /// Returns the visible rows of the files, one file after the other. Nobody waits for a compaction to end: it ends when
-    /// the database is closed.
+    /// Returns the visible rows of the files, one file after the other. A compaction ends with an error when the
+    /// database is closed, so that closing does not wait for it.
     fn rows_of(self: &Arc<Self>, rewrite: &Rewrite, operation: Operation) -> RowStream {
         let inputs: Vec<_> = rewrite.inputs().map(|(file, hidden)| (Arc::clone(file), hidden.cloned())).collect();
         let (table, shared, memory) = (Arc::clone(self), Arc::clone(&self.shared), self.memory_of(operation));
@@ -119,7 +121,7 @@ impl Table {
         rows.try_flatten().and_then(unless_closing).boxed()
     }
 
-    /// Returns what a rewrite is charged to.
+    /// Returns the memory pool that a rewrite is charged to.
     fn memory_of(&self, operation: Operation) -> Arc<dyn MemoryPool> {
         match operation {
             Operation::Compact => Arc::clone(&self.shared.compaction_memory),
@@ -158,17 +160,18 @@ impl Table {
         Ok(hidden)
     }
 
-    /// Takes many small deletion files of one data file together, so that their number stays bounded however long rows are
-    /// hidden a few at a time. Inline data files are about to go, and theirs with them.
+    /// Folds many small deletion files of one data file, so that their number stays bounded however long rows are
+    /// hidden a few at a time. Inline data files are left out: they are about to be removed, with their deletion files.
     ///
-    /// It is done before the turn of the commit: what is folded does not change, and what comes to it meanwhile stays as it
-    /// is until the next time. So no writer waits for it, however many rows are hidden.
+    /// This happens before the turn of the commit: deletion files that are folded do not change, and those that are
+    /// added meanwhile stay as they are until the next time. So no writer waits for it, however many rows are hidden.
     pub(crate) async fn fold_deletions(&self, view: &View) -> Result<Vec<Fold>> {
         let mut folds = Vec::new();
         let snapshot = view.snapshot();
         for file in snapshot.files_with_deletions().filter_map(|id| snapshot.file(id)).filter(|file| !file.is_inline())
         {
-            // What hides rows that were never visible stays apart: the key index of the file does without them.
+            // Deletion files of rows that were never visible are not folded, because the key index of the file leaves
+            // those rows out.
             let deletions = snapshot.deletions_of(file.id).filter(|deletion| deletion.sequence > file.added_at);
             let deletions: Vec<_> = deletions.collect();
             let sizes: Vec<u64> = deletions.iter().map(|deletion| deletion.rows).collect();

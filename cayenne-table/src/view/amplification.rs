@@ -1,24 +1,24 @@
-//! How much a scan has to open.
+//! Read amplification: how much a scan has to open.
 
 use cayenne_format::Sequence;
 
 use crate::View;
 
-/// How much there is for a scan of a whole table to open.
+/// What a scan of a whole table has to open, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadAmplification {
     /// Data files.
     pub files: u64,
-    /// Small data files that are kept in the metastore.
+    /// Inline data files, which are stored in the metastore.
     pub inline_files: u64,
     /// Deletion files and tombstone files.
     pub deletions: u64,
-    /// Commits that the data files came in.
+    /// Layers: the distinct commits that the data files were added by. Inline data files do not count.
     pub layers: u64,
 }
 
 impl ReadAmplification {
-    /// Returns how many things a scan opens.
+    /// Returns the number of files that a scan opens: data files, inline data files, and deletion and tombstone files.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.files.saturating_add(self.inline_files).saturating_add(self.deletions)

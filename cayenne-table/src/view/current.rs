@@ -1,4 +1,4 @@
-//! What readers see: one immutable value, replaced whole.
+//! The view: the immutable value that readers see, replaced as a whole.
 
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
@@ -8,12 +8,12 @@ use cayenne_format::{DataFile, Location, Sequence, Snapshot, TombstoneFile};
 
 use crate::Pin;
 
-/// A snapshot with the schema its files are read by.
+/// A snapshot with the schema that its files are read with.
 #[derive(Clone, Debug)]
 pub struct View {
     snapshot: Snapshot,
     schema: SchemaRef,
-    /// The tombstone files, earliest first, once somebody has asked for them.
+    /// The tombstone files, earliest first. Sorted at the first use.
     tombstones: OnceLock<Vec<Arc<TombstoneFile>>>,
 }
 
@@ -46,13 +46,14 @@ impl View {
         self.snapshot.files()
     }
 
-    /// Says whether rows of a live data file may be hidden. Where it says no, none is.
+    /// Returns whether rows of a live data file may be hidden. If it returns false, none is.
     #[must_use]
     pub fn may_hide(&self, file: &DataFile) -> bool {
         self.snapshot.hidden_rows_of(file.id) > 0 || !self.tombstones_for(file).is_empty()
     }
 
-    /// Returns the tombstone files that may hide rows of a data file, earliest first: those of later commits than brought it.
+    /// Returns the tombstone files that may hide rows of a data file, earliest first: those of commits later than the
+    /// one that added the data file.
     pub(crate) fn tombstones_for(&self, file: &DataFile) -> &[Arc<TombstoneFile>] {
         let all = self.tombstones();
         let first = all.partition_point(|tombstones| !tombstones.sequence.hides(file.added_at));

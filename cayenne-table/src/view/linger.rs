@@ -1,7 +1,7 @@
-//! Ends pins that linger, a while after their last reader has gone.
+//! Ends lingering pins a while after their last reader has finished.
 //!
-//! It is this process that ends them, so that no other one has to judge how old a pin is. One that is stopped, and not
-//! ended, ends nothing: neither does it end what it reads.
+//! The process that holds the pins ends them itself, so that no other process has to judge how old a pin is. A process
+//! that is stopped but has not ended ends none of its pins, whether they linger or not.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -11,25 +11,25 @@ use parking_lot::Mutex;
 
 use crate::task::Ticker;
 
-/// The pins of a table, of which some linger.
+/// The pins of one table, some of which linger.
 pub(crate) trait Lingers: Send + Sync {
-    /// Ends what lingered when this was called last, and says whether anything lingers still.
+    /// Ends the pins that lingered at the previous call already, and returns whether any pin still lingers.
     fn sweep(&self) -> bool;
 
-    /// Ends what lingers.
+    /// Ends all lingering pins.
     fn end(&self);
 }
 
-/// The tables of one process whose pins linger. Its thread is there only while there are any.
+/// The tables of one process that have lingering pins. Its thread runs only while there are any.
 pub(crate) struct Lingering {
     interval: Duration,
     swept: Arc<Mutex<Swept>>,
 }
 
-/// Whoever holds it may lock the pins of a table, and not the other way round.
+/// A holder of this lock may lock the pins of a table; a holder of those must not lock this.
 #[derive(Default)]
 struct Swept {
-    /// Each of them once.
+    /// Each table at most once.
     tables: Vec<Weak<dyn Lingers>>,
     thread: Option<Ticker>,
     is_closed: bool,
@@ -42,12 +42,13 @@ impl fmt::Debug for Lingering {
 }
 
 impl Lingering {
-    /// Pins linger for `time` at most, and for half of it at least; for no time if it is zero.
+    /// Pins linger for at most `time` and at least half of it. They do not linger if `time` is zero.
     pub(crate) fn new(time: Duration) -> Self {
         Self { interval: time / 2, swept: Arc::default() }
     }
 
-    /// Takes on a table whose pin begins to linger, and says whether its end is seen to.
+    /// Adds a table whose pin begins to linger. Returns false if the pin will not be ended here: the caller must end
+    /// it.
     pub(crate) fn add(&self, table: Weak<dyn Lingers>) -> bool {
         let mut swept = self.swept.lock();
         if self.interval.is_zero() || swept.is_closed {
@@ -67,7 +68,7 @@ impl Lingering {
         true
     }
 
-    /// Ends what lingers; from now on nothing does.
+    /// Ends all lingering pins. From now on no pin lingers.
     pub(crate) fn close(&self) {
         let mut swept = self.swept.lock();
         swept.is_closed = true;
@@ -77,7 +78,7 @@ impl Lingering {
 }
 
 impl Swept {
-    /// Ends what has lingered for long enough, and says whether there is more to come.
+    /// Ends the pins that have lingered long enough, and returns whether the thread has to go on.
     fn sweep(&mut self) -> bool {
         self.tables.retain(|table| table.upgrade().is_some_and(|table| table.sweep()));
         if self.tables.is_empty() {

@@ -1,7 +1,8 @@
-//! Which snapshots somebody reads. Nothing that a pinned snapshot names is removed.
+//! Pins: which snapshots are read. No file that a pinned snapshot names is removed.
 //!
-//! In a process that does not write the table, the last pin of a snapshot lingers after its reader has gone: the next reader
-//! of the same snapshot then touches no file and asks nobody. It lingers for others only; this process does not count it.
+//! In a process that does not write the table, the last pin of a snapshot lingers after its reader has finished: the
+//! next reader of the same snapshot then touches no file and does not query the metastore. A lingering pin counts for
+//! other processes only, not for this one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,8 +13,8 @@ use parking_lot::Mutex;
 use crate::view::linger::Lingers;
 use crate::view::readers::ReaderRegistry;
 
-/// Counts the readers of each snapshot of one table in this process, and tells other processes of them unless this one
-/// is the writer.
+/// Counts the readers of each snapshot of one table in this process. Announces them to other processes, unless this
+/// process is the writer.
 #[derive(Clone, Debug)]
 pub(crate) struct Pins(Arc<Inner>);
 
@@ -26,13 +27,13 @@ pub(crate) struct Inner {
 
 #[derive(Debug, Default)]
 struct Readers {
-    /// Those with pins, and at most one without: one that lingers.
+    /// The snapshots that have pins, and at most one that has none: its pin lingers.
     counts: BTreeMap<Sequence, Count>,
-    /// Somebody will end what lingers here.
+    /// The lingering pin has been handed to the thread that ends it.
     is_swept: bool,
-    /// The table was dropped: who reads may go on, nobody begins.
+    /// The table was dropped: its readers may go on, no new one may begin.
     closed: bool,
-    /// This process is the writer, so nobody else removes anything.
+    /// This process is the writer, so no other process removes files.
     is_writer: bool,
 }
 
@@ -40,9 +41,9 @@ struct Readers {
 struct Count {
     pins: usize,
     announced: bool,
-    /// It was found that the snapshot is kept since the others could know of it: so it stays.
+    /// The snapshot was found to be kept after other processes could know of the pin, so it stays.
     is_safe: bool,
-    /// It was lingering already when it was looked at last.
+    /// The pin was lingering already at the last sweep.
     was_idle: bool,
 }
 
@@ -73,7 +74,7 @@ impl Pins {
         Some((Pin { sequence, is_safe, pins: Arc::clone(&self.0) }, chosen))
     }
 
-    /// Lets nobody begin to read from now on, and says whether nobody does.
+    /// Refuses new readers from now on. Returns true if nothing is pinned.
     pub(crate) fn close(&self) -> bool {
         let mut readers = self.0.readers.lock();
         readers.closed = true;
@@ -81,47 +82,50 @@ impl Pins {
         readers.counts.is_empty()
     }
 
-    /// Says whether the table was dropped.
+    /// Returns whether the table was dropped.
     pub(crate) fn is_closed(&self) -> bool {
         self.0.readers.lock().closed
     }
 
-    /// Returns the earliest snapshot that is read in this process. One whose pin only lingers is read by nobody.
+    /// Returns the earliest snapshot that has a reader in this process. A lingering pin is not a reader.
     pub(crate) fn oldest(&self) -> Option<Sequence> {
         let readers = self.0.readers.lock();
         readers.counts.iter().find(|(_, count)| count.pins > 0).map(|(sequence, _)| *sequence)
     }
 
-    /// Says whether a snapshot can be pinned without asking whether it is kept.
+    /// Returns whether a snapshot can be pinned without asking the metastore whether it is kept.
     pub(crate) fn is_safe(&self, sequence: Sequence) -> bool {
         let readers = self.0.readers.lock();
         !readers.closed && readers.counts.get(&sequence).is_some_and(|count| count.is_safe)
     }
 
-    /// Says whether this process is the writer of the table.
+    /// Returns whether this process is the writer of the table.
     pub(crate) fn is_writer(&self) -> bool {
         self.0.readers.lock().is_writer
     }
 
-    /// Notes that this process has become the writer, or is no longer: then the others have to know what it reads.
+    /// Notes that this process has become the writer, or is no longer the writer. In the second case, it announces its
+    /// pins to the other processes.
     pub(crate) fn set_writer(&self, is_writer: bool) {
         let mut readers = self.0.readers.lock();
         readers.is_writer = is_writer;
         if is_writer {
-            // What is given up from here on, this process gives up itself: a pin that nobody holds would not know of it.
+            // From here on this process expires snapshots itself, and its own lingering pins do not count: one could
+            // outlive its snapshot.
             self.0.end_lingering(&mut readers, |_, _| true);
             return;
         }
         for (sequence, count) in readers.counts.iter_mut().filter(|(_, count)| !count.announced) {
             count.announced = self.0.registry.announce(self.0.table, *sequence);
-            // Who was fenced learns of it late: another writer may have given the snapshot up before it could know.
+            // A fenced writer learns of it late: another writer may have expired the snapshot before it could know of
+            // this pin.
             count.is_safe = false;
         }
     }
 }
 
 impl Inner {
-    /// Ends what lingers, where `ends` says so.
+    /// Ends the lingering pins for which `ends` returns true.
     fn end_lingering(&self, readers: &mut Readers, ends: impl Fn(Sequence, &Count) -> bool) {
         readers.counts.retain(|sequence, count| {
             let ends = count.pins == 0 && ends(*sequence, count);
@@ -132,8 +136,8 @@ impl Inner {
         });
     }
 
-    /// Takes one reader away from a snapshot. The last one may leave a pin that lingers; says whether somebody has to be
-    /// found who ends it.
+    /// Removes one reader from a snapshot. The last reader may leave a lingering pin. Returns true if the caller has to
+    /// make sure that this pin ends.
     fn unpin(&self, sequence: Sequence) -> bool {
         let mut readers = self.readers.lock();
         let Some(count) = readers.counts.get_mut(&sequence) else { return false };
@@ -142,7 +146,7 @@ impl Inner {
             return false;
         }
         let others_know = count.announced && count.is_safe;
-        // An earlier one is not what the next reader wants.
+        // The next reader does not ask for an earlier snapshot.
         let is_latest = readers.counts.last_key_value().is_some_and(|(latest, _)| *latest == sequence);
         if others_know && is_latest && !readers.is_writer && !readers.closed {
             return !std::mem::replace(&mut readers.is_swept, true);
@@ -173,7 +177,8 @@ impl Lingers for Inner {
 }
 
 impl Drop for Inner {
-    /// The table is gone from this process, and with it every pin but those that lingered.
+    /// The last handle and the last pin of the table are gone from this process: only lingering pins are left to
+    /// withdraw.
     fn drop(&mut self) {
         for (sequence, count) in &self.readers.get_mut().counts {
             if count.announced {
@@ -198,12 +203,12 @@ impl Pin {
         self.sequence
     }
 
-    /// Says whether no writer elsewhere can have given the snapshot up before it could know of this pin.
+    /// Returns whether no writer in another process can have expired the snapshot before it could know of this pin.
     pub(crate) fn is_safe(&self) -> bool {
         self.is_safe
     }
 
-    /// Notes that the snapshot was kept after this pin was taken.
+    /// Notes that the snapshot was still kept after this pin was taken.
     pub(crate) fn set_safe(&self) {
         if let Some(count) = self.pins.readers.lock().counts.get_mut(&self.sequence) {
             count.is_safe = true;
@@ -245,7 +250,7 @@ mod tests {
         Pins::new(TableId::from_bytes([1; 16]), Arc::new(registry))
     }
 
-    /// Reads a snapshot for a moment, as somebody who has found it to be kept.
+    /// Pins a snapshot for a moment, as a reader that has found it to be kept. Returns whether the pin was safe before.
     fn read(pins: &Pins, at: u64) -> bool {
         let (pin, ()) = pins.pin(|| (sequence(at), ())).unwrap();
         let was_safe = pin.is_safe();

@@ -1,10 +1,10 @@
-//! Telling the writers in other processes which snapshots this process reads.
+//! Tells the writers in other processes which snapshots this process reads.
 //!
-//! Each pinned snapshot is a file without content in the folder of readers, named by the reader, the table and the
-//! sequence; one OS lock of the reader stands behind all of its files. A file whose reader's lock is free was left by a
-//! process that has ended, and says nothing. So no clock decides who is alive, and nobody waits for anybody: a reader
-//! makes its file first and then looks whether the snapshot is still kept, and a writer first says that a snapshot is no
-//! longer kept and then looks for files.
+//! Each pinned snapshot is an empty file in the folder of readers, named by the reader, the table and the sequence. One
+//! OS lock per reader stands behind all of its files: if the lock is free, the process has ended and its files do not
+//! count. So no clock decides which process is alive, and no process waits for another. A reader first creates its file
+//! and then checks whether the snapshot is still kept; a writer first records that a snapshot is no longer kept and
+//! then looks for files.
 
 use std::fmt;
 use std::io;
@@ -18,10 +18,10 @@ use parking_lot::Mutex;
 
 use crate::view::linger::Lingering;
 
-/// How often a process tries to become known as a reader.
+/// How often a process tries to register as a reader.
 const REGISTER_TRIES: usize = 5;
 
-/// The files of the readers of one database.
+/// The lock files and pin files of the readers of one database.
 pub(crate) struct ReaderRegistry {
     fs: Arc<dyn Fs>,
     folder: PathBuf,
@@ -30,7 +30,7 @@ pub(crate) struct ReaderRegistry {
     lingering: Lingering,
 }
 
-/// What this process is to the others.
+/// How other processes know this process as a reader.
 #[derive(Debug, Default)]
 enum Registration {
     /// It has pinned nothing yet.
@@ -38,7 +38,7 @@ enum Registration {
     Unknown,
     /// Its lock is held until the database is closed.
     Registered { id: ReaderId, _lock: FileLock },
-    /// It may not make files here: writers cannot know of it.
+    /// It cannot create files in the folder, so writers cannot know of it.
     Impossible,
 }
 
@@ -49,17 +49,18 @@ impl fmt::Debug for ReaderRegistry {
 }
 
 impl ReaderRegistry {
-    /// Returns the registry in `folder`, which is made when the first reader needs it. Pins linger for `linger` at most.
+    /// Returns the registry in `folder`, which is created when the first reader needs it. Pins linger for at most
+    /// `linger`.
     pub(crate) fn new(fs: Arc<dyn Fs>, folder: PathBuf, ids: Arc<dyn Ids>, linger: Duration) -> Self {
         Self { fs, folder, ids, own: Mutex::default(), lingering: Lingering::new(linger) }
     }
 
-    /// Returns what ends pins that linger.
+    /// Returns the component that ends lingering pins.
     pub(crate) fn lingering(&self) -> &Lingering {
         &self.lingering
     }
 
-    /// Tells that this process reads a snapshot, and returns whether others can know of it.
+    /// Creates the pin file of a snapshot. Returns whether other processes can know of the pin.
     pub(crate) fn announce(&self, table: TableId, sequence: Sequence) -> bool {
         let mut own = self.own.lock();
         if matches!(*own, Registration::Unknown) {
@@ -81,7 +82,7 @@ impl ReaderRegistry {
         for _ in 0..REGISTER_TRIES {
             match self.try_register() {
                 Ok(Some(registration)) => return registration,
-                // Somebody took the new file for one of the dead before it was locked.
+                // Another process took the new file for that of an ended process before it was locked.
                 Ok(None) => {}
                 Err(error) => {
                     tracing::debug!(%error, "this process cannot register as a reader");
@@ -97,12 +98,12 @@ impl ReaderRegistry {
         let name = path::reader_lock(id);
         self.fs.create_dir_all(&self.folder)?;
         let lock = self.fs.try_lock(&self.folder.join(&name))?;
-        // Whoever holds the lock and sees the file has it for good: removing it takes the lock.
+        // If this process holds the lock and the file is there, it stays: removing the file takes the lock.
         let is_there = self.fs.list(&self.folder)?.iter().any(|entry| entry.name == name);
         Ok(lock.filter(|_| is_there).map(|lock| Registration::Registered { id, _lock: lock }))
     }
 
-    /// Removes what processes that have ended left here.
+    /// Removes the files that ended processes have left here.
     pub(crate) fn remove_the_dead(&self) -> Result<()> {
         let own = self.own_id();
         for entry in self.entries()? {
@@ -129,14 +130,14 @@ impl ReaderRegistry {
         }
     }
 
-    /// Tells that this process no longer reads a snapshot.
+    /// Removes the pin file of a snapshot.
     pub(crate) fn withdraw(&self, table: TableId, sequence: Sequence) {
         if let Registration::Registered { id, .. } = &*self.own.lock() {
             self.remove(&path::reader_pin(*id, table, sequence));
         }
     }
 
-    /// Returns the earliest snapshot of a table that another living process reads.
+    /// Returns the earliest snapshot of a table that another live process has pinned.
     pub(crate) fn oldest_elsewhere(&self, table: TableId) -> Result<Option<Sequence>> {
         let own = self.own_id();
         let mut oldest = None;
@@ -158,13 +159,13 @@ impl ReaderRegistry {
         let name = path::reader_lock(reader);
         let lock = self.fs.try_lock(&self.folder.join(&name)).map_err(|error| self.unreadable(error))?;
         if lock.is_some() {
-            // Its process has ended; other files of it are found to be dead as well.
+            // The process has ended. A check of its other files comes to the same.
             self.remove(&name);
         }
         Ok(lock.is_none())
     }
 
-    /// Ends the registration, and what lingers.
+    /// Ends the registration and all lingering pins.
     pub(crate) fn close(&self) {
         self.lingering.close();
         if let Registration::Registered { id, .. } = std::mem::take(&mut *self.own.lock()) {
@@ -174,11 +175,11 @@ impl ReaderRegistry {
 
     fn remove(&self, name: &str) {
         let removed = self.fs.remove_file(&self.folder.join(name));
-        // A file that stays belongs to a lock that is free one day, and then somebody else removes it.
+        // If the file stays, another process removes it once the lock is free.
         removed.inspect_err(|error| tracing::debug!(%error, name, "a file of a reader was left")).ok();
     }
 
-    /// Does what the end of the process does.
+    /// Simulates the end of the process.
     #[cfg(test)]
     pub(crate) fn die(&self) {
         *self.own.lock() = Registration::Unknown;

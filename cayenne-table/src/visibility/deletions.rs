@@ -1,4 +1,4 @@
-//! Deletion files: reading them, and those that a commit adds.
+//! Reads deletion files, and writes those that a commit adds.
 
 use bytes::Bytes;
 use cayenne_deletes::DeletionVector;
@@ -7,9 +7,10 @@ use cayenne_format::{Change, DataFile, DeletionFile, Error, ErrorKind, FileId, L
 use crate::Table;
 use crate::visibility::rows::RowPositions;
 
-/// A deletion vector of more bytes becomes a file, so that it is stored once: what the metastore keeps is in its log, in
-/// its pages and in the next manifest, and is loaded whenever the table is opened. A file takes a flush more than that and
-/// two for its folders, which is why small ones are not.
+/// Maximum length of a deletion vector that is stored inline, in bytes. A longer one becomes a file, so that it is
+/// stored once: inline bytes are stored in the log of the metastore, in its pages and in the next manifest, and are
+/// loaded whenever the table is opened. A file costs one more fsync, and two for its folders, so short ones stay
+/// inline.
 const INLINE_BYTES_MAX: usize = 8 * 1024;
 
 impl Table {
@@ -47,7 +48,7 @@ impl Table {
         })
     }
 
-    /// Returns the changes that hide rows by their positions. What they name is on the disk.
+    /// Returns the changes that hide rows by their positions. The files that the changes name are on the disk.
     pub(crate) async fn hide_by_position(&self, rows: &RowPositions) -> Result<Vec<Change>> {
         let (mut changes, mut files) = (Vec::new(), Vec::new());
         for (data_file, rows) in rows.files() {
@@ -59,14 +60,14 @@ impl Table {
         Ok(changes)
     }
 
-    /// Returns what hides rows of one data file. If that is a file, it is on the disk.
+    /// Returns a deletion file that hides rows of one data file. It is on the disk, unless it is inline.
     pub(crate) async fn deletion_file(&self, data_file: FileId, rows: &DeletionVector) -> Result<DeletionFile> {
         let (deletion, file) = self.encoded(data_file, rows);
         self.write_hidden(file).await?;
         Ok(deletion)
     }
 
-    /// Returns what hides rows of one data file, and its name and bytes if that is a file.
+    /// Returns a deletion file that hides rows of one data file, and its name and bytes unless it is inline.
     fn encoded(&self, data_file: FileId, rows: &DeletionVector) -> (DeletionFile, Option<(String, Bytes)>) {
         let id = FileId::draw(self.shared.environment.ids.as_ref());
         let (location, file) = place(id, rows.encode(data_file));
@@ -89,7 +90,7 @@ impl Table {
     }
 }
 
-/// Returns where the bytes of a deletion or tombstone file are to be, and its name and bytes if that is a file.
+/// Returns the location for the bytes of a deletion or tombstone file, and its name and bytes unless it is inline.
 fn place(id: FileId, bytes: Bytes) -> (Location, Option<(String, Bytes)>) {
     if bytes.len() <= INLINE_BYTES_MAX {
         return (Location::Inline(bytes), None);

@@ -10,7 +10,7 @@ use cayenne_format::{
 use crate::visibility::deletions::damaged;
 use crate::{Table, View};
 
-/// Returns what tells apart what hides rows of a data file.
+/// Returns the deletion set that identifies what hides rows of a data file.
 fn set_of(deletions: Option<DeletionSet>, tombstones: &[Arc<TombstoneFile>]) -> DeletionSet {
     tombstones.iter().fold(deletions.unwrap_or_default(), |set, tombstones| set.with(tombstones.id))
 }
@@ -21,7 +21,7 @@ impl Table {
     /// # Errors
     ///
     /// `Corrupt` (code `damaged-deletion`) or `NotFound` (code `missing-deletion`) if a deletion file is not what was
-    /// written: it never counts as nothing hidden.
+    /// written. Such a file is never taken for one that hides nothing.
     pub async fn hidden(&self, view: &View, file: &Arc<DataFile>) -> Result<Option<Arc<DeletionVector>>> {
         let (deletions, tombstones) = (view.snapshot().deletion_set_of(file.id), view.tombstones_for(file));
         let rows = match tombstones {
@@ -44,7 +44,7 @@ impl Table {
         Ok(self.hidden(view, file).await?.map_or(0, |hidden| hidden.len()))
     }
 
-    /// Returns how many rows a view shows. It costs nothing unless rows are hidden by their keys.
+    /// Returns the number of visible rows in a view. It costs nothing unless rows are hidden by their keys.
     ///
     /// # Errors
     ///
@@ -60,10 +60,10 @@ impl Table {
         Ok(rows)
     }
 
-    /// Returns which rows of a data file deletion files hide.
+    /// Returns the rows of a data file that deletion files hide.
     pub(crate) async fn hidden_by_position(&self, view: &View, file: &Arc<DataFile>) -> Result<Arc<DeletionVector>> {
         let (snapshot, cache) = (view.snapshot(), &self.shared.hidden);
-        // A scan asks for every data file, and usually finds them all here.
+        // A scan asks for every data file, and usually finds all of them in the cache.
         let set = set_of(snapshot.deletion_set_of(file.id), &[]);
         if let Some(rows) = cache.rows(file.id, set) {
             return Ok(rows);
@@ -88,8 +88,9 @@ impl Table {
             .with("found", rows.len()))
     }
 
-    /// Returns what is known to be hidden without the last of these deletion files. Usually one has come to those of the
-    /// view before. The order of ids follows the clock, which may have been set back: then nothing is found.
+    /// Returns the cached hidden rows of a data file without those of the last of these deletion files: usually, one
+    /// deletion file was added since the previous view. The order of ids follows the clock. If the clock was set back,
+    /// nothing is found.
     fn known_before(
         &self,
         file: FileId,
@@ -99,8 +100,9 @@ impl Table {
         self.shared.hidden.rows(file, set.without(deletions.last()?.id))
     }
 
-    /// Hands on what is known of hidden rows to a snapshot after a commit that takes deletion files together: the same rows
-    /// are hidden, and nobody need read what hides them now. What is not known is not read: others wait for the commit.
+    /// Makes the cached hidden rows available to the next snapshot after a commit that folds deletion files: the same
+    /// rows are hidden, so the new deletion file need not be read. Hidden rows that are not cached are not read,
+    /// because others wait for the commit.
     pub(crate) async fn hand_on_hidden(&self, base: &View, commit: &TableCommit, next: &Snapshot) -> Result<()> {
         for change in &commit.changes {
             let Change::FoldDeletions { into, .. } = change else { continue };
@@ -118,8 +120,8 @@ impl Table {
         Ok(())
     }
 
-    /// Returns which rows of a data file are hidden, some of them by their keys: tombstones name those, and the key index of
-    /// the data file says where they are.
+    /// Returns the hidden rows of a data file, some of which are hidden by their keys: tombstones name those keys, and
+    /// the key index of the data file has the positions of their rows.
     async fn hidden_by_key(
         &self,
         view: &View,

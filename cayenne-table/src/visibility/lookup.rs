@@ -1,4 +1,4 @@
-//! Rows by their keys, whole: found through the key indexes, and read one by one.
+//! Looks up whole rows by their keys: finds them through the key indexes, and reads them one by one.
 
 use std::sync::Arc;
 
@@ -11,10 +11,11 @@ use crate::visibility::rows::RowPositions;
 use crate::{Table, View};
 
 impl Table {
-    /// Returns the rows with these keys that a view shows: one array for each column of the primary key, in its order.
-    /// Keys with a null are in no row. `columns` are places in the schema of the table; the rows have these columns.
+    /// Returns the visible rows of a view that have these keys. `keys` has one array for each column of the primary
+    /// key, in its order. Keys with a null match no row. `columns` are the indexes in the schema of the table of the
+    /// columns to return.
     ///
-    /// There is one batch for each data file that has such rows, in the order of their positions there.
+    /// There is one batch for each data file that has such rows, ordered by position in the file.
     ///
     /// # Errors
     ///
@@ -48,10 +49,10 @@ impl Table {
         self.rows_at(view, &rows, columns).await
     }
 
-    /// Returns rows of a view by where they are; one batch for each data file, in the order of their positions there.
-    /// `columns` are places in the schema of the table.
+    /// Returns rows of a view by position: one batch for each data file, ordered by position in the file. `columns` are
+    /// indexes of columns in the schema of the table.
     ///
-    /// It costs some microseconds for each row and column, and decodes nothing else: for many rows, a scan is faster.
+    /// It costs some microseconds for each row and column, and decodes nothing else. For many rows, a scan is faster.
     ///
     /// # Errors
     ///
@@ -67,7 +68,8 @@ impl Table {
         Ok(batches)
     }
 
-    /// Returns rows of one data file by their positions, in that order. `columns` are places in the schema of the table.
+    /// Returns rows of one data file by position, in that order. `columns` are indexes of columns in the schema of the
+    /// table.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Rows by where they are: found by a statement, to be hidden by a commit.
+//! Rows by position: found by a statement, to be hidden by a commit.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -17,7 +17,7 @@ use crate::PinnedView;
 pub struct RowPositions(BTreeMap<FileId, DeletionVector>);
 
 impl RowPositions {
-    /// Adds a row, and says whether it is new.
+    /// Adds a row, and returns whether it is new.
     pub fn insert(&mut self, file: FileId, position: u64) -> bool {
         self.0.entry(file).or_default().hide(position)
     }
@@ -47,7 +47,7 @@ impl RowPositions {
         self.0.values().map(DeletionVector::len).sum()
     }
 
-    /// Says whether there is none.
+    /// Returns whether there are no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -64,20 +64,20 @@ impl RowPositions {
         self.0.get(&file)
     }
 
-    /// Takes out the rows of a data file if they are so many.
+    /// Removes the rows of a data file if there are exactly `rows` of them. Returns whether it did.
     pub(crate) fn take_all(&mut self, file: FileId, rows: u64) -> bool {
         let is_all = self.of(file).is_some_and(|found| found.len() == rows);
         is_all && self.0.remove(&file).is_some()
     }
 
-    /// Says whether a row is among them.
+    /// Returns whether a row is among them.
     #[must_use]
     pub fn has(&self, file: FileId, position: u64) -> bool {
         self.of(file).is_some_and(|rows| rows.hides(position))
     }
 }
 
-/// Rows that a statement has found and takes away; shared with the streams that find them.
+/// The rows that a statement has found and hides, shared with the streams that find them.
 #[derive(Clone, Debug, Default)]
 pub struct SeenRows(Arc<Mutex<RowPositions>>);
 
@@ -103,24 +103,24 @@ impl SeenRows {
     }
 }
 
-/// Rows that are no longer visible after a commit, besides those of files that go.
+/// The rows that a commit hides, besides those of files that it removes.
 #[derive(Debug, Default)]
 pub(crate) struct HiddenRows {
-    /// Of files that were there before.
+    /// Rows of files that existed before.
     pub(crate) of_others: RowPositions,
-    /// Of the files that the commit adds.
+    /// Rows of files that the commit adds.
     pub(crate) of_new: RowPositions,
-    /// Where rows went, if the commit is of a rewrite.
+    /// The row map, if the commit is of a rewrite.
     pub(crate) moved: Option<Arc<RowMap>>,
 }
 
-/// Rows that go, and rows that come, in one commit.
+/// Rows to hide and rows to add, in one commit.
 pub struct RowChange {
-    /// The view in which the rows that go were found.
+    /// The view in which the rows to hide were found.
     pub view: Arc<PinnedView>,
-    /// The rows that go: complete once every stream of `rows` has ended.
+    /// The rows to hide. They are complete once every stream of `rows` has ended.
     pub hidden: SeenRows,
-    /// The rows that come. Each stream keeps its order.
+    /// The rows to add. Each stream keeps its order.
     pub rows: Vec<RowStream>,
 }
 

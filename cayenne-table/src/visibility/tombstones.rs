@@ -1,4 +1,4 @@
-//! Tombstone files: reading them, adding them to a commit, and letting them go.
+//! Reads tombstone files, adds them to commits, and removes them.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use crate::visibility::deletions::damaged;
 use crate::visibility::rows::RowPositions;
 use crate::{Table, View};
 
-/// With this many tombstone files, a flush turns them into deletion vectors, whether or not there are inline rows: each is
-/// looked for in every data file that is older, when it is first read.
+/// Number of tombstone files from which a flush turns them into deletion vectors, whether or not there are inline rows.
+/// Every older data file is searched for the keys of each tombstone file when it is first read.
 const TOMBSTONES_MAX: usize = 64;
 
-/// Says whether a table has so many tombstone files that they are to become deletion vectors.
+/// Returns whether a table has so many tombstone files that a flush is to turn them into deletion vectors.
 pub(crate) fn has_many_tombstones(snapshot: &Snapshot) -> bool {
     snapshot.tombstones().len() >= TOMBSTONES_MAX
 }
@@ -47,7 +47,8 @@ impl Table {
         Err(damaged("a tombstone file has another number of keys than the manifest says"))
     }
 
-    /// Returns the changes that hide rows that a view shows, as the table does it. What they name is on the disk.
+    /// Returns the changes that hide visible rows of a view, in the deletion mode of the table. The files that the
+    /// changes name are on the disk.
     pub(crate) async fn hide(&self, base: &View, rows: &RowPositions) -> Result<Vec<Change>> {
         if self.options().deletion_mode.in_force() == DeletionMode::Position || rows.is_empty() {
             return self.hide_by_position(rows).await;
@@ -71,7 +72,7 @@ impl Table {
         (0..columns.len()).map(column).collect()
     }
 
-    /// Returns the changes that take tombstone files away which hide no row any more, once some data files are gone.
+    /// Returns the changes that remove the tombstone files that hide no row once the data files `gone` are removed.
     pub(crate) fn drop_tombstones(base: &View, gone: &[FileId]) -> Vec<Change> {
         let stay = base.files().filter(|file| !gone.contains(&file.id));
         let earliest = stay.map(|file| file.added_at).min();
@@ -79,8 +80,8 @@ impl Table {
         base.snapshot().tombstones().filter(is_spent).map(|file| Change::RemoveTombstones(file.id)).collect()
     }
 
-    /// Returns the changes that put deletion vectors in the place of all tombstone files, if they have become many. Data
-    /// files that go need none.
+    /// Returns the changes that replace all tombstone files by deletion vectors, or `None` if there are few. The data
+    /// files `gone` need no deletion vectors.
     pub(crate) async fn fold_tombstones(&self, base: &View, gone: &[FileId]) -> Result<Option<Vec<Change>>> {
         if !has_many_tombstones(base.snapshot()) {
             return Ok(None);
@@ -91,7 +92,7 @@ impl Table {
         Ok(Some(changes))
     }
 
-    /// Returns the rows of data files that tombstones hide and no deletion vector does.
+    /// Returns the rows of data files that tombstones hide and no deletion vector hides.
     async fn hidden_by_key_alone(&self, base: &View, files: &[&Arc<DataFile>]) -> Result<RowPositions> {
         let mut rows = RowPositions::default();
         for file in files.iter().filter(|file| !base.tombstones_for(file).is_empty()) {

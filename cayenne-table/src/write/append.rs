@@ -1,4 +1,5 @@
-//! Append, upsert, overwrite, truncate: rows become data files, few of them inline, and one commit makes them part of the table.
+//! Append, upsert, overwrite and truncate: rows are written to data files, inline if they are few, and one commit adds
+//! the files to the table.
 
 use crate::Written;
 use std::sync::Arc;
@@ -10,22 +11,24 @@ use crate::Table;
 use crate::write::together::{TableWrite, write_together};
 
 impl Table {
-    /// Adds rows. Each stream keeps its order; all become visible together.
+    /// Appends rows. Each stream keeps its order; all rows become visible together.
     ///
-    /// In a table with a primary key, `on_conflict` says what becomes of a row whose key exists: it takes the place of the
-    /// other (the default), it is left out, or nothing is written at all.
+    /// In a table with a primary key, the option `on_conflict` decides about a row whose key exists already: it
+    /// replaces the existing row (the default), it is left out, or the append fails.
     ///
     /// # Errors
     ///
     /// What a stream returns; `Invalid` for rows that do not fit the schema; `Unavailable` (code `table-locked`) if
-    /// another process writes the table; `ResourceLimit` for a full disk or pool. Nothing is changed then.
+    /// another process writes the table; `ResourceLimit` if the disk or the memory pool is full. On an error, nothing
+    /// is changed.
     pub async fn append(self: &Arc<Self>, rows: Vec<RowStream>) -> Result<Written> {
         self.write(Operation::Append, rows).await
     }
 
-    /// Adds rows that are one position of a stream; as [`append`](Self::append), but once only.
+    /// Appends the rows of one source position at most once; otherwise as [`append`](Self::append).
     ///
-    /// A position that the table has taken in before, or an earlier one, changes nothing, and the rows are not read.
+    /// If the table has already committed this position of the stream, or a later one, nothing is changed and the rows
+    /// are not read.
     ///
     /// # Errors
     ///
@@ -34,17 +37,18 @@ impl Table {
         self.write_one(TableWrite::append(self, rows).from_source(source)).await
     }
 
-    /// Adds rows, in place of those that have their keys, whatever the options of the table say of key conflicts. Of several
-    /// rows with one key the last counts: streams follow one another in their order.
+    /// Adds rows and replaces the rows that have the same keys, whatever the option `on_conflict` says. Of several new
+    /// rows with one key, the last one counts; the streams follow one another in their order.
     ///
     /// # Errors
     ///
-    /// `Invalid` (code `no-primary-key`) if the table does not detect key conflicts; else as [`append`](Self::append).
+    /// `Invalid` (code `no-primary-key`) if the table does not detect key conflicts; otherwise as
+    /// [`append`](Self::append).
     pub async fn upsert(self: &Arc<Self>, rows: Vec<RowStream>) -> Result<Written> {
         self.write_one(TableWrite::upsert(self, rows)).await
     }
 
-    /// Replaces all rows. Readers see the old ones or the new ones, never none in between.
+    /// Replaces all rows. Readers see either the old rows or the new rows, never an empty table in between.
     ///
     /// # Errors
     ///

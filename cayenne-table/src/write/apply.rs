@@ -1,4 +1,4 @@
-//! Changes of a stream: rows that come and go by their keys, in an order, as one commit.
+//! Apply: upserts and deletes of rows by key, in order and in one commit.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,35 +13,35 @@ use futures::{StreamExt as _, stream};
 use crate::write::together::TableWrite;
 use crate::{Table, Written};
 
-/// What becomes of a row.
+/// What a change does to a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
-    /// It is there from now on, in place of the one that has its key: an insert or an update.
+    /// Adds the row, or replaces the row that has its key.
     Upsert,
-    /// The row with its key goes, if there is one. What its other columns hold does not matter.
+    /// Deletes the row that has its key, if there is one. The values of the other columns do not matter.
     Delete,
 }
 
-/// Changes of rows, in their order.
+/// Row changes, in order.
 #[derive(Clone, Debug)]
 pub struct RowChanges {
-    /// What becomes of each row of `rows`.
+    /// The change of each row of `rows`.
     pub kinds: Vec<ChangeKind>,
     /// The rows, with all columns of the table.
     pub rows: RecordBatch,
 }
 
 impl Table {
-    /// Applies changes of rows by their keys, one batch after the other and each in its order, in one commit. Of several
-    /// changes of one key the last counts. A change of a key is a delete of the old one and an upsert of the new one.
+    /// Applies row changes by key in one commit, batch after batch and each batch in its order. Of several changes of
+    /// one key, the last one counts. To change a key, delete the old key and upsert the new one.
     ///
-    /// With a position in a stream, changes that the table has taken in before change nothing: so they may be sent again
-    /// after their answer was lost.
+    /// If `source` is given and the table has committed that position before, nothing is changed: changes may be sent
+    /// again after their answer was lost.
     ///
     /// # Errors
     ///
-    /// `Invalid` (code `no-primary-key`) if the table does not detect key conflicts, or for a batch with another number of kinds
-    /// than rows; else as [`append`](Self::append). Nothing is changed then.
+    /// `Invalid` (code `no-primary-key`) if the table does not detect key conflicts; `Invalid` for a batch that has
+    /// another number of kinds than of rows; otherwise as [`append`](Self::append). On an error, nothing is changed.
     pub async fn apply(self: &Arc<Self>, changes: Vec<RowChanges>, source: Option<SourcePosition>) -> Result<Written> {
         let last = self.last_changes(&changes)?;
         let mut write = TableWrite::upsert(self, vec![stream::iter(last.rows.into_iter().map(Ok)).boxed()]);
@@ -105,7 +105,7 @@ impl Table {
     }
 }
 
-/// What is left of changes once only the last of each key counts.
+/// The last change of each key.
 struct LastChanges {
     deleted: Keys,
     rows: Vec<RecordBatch>,

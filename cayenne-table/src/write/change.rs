@@ -1,4 +1,4 @@
-//! Hiding rows that a statement has found, and adding others in their place.
+//! Row changes by position: hides the rows that a statement has found and adds others in their place.
 
 use std::sync::Arc;
 
@@ -11,14 +11,16 @@ use crate::{Table, View, Written};
 impl Table {
     /// Hides rows that were found in a view and adds others, in one commit.
     ///
-    /// Rows that another commit has hidden since are left out of a change that adds none; a change that adds rows is a
-    /// `Conflict` (code `row-changed`) then. So is one of rows that may have moved to where nobody knows: another process was
-    /// the writer since, or the view is one of the past. In a table with a primary key, a row that comes with the key of a row that
-    /// stays is an error (code `duplicate-key`).
+    /// If another commit has hidden some of the rows since, a change that adds no rows leaves those out, and a change
+    /// that adds rows fails with `Conflict` (code `row-changed`). A change also fails with this conflict if its rows
+    /// may have moved to unknown positions: because another process has been the writer since, or because the view is
+    /// of a past snapshot. In a table with a primary key, it is an error (code `duplicate-key`) to add a row whose key
+    /// a remaining row has.
     ///
     /// # Errors
     ///
-    /// `Invalid` (code `invalid-write`) for a view of another table; else as [`append`](Self::append). Nothing is changed then.
+    /// `Invalid` (code `invalid-write`) for a view of another table; otherwise as [`append`](Self::append). On an
+    /// error, nothing is changed.
     pub async fn change(self: &Arc<Self>, change: RowChange) -> Result<Written> {
         let RowChange { view, hidden, rows } = change;
         if view.snapshot().table() != self.id() {
@@ -34,7 +36,7 @@ impl Table {
 }
 
 impl TableWrite {
-    /// Says which rows go once the streams have ended.
+    /// Sets the rows that the write hides. They are complete once the streams have ended.
     fn hiding(mut self, view: &View, rows: SeenRows) -> Self {
         self.hidden = Some((view.sequence(), rows));
         self

@@ -1,4 +1,4 @@
-//! Rows that a statement has found, and where they are by the time it commits.
+//! Rows that a statement has found, and their positions at the time of its commit.
 
 use cayenne_format::{Error, Result, Sequence};
 
@@ -12,12 +12,12 @@ pub(crate) struct FoundRows {
     /// The sequence of the view.
     pub(crate) seen_at: Sequence,
     pub(crate) rows: RowPositions,
-    /// Whether others come in their place, which were made from them: then they must be as they were.
+    /// Whether the write adds rows that were computed from these. If so, none of these may have changed.
     pub(crate) is_replaced: bool,
 }
 
 impl Table {
-    /// Returns those of the rows that are still there, where they are now.
+    /// Returns the current positions of the found rows that are still visible.
     pub(crate) async fn still_visible(
         &self,
         writer: &WriterState,
@@ -56,7 +56,8 @@ impl Table {
 }
 
 impl WriterState {
-    /// Returns where rows are now that were found in an earlier view, as far as they moved to other data files.
+    /// Returns the current positions of rows that were found in an earlier view, following the rewrites that moved
+    /// them.
     fn where_now(&self, found: &FoundRows) -> RowPositions {
         let mut rows = found.rows.clone();
         for (_, map) in self.moved.iter().filter(|(at, _)| *at > found.seen_at) {

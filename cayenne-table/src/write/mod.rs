@@ -1,7 +1,8 @@
-//! Commits: rows that are appended, upserted, changed or staged become data files, and those become part of a table.
+//! Writes: appended, upserted, changed and staged rows are written to data files, and a commit adds the files to a
+//! table.
 //!
-//! All writes come together in `publish`, the one place that commits. Creating tables is in `define`, rewriting files that
-//! are there in `upkeep`.
+//! All writes go through `publish`, the one place that commits. Creating tables is in `define`; rewriting existing
+//! files is in `upkeep`.
 
 pub(crate) mod append;
 pub(crate) mod apply;

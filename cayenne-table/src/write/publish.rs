@@ -1,5 +1,6 @@
-//! The one place that commits writes: requirement, metastore, swap of the view. Besides it, the first rows of a table
-//! come with the table, and a new writer publishes what was staged.
+//! The one place that commits writes: it composes a commit and its requirements, hands it to the metastore, and
+//! replaces the view. Two kinds of commit do not go through it: the first rows of a new table are committed with the
+//! table, and a new writer publishes staged commits itself.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,21 +19,21 @@ use crate::write::replaced::Replaced;
 use crate::write::written::names_of;
 use crate::{Table, View};
 
-/// Files that become part of a table, in place of others or of rows.
+/// A write to be committed: the files that it adds to a table, and the files or rows that these replace.
 pub(crate) struct Publication<'a> {
     pub(crate) table: &'a Table,
     pub(crate) operation: Operation,
     pub(crate) replaced: Replaced,
     pub(crate) files: Vec<NewDataFile>,
-    /// Rows that go because a statement has found them.
+    /// The rows to hide because a statement has found them.
     pub(crate) found: Option<FoundRows>,
-    /// How the keys of the new rows meet those of others.
+    /// What happens on key conflicts of the new rows.
     pub(crate) rule: KeyRule,
-    /// The keys of rows that go.
+    /// The keys of the rows to delete.
     pub(crate) deleted: Option<Keys>,
-    /// Where the rows come from; a position that was taken in before changes nothing.
+    /// The source position of the rows. A position that was committed before changes nothing.
     pub(crate) source: Option<SourcePosition>,
-    /// The id of the commit, where it was drawn before.
+    /// The id of the commit, if it was drawn before.
     pub(crate) id: Option<CommitId>,
 }
 
@@ -40,15 +41,15 @@ pub(crate) struct Publication<'a> {
 pub(crate) struct Published {
     pub(crate) sequence: Sequence,
     pub(crate) rows_removed: u64,
-    /// The number of rows in its files that are hidden from the beginning.
+    /// The number of its rows that are hidden from the beginning, those of files that were left out included.
     pub(crate) rows_left_out: u64,
-    /// Its files of which every row was, by their names, and of which none became part of the table.
+    /// Its files in which every row was hidden from the beginning. They did not become part of the table.
     pub(crate) files_left_out: LeftOut,
-    /// The rows were taken in before, and the files are nobody's.
+    /// The source position was committed before, and the files belong to no table.
     pub(crate) is_repeated: bool,
 }
 
-/// Files of a write that became no part of the table: others have the keys of all of their rows.
+/// Files of a write that did not become part of the table, because other rows have the keys of all of their rows.
 #[derive(Default)]
 pub(crate) struct LeftOut {
     pub(crate) files: usize,
@@ -56,13 +57,14 @@ pub(crate) struct LeftOut {
     pub(crate) names: Vec<String>,
 }
 
-/// A table whose turn it is to commit, and what it will be afterwards; `None` if it stays as it is.
+/// A table that has the turn to commit. `next` is its commit and the snapshot after it, or `None` if the table does not
+/// change.
 struct Turn<'a> {
     table: &'a Table,
     base: Arc<View>,
     next: Option<(TableCommit, Snapshot)>,
     operation: Operation,
-    /// The number of rows that went because everything did.
+    /// The number of rows that the write removed by replacing all of them.
     rows_before: u64,
     hidden: HiddenRows,
     left_out: LeftOut,
@@ -71,11 +73,10 @@ struct Turn<'a> {
 }
 
 impl Shared {
-    /// Publishes all of it as one commit: everything becomes durable and visible, or nothing.
+    /// Publishes all publications as one commit: either all of them become durable and visible, or none.
     ///
-    /// Returns, for each, its sequence and the number of rows that are no longer visible. An append of nothing, and the
-    /// emptying of an empty table, leave their table as it is. Each table comes once, in the order of the ids: so two
-    /// callers never wait for each other.
+    /// Returns what each of them did. An append of no rows, and a truncate of an empty table, leave the table as it is.
+    /// Each table must occur once, in the order of the ids, so that two callers never wait for each other.
     pub(crate) async fn publish(&self, publications: Vec<Publication<'_>>) -> Result<Vec<Published>> {
         let mut turns = Vec::with_capacity(publications.len());
         let mut commits = Vec::with_capacity(publications.len());
@@ -86,7 +87,7 @@ impl Shared {
         }
         let handed_over = if commits.is_empty() { Ok(vec![]) } else { self.hand_over(&commits).await };
         if handed_over.as_ref().is_err_and(|error| error.stable_code() == "fenced") {
-            // Somebody else writes: what this process has seen last is not the truth any more.
+            // Another process is the writer now, so the view of this process may be out of date.
             for turn in &turns {
                 turn.table.lose_the_truth();
             }
@@ -97,7 +98,7 @@ impl Shared {
         }
         .into_iter();
         if let Err(error) = self.environment.steps.before(Step::SwapView) {
-            // The commit is done; an error here could only deny it.
+            // The commit is done; an error here would wrongly deny it.
             tracing::warn!(%error, "step refused after the commit");
         }
         let mut published = Vec::with_capacity(turns.len());
@@ -117,7 +118,7 @@ impl Shared {
         }
     }
 
-    /// An answer was lost: the logs tell whether the commits were applied, all of them or none.
+    /// Resolves a commit whose answer was lost: the logs tell whether the commits were applied, all of them or none.
     async fn look_up(&self, commits: &[TableCommit], lost: Error) -> Result<Vec<Sequence>> {
         let mut sequences = Vec::with_capacity(commits.len());
         for commit in commits {
@@ -136,7 +137,7 @@ impl Shared {
 }
 
 impl<'a> Publication<'a> {
-    /// Waits until the table may commit, and composes what it commits.
+    /// Waits for the turn to commit to the table, and composes the commit.
     async fn take_turn(mut self) -> Result<(Turn<'a>, Option<TableCommit>)> {
         let (table, operation) = (self.table, self.operation);
         let writer = table.writer().await?;
@@ -159,7 +160,7 @@ impl<'a> Publication<'a> {
         Ok((turn, commit))
     }
 
-    /// Finds the rows that are no longer visible after the commit, besides those of files that go.
+    /// Returns the rows that the commit hides, besides those of files that it removes.
     async fn hidden_rows(&self, writer: &WriterState, base: &View) -> Result<HiddenRows> {
         let mut hidden = HiddenRows::default();
         if let Some(found) = &self.found {
@@ -184,8 +185,8 @@ impl<'a> Publication<'a> {
         Ok(hidden)
     }
 
-    /// Takes the files out of which every row is hidden from the beginning. Those of a rewrite stay, whose rows were found
-    /// where they were before; and those that were staged, as somebody else may publish them.
+    /// Leaves out the files in which every row is hidden from the beginning. Files of a rewrite stay, because their
+    /// rows were found at their earlier positions. Staged files stay, because another process may publish them.
     fn leave_out(&mut self, hidden: &mut HiddenRows) -> LeftOut {
         let mut left_out = LeftOut::default();
         if hidden.moved.is_some() || self.id.is_some() {
@@ -201,7 +202,7 @@ impl<'a> Publication<'a> {
         left_out
     }
 
-    /// Returns the changes that keep what hides rows bounded.
+    /// Returns the changes that keep the number of deletion and tombstone files bounded.
     async fn fold_hidden(&self, base: &View) -> Result<Vec<Change>> {
         let (table, gone) = (self.table, self.replaced.of(base));
         let mut changes = Vec::new();
@@ -218,13 +219,13 @@ impl<'a> Publication<'a> {
         Ok(changes)
     }
 
-    /// Returns the number of rows that go because everything does.
+    /// Returns the number of rows that the write removes by replacing all of them; 0 if it does not.
     async fn rows_before(&self, base: &View) -> u64 {
         if !matches!(self.replaced, Replaced::Everything) {
             return 0;
         }
         self.table.visible_rows(base).await.unwrap_or_else(|error| {
-            // What is damaged goes; that it cannot be counted is no reason to keep it.
+            // Damaged files are replaced too: that their rows cannot be counted is no reason to keep them.
             tracing::warn!(%error, table = %self.table.name(), "the rows that were replaced were not counted");
             base.snapshot().stored_rows().saturating_sub(base.snapshot().hidden_rows())
         })
@@ -244,9 +245,9 @@ impl<'a> Publication<'a> {
         let takes_away = !changes.is_empty();
         changes.extend(self.files.into_iter().map(|file| Change::AddFile(Box::new(file))));
         changes.extend(table.hide(base, &hidden.of_others).await?);
-        // Tombstones hide no rows of their own commit.
+        // By position, because tombstones hide no rows of their own commit.
         changes.extend(table.hide_by_position(&hidden.of_new).await?);
-        // A stream may go on without rows for the table.
+        // A source position may advance without rows for this table.
         if changes.is_empty() && self.source.is_none() {
             return Ok(None);
         }
@@ -266,7 +267,7 @@ impl<'a> Publication<'a> {
 }
 
 impl Turn<'_> {
-    /// Shows what was committed.
+    /// Makes the commit visible.
     async fn finish(mut self, sequences: &mut impl Iterator<Item = Sequence>) -> Result<Published> {
         let Some((commit, next)) = self.next else {
             let (sequence, is_repeated) = (self.base.sequence(), self.is_repeated);
@@ -283,15 +284,15 @@ impl Turn<'_> {
         }
         if sequence == next.sequence() {
             if let Err(error) = self.table.hand_on_hidden(&self.base, &commit, &next).await {
-                // Who reads what is damaged says so.
+                // Reads of the damaged file report the error.
                 tracing::debug!(%error, table = %self.table.name(), "what hides rows was not read");
             }
             self.table.view.store(Arc::new(View::new(next, Arc::clone(self.table.schema()))));
         } else {
-            // The pure function and the metastore disagree, which no writer can bring about; the metastore is right.
+            // The computed snapshot and the metastore disagree, which no writer can cause. The metastore is right.
             tracing::error!(%sequence, expected = %next.sequence(), "a commit got another sequence than expected");
             self.table.reload().await?;
-            // Whatever came between may have brought positions of streams.
+            // A commit in between may have advanced source positions.
             let sources = self.table.shared.metastore.load_sources(self.table.id()).await?;
             self.writer.sources = sources.into_iter().map(|source| (source.stream, source.position)).collect();
         }

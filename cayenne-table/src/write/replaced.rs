@@ -1,4 +1,4 @@
-//! Which files are no longer part of a table once others are.
+//! The files that a commit replaces.
 
 use std::sync::Arc;
 
@@ -7,16 +7,16 @@ use cayenne_format::{Change, DataFile, DeletionFile, FileId, NewDataFile, Requir
 
 use crate::View;
 
-/// Which files are no longer part of a table once others are.
+/// The files that are no longer part of a table once the new files are.
 #[derive(Clone, Debug)]
 pub(crate) enum Replaced {
     /// None.
     Nothing,
-    /// All there are.
+    /// All files of the table.
     Everything,
-    /// These, whose rows are in the new files.
+    /// These files, whose rows are in the new files.
     Rewritten(Rewrite),
-    /// These, whose rows are lost.
+    /// These files, whose rows are lost.
     Lost(Vec<FileId>),
 }
 
@@ -30,7 +30,7 @@ impl Replaced {
         }
     }
 
-    /// Returns what must hold for the files to be replaced.
+    /// Returns the requirement under which the files may be replaced.
     pub(crate) fn requirement(&self, base: &View) -> Option<Requirement> {
         match self {
             Self::Nothing => None,
@@ -40,7 +40,7 @@ impl Replaced {
     }
 }
 
-/// The files that a rewrite has read, and the rows of each that were hidden then and are not in the new files.
+/// The input files of a rewrite, and the rows of each that were hidden when it began and are not in the new files.
 #[derive(Clone, Debug)]
 pub(crate) struct Rewrite {
     pub(crate) inputs: Vec<Input>,
@@ -53,8 +53,8 @@ pub(crate) struct Input {
     pub(crate) left_out: Option<Arc<DeletionVector>>,
 }
 
-/// Deletion files of one data file, and the one that takes their place. It is on the disk, or so short that it goes into
-/// the commit.
+/// Deletion files of one data file, and the deletion file that they are folded into. That one is on the disk already,
+/// or short enough to go into the commit.
 #[derive(Clone, Debug)]
 pub(crate) struct Fold {
     pub(crate) into: DeletionFile,
@@ -62,36 +62,36 @@ pub(crate) struct Fold {
 }
 
 impl Fold {
-    /// Says whether all that it takes the place of is still there.
+    /// Returns whether all deletion files that it replaces are still there.
     fn fits(&self, snapshot: &Snapshot) -> bool {
         self.of.iter().all(|id| snapshot.deletion(*id).is_some())
     }
 }
 
 impl Rewrite {
-    /// Takes deletion files together in the same commit.
+    /// Folds deletion files in the same commit.
     pub(crate) fn with_folds(self, folds: Vec<Fold>) -> Self {
         Self { folds, ..self }
     }
 
-    /// Returns the changes of a commit after `base` that take deletion files together. Where something has gone meanwhile,
-    /// as with a data file that was overwritten, there is nothing to take together.
+    /// Returns the changes that fold deletion files in a commit after `base`. A fold is left out if any of its deletion
+    /// files is gone, for example because the data file was overwritten.
     pub(crate) fn folds(&self, base: &View) -> Vec<Change> {
         let fitting = self.folds.iter().filter(|fold| fold.fits(base.snapshot())).cloned();
         fitting.map(|Fold { into, of }| Change::FoldDeletions { into, of }).collect()
     }
 
-    /// Returns the ids of the files.
+    /// Returns the ids of the input files.
     pub(crate) fn files(&self) -> Vec<FileId> {
         self.inputs.iter().map(|input| input.file.id).collect()
     }
 
-    /// Returns the files, and what is left out of each.
+    /// Returns the input files, and the rows of each that are left out.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = (&Arc<DataFile>, Option<&Arc<DeletionVector>>)> {
         self.inputs.iter().map(|input| (&input.file, input.left_out.as_ref()))
     }
 
-    /// Returns where each row went, if these are the files it went to.
+    /// Returns the row map from the input files to the new files `outputs`.
     pub(crate) fn map(&self, outputs: &[NewDataFile]) -> Result<RowMap> {
         let left_out = |input: &Input| input.left_out.as_deref().cloned().unwrap_or_default();
         let inputs = self.inputs.iter().map(|input| (input.file.id, input.file.rows, left_out(input))).collect();

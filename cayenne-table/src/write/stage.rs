@@ -1,4 +1,5 @@
-//! Writes in two steps: durable first, visible later, by this process or by whoever writes the table next.
+//! Staged writes: rows become durable first and visible later, published by this process or by the next writer of the
+//! table.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,9 +15,9 @@ use crate::write::written::names_of;
 use crate::write::written::was_not_applied;
 use crate::{Table, Written, task};
 
-/// Rows that are durable and in no snapshot.
+/// Rows that are durable but in no snapshot yet.
 ///
-/// If the process ends before they are published, whoever writes the table next publishes them.
+/// If the process ends before they are published, the next writer of the table publishes them.
 #[must_use = "staged rows stay invisible until `publish`; call `discard` to drop them"]
 pub struct StagedWrite {
     id: CommitId,
@@ -44,7 +45,7 @@ impl Table {
         let staged = StagedWrite { id, unnamed, source };
         task::to_the_end(async move {
             let noted = staged.note().await;
-            // Held until the metastore knows the files: until here nobody may collect them.
+            // Held until the metastore knows the files, so that they are not collected.
             drop(no_commit_yet);
             if noted.as_ref().is_err_and(was_not_applied) {
                 let files = names_of(&staged.unnamed.files);
@@ -66,7 +67,7 @@ impl StagedWrite {
     async fn note(&self) -> Result<()> {
         let table = &self.unnamed.table;
         let writer = table.writer().await?;
-        // Whose keys the rows meet is settled when they are published.
+        // Key conflicts are decided when the rows are published.
         let commit = self.publication().compose(&writer, &table.view.load_full(), &HiddenRows::default()).await?;
         let commit = commit.ok_or_else(|| Error::invalid("there are no rows to stage").code("no-rows"))?;
         table.shared.metastore.stage(&commit).await
@@ -91,16 +92,17 @@ impl StagedWrite {
     ///
     /// # Errors
     ///
-    /// As [`Table::append`]. The rows stay staged then, unless they were discarded or taken in before, or refused because
-    /// of their keys (code `duplicate-key`).
+    /// As [`Table::append`]. On an error, the rows stay staged, unless they were discarded or committed before, or were
+    /// refused because of their keys (code `duplicate-key`).
     pub async fn publish(self) -> Result<Written> {
         task::to_the_end(async move {
             let shared = Arc::clone(&self.unnamed.table.shared);
-            // What hides the rows that these meet may become a file, which nobody may collect before it is named.
+            // The rows that these replace may be hidden by a new deletion file, which must not be collected before the
+            // commit names it.
             let _no_commit_yet = Arc::clone(&self.unnamed.table.unnamed_files).read_owned().await;
             let published = shared.publish(vec![self.publication()]).await;
             if published.as_ref().is_err_and(|error| error.stable_code() == "duplicate-key") {
-                // It was refused, and must not come to be by the next writer.
+                // The write was refused, so the next writer must not publish it.
                 self.forget().await?;
                 remove(std::iter::once((&self.unnamed.table, names_of(&self.unnamed.files)))).await;
             }
@@ -110,7 +112,8 @@ impl StagedWrite {
             let counts = self.unnamed.counts();
             let published = published.first().ok_or_else(|| Error::internal("a commit has no result"))?;
             if published.is_repeated {
-                // What was taken in before stays staged for nobody. Its files may be the table's by now: collect decides.
+                // The source position was committed before, so the staged commit is of no use. Its files may belong to
+                // the table by now: `collect` decides.
                 self.forget().await?;
             }
             Ok(counts.with(published).1)
@@ -118,7 +121,7 @@ impl StagedWrite {
         .await
     }
 
-    /// Forgets the rows.
+    /// Discards the rows.
     ///
     /// # Errors
     ///
@@ -132,7 +135,7 @@ impl StagedWrite {
         .await
     }
 
-    /// Lets the metastore forget the commit, and leaves the files.
+    /// Removes the staged commit from the metastore, and leaves the files.
     async fn forget(&self) -> Result<()> {
         let table = &self.unnamed.table;
         let writer = table.writer().await?;

@@ -1,4 +1,4 @@
-//! Writes of one or several tables: files first, each table its own, and then one commit that names them all.
+//! Writes to one or several tables: first the files of each table, then one commit that names all of them.
 
 use crate::write::written::names_of;
 use std::fmt;
@@ -22,16 +22,16 @@ use crate::write::written::of_rows;
 use crate::write::written::was_not_applied;
 use crate::{Database, Table, Written, task};
 
-/// The write of one table among several that are written together.
+/// A write to one table, to be committed together with writes to other tables.
 pub struct TableWrite {
     table: Arc<Table>,
     operation: Operation,
     rows: Vec<RowStream>,
     source: Option<SourcePosition>,
-    /// Rows that go once the streams have ended, and the sequence of the view they were found in.
+    /// The rows to hide, complete once the streams have ended, and the sequence of the view they were found in.
     pub(crate) hidden: Option<(Sequence, SeenRows)>,
     rule: KeyRule,
-    /// The keys of rows that go.
+    /// The keys of the rows to delete.
     pub(crate) deleted: Option<Keys>,
 }
 
@@ -41,8 +41,8 @@ impl TableWrite {
         Self { table: Arc::clone(table), operation, rows, source: None, hidden: None, rule, deleted: None }
     }
 
-    /// Says which position of which stream the rows are. A position that the table has taken in before, or an earlier
-    /// one, changes nothing: so a write may be repeated after its answer was lost.
+    /// Sets the source position of the rows. If the table has already committed this position of the stream, or a later
+    /// one, the write changes nothing: so it may be repeated after its answer was lost.
     #[must_use]
     pub fn from_source(mut self, source: SourcePosition) -> Self {
         self.source = Some(source);
@@ -55,7 +55,7 @@ impl TableWrite {
         Self::new(table, Operation::Append, rows)
     }
 
-    /// Adds rows, in place of those that have their keys, as [`Table::upsert`] does.
+    /// Adds rows and replaces the rows that have the same keys, as [`Table::upsert`] does.
     #[must_use]
     pub fn upsert(table: &Arc<Table>, rows: Vec<RowStream>) -> Self {
         Self { rule: KeyRule::Upsert, ..Self::new(table, Operation::Upsert, rows) }
@@ -91,16 +91,16 @@ impl fmt::Debug for TableWrite {
 }
 
 impl Database {
-    /// Writes several tables in one commit: all of it becomes durable and visible, or nothing.
+    /// Writes several tables in one commit: either all writes become durable and visible, or none.
     ///
-    /// The tables are written at the same time, so that streams may be fed from one source. What each write did is
-    /// returned in the order of `writes`. A reader that takes its view of one table before the commit and of another
-    /// after it sees the one without and the other with it: a view is of one table.
+    /// The tables are written concurrently, so that streams may be fed from one source. The results are in the order of
+    /// `writes`. A view is of one table: a reader that takes its view of one table before the commit and of another
+    /// table after it sees the commit in the second table only.
     ///
     /// # Errors
     ///
-    /// `Invalid` if a table comes twice or belongs to another database; else as [`Table::append`]. Nothing is changed
-    /// then, in any table.
+    /// `Invalid` if a table occurs twice or belongs to another database; otherwise as [`Table::append`]. On an error,
+    /// nothing is changed in any table.
     pub async fn write_together(&self, writes: Vec<TableWrite>) -> Result<Vec<Written>> {
         for (at, write) in writes.iter().enumerate() {
             let refused = |problem| Error::invalid(problem).code("invalid-write").with("table", write.table.name());
@@ -115,9 +115,9 @@ impl Database {
     }
 }
 
-/// The files of one table, written and not named by a commit yet.
+/// The files of one table that are written but not named by a commit yet.
 pub(crate) struct Unnamed {
-    /// Which of the writes they are of.
+    /// The index of the write that the files belong to.
     pub(crate) place: usize,
     pub(crate) table: Arc<Table>,
     pub(crate) operation: Operation,
@@ -131,19 +131,19 @@ pub(crate) struct Unnamed {
 
 pub(crate) async fn write_together(shared: &Arc<Shared>, writes: Vec<TableWrite>) -> Result<Vec<Written>> {
     let mut writes: Vec<_> = writes.into_iter().enumerate().collect();
-    // In one order for everybody, so that no two wait for each other.
+    // In one order for all callers, so that no two wait for each other.
     writes.sort_by_key(|(_, write)| write.table.id());
     let mut no_commit_yet = Vec::with_capacity(writes.len());
     for (_, write) in &mut writes {
-        // Becoming the writer first tells of another one before any work is done.
+        // Become the writer first: if another process writes the table, this fails before any work is done.
         let turn = write.table.writer().await?;
         if write.source.as_ref().is_some_and(|source| turn.has_taken(source)) {
-            // What was taken in before is not read again.
+            // Rows of a source position that was committed before are not read again.
             write.rows.clear();
         }
         drop(turn);
         no_commit_yet.push(Arc::clone(&write.table.unnamed_files).read_owned().await);
-        // It may have been dropped while this was waited for.
+        // The table may have been dropped during the wait.
         write.table.require_known()?;
     }
     let unnamed = write_files(writes).await?;
@@ -155,7 +155,7 @@ pub(crate) async fn write_together(shared: &Arc<Shared>, writes: Vec<TableWrite>
     Ok(written)
 }
 
-/// Writes the files of all tables, or leaves none.
+/// Writes the files of all tables, or removes all of them if one write fails.
 async fn write_files(writes: Vec<(usize, TableWrite)>) -> Result<Vec<Unnamed>> {
     let (stop, comes) = oneshot::channel::<()>();
     let stopped: Stopped = comes.map(drop).boxed().shared();
@@ -167,7 +167,7 @@ async fn write_files(writes: Vec<(usize, TableWrite)>) -> Result<Vec<Unnamed>> {
         match done {
             Ok(unnamed) => written.push(unnamed),
             Err(error) => {
-                // The others come to an end by themselves, and so take their files away.
+                // The other writes are ended with an error, and so remove their files.
                 drop(stop.take());
                 failed.get_or_insert(error);
             }
@@ -182,7 +182,7 @@ async fn write_files(writes: Vec<(usize, TableWrite)>) -> Result<Vec<Unnamed>> {
 }
 
 impl TableWrite {
-    /// Breaks the streams off when another write has failed.
+    /// Ends the streams with an error when another write has failed.
     fn until(mut self, stopped: &Stopped) -> Self {
         self.rows = self.rows.into_iter().map(|rows| until(stopped, rows)).collect();
         self
@@ -205,25 +205,25 @@ impl TableWrite {
             Operation::Overwrite | Operation::Truncate => Replaced::Everything,
             _ => Replaced::Nothing,
         };
-        // The streams have ended, so that all rows are found.
+        // The streams have ended, so all rows to hide have been found.
         let found = hidden.map(|(seen_at, rows)| FoundRows { seen_at, rows: rows.take(), is_replaced });
         Ok(Unnamed { place, table, operation, replaced, found, rule, deleted, files, source })
     }
 }
 
-/// Comes about when a write beside this one has failed.
+/// Completes when a concurrent write has failed.
 type Stopped = future::Shared<BoxFuture<'static, ()>>;
 
 /// Ends a stream with an error when another write has failed.
 fn until(stopped: &Stopped, rows: RowStream) -> RowStream {
     let has_stopped = stopped.clone();
     let broken_off = |()| Err(Error::invalid("the write of another table has failed"));
-    // A stream that came to its own end before has nothing to add.
+    // A stream that has already ended gets no error.
     let last = stream::once(async move { has_stopped.peek().copied().map(broken_off) });
     rows.take_until(stopped.clone()).chain(last.filter_map(future::ready)).boxed()
 }
 
-/// How much was written of one table.
+/// How much was written to one table.
 pub(crate) struct Counts {
     place: usize,
     rows: u64,
@@ -250,7 +250,7 @@ impl Counts {
     }
 }
 
-/// Makes files part of their tables, or removes them again.
+/// Commits files to their tables, or removes them if the commit was not applied.
 pub(crate) async fn publish_files(
     shared: &Arc<Shared>,
     unnamed: Vec<Unnamed>,
@@ -266,7 +266,8 @@ pub(crate) async fn publish_files(
             Publication { table, operation, replaced, files, found, rule, deleted, source, id: None }
         });
         let published = shared.publish(publications.collect()).await;
-        // Held by the task and not by the caller, who may have gone: until here nobody may collect the files.
+        // Held by the task and not by the caller, which may be cancelled: the files must not be collected before this
+        // point.
         drop(no_commit_yet);
         published
     };
@@ -290,7 +291,7 @@ pub(crate) async fn publish_files(
     }
 }
 
-/// Removes the files of a failed write. What stays, collect finds.
+/// Removes the files of a failed write. Files that stay are found by `collect`.
 pub(crate) async fn remove(files: impl Iterator<Item = (&Arc<Table>, Vec<String>)>) {
     for (table, names) in files {
         let removed = table.shared.storage.remove_files(&table.record.location, &names).await;

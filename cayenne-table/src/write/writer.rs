@@ -1,4 +1,5 @@
-//! Being the one writer of a table: an OS lock, which tells who is alive, and an epoch, which fences who is not.
+//! Becoming the single writer of a table: an OS lock shows which process is alive, and an epoch fences a writer that
+//! has been replaced.
 
 use crate::state::writer::WriterGuard;
 use crate::state::writer::WriterState;
@@ -14,7 +15,7 @@ use crate::handle::shared::Shared;
 use crate::state::manifested::Manifested;
 
 impl Table {
-    /// Waits for its turn to commit, and makes this process the writer if it is not yet.
+    /// Waits for the turn to commit. Makes this process the writer if it is not yet.
     pub(crate) async fn writer(&self) -> Result<WriterGuard<'_>> {
         self.shared.writable()?;
         let mut writer = self.writer.lock().await;
@@ -25,20 +26,21 @@ impl Table {
         MutexGuard::try_map(writer, Option::as_mut).map_err(|_| Error::internal("a writer has no state"))
     }
 
-    /// Refuses a table that this process has dropped.
+    /// Returns an error if this process has dropped the table.
     pub(crate) fn require_known(&self) -> Result<()> {
         if self.pins.is_closed() { Err(self.was_dropped()) } else { Ok(()) }
     }
 
-    /// Makes this process the writer if it is not yet, and asks the metastore whether it still is: one that was fenced
-    /// does not know of it before its next commit, and files that it does not know are the next writer's.
+    /// Makes this process the writer if it is not yet, and checks with the metastore that it still is. Otherwise a
+    /// fenced writer learns of it only at its next commit, and files that it does not know belong to the next writer.
     pub(crate) async fn require_latest_writer(&self) -> Result<()> {
         let nothing = Expiry { keep_from: Sequence::ZERO, forget_before: Sequence::ZERO };
         let writer = self.writer().await?;
         self.shared.metastore.expire(self.id(), writer.epoch, &nothing).await
     }
 
-    /// Says whether this process is the writer: then the view is the truth, and no one needs to ask the metastore.
+    /// Returns whether this process is the writer. If so, its view is up to date, and the metastore need not be
+    /// queried.
     pub(crate) fn is_writer(&self) -> bool {
         self.pins.is_writer()
     }
@@ -51,20 +53,20 @@ impl Table {
         let begun = metastore.begin_writer(self.id(), &this_process(&self.shared.environment)).await;
         let epoch = begun.map_err(|error| match error.kind() {
             ErrorKind::NotFound => {
-                // Ids are never used again: nobody else will ask for this lock.
+                // Ids are never reused, so no other process will ask for this lock.
                 self.shared.fs.remove_file(&self.shared.lock_path(self.id())).ok();
                 self.was_dropped()
             }
             _ => error,
         })?;
-        // Before anything is committed: what is staged would take the sequences of manifests of another history.
+        // Before anything is committed: a staged commit could get the sequence of a manifest of another history.
         self.move_later_manifests_aside(self.latest_sequence().await?).await?;
         self.recover_staged(epoch).await?;
-        // The lock is held: what the metastore says now is what stays true until this process changes it.
+        // The lock is held, so what the metastore says now stays true until this process changes it.
         self.reload().await?;
         let record = metastore.find_table(&TableKey::Id(self.id())).await?.ok_or_else(|| self.was_dropped())?;
         let sources = metastore.load_sources(self.id()).await?;
-        // What changes from here on is what the next manifest says, if the last one says what the table is now.
+        // The next manifest only has to tell what changes from here on, if the last one tells the current state.
         let found = || Manifested { view: self.view.load_full(), sources: sources.clone(), is_told: false };
         self.manifested.lock().get_or_insert_with(found);
         let sources = sources.into_iter().map(|source| (source.stream, source.position)).collect();
@@ -85,7 +87,7 @@ impl Table {
         }
     }
 
-    /// Lets reads ask the metastore again. The epoch that was lost stays: every further commit is refused.
+    /// Makes reads query the metastore again. The lost epoch stays in use, so every further commit is refused.
     pub(crate) fn lose_the_truth(&self) {
         self.pins.set_writer(false);
     }
@@ -96,7 +98,7 @@ impl Table {
         if writer.is_none() {
             return;
         }
-        // The next writer has to know what is read here, before it can be one.
+        // The pins of this process must be announced before another process can become the writer.
         self.pins.set_writer(false);
         *writer = None;
     }

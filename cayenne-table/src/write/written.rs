@@ -1,8 +1,8 @@
-//! What became of a write: what it did, and whether one that failed was applied.
+//! The result of a write, and whether a failed write may have been applied.
 
 use cayenne_format::{Error, ErrorKind, Location, NewDataFile, Sequence, TableName};
 
-/// What a write did. It is durable and visible.
+/// What a write did. The write is durable and visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
     /// The number of rows written.
@@ -13,17 +13,17 @@ pub struct Written {
     pub files: usize,
     /// The sequence of the table after the write.
     pub sequence: Sequence,
-    /// The rows come from a position of their source that the table has taken in before: nothing was written.
+    /// Whether the table had committed the source position of the rows before: nothing was written.
     pub is_repeated: bool,
 }
 
-/// Says whether an error proves that a commit was not applied, so that its files are nobody's.
+/// Returns whether an error proves that a commit was not applied, so that its files belong to no table.
 ///
-/// After an answer that was lost, and after a bug, they may be named yet: then collect decides.
+/// After a lost answer or a bug, a commit may still name them: `collect` decides then.
 pub(crate) fn was_not_applied(error: &Error) -> bool {
     error.kind() != ErrorKind::Internal && !matches!(error.stable_code(), "commit-unknown" | "commit-lost")
 }
-/// Says which table it is that rows do not fit: what writes them knows only its columns.
+/// Adds the table to an error about rows that do not fit: the component that writes rows knows only the columns.
 pub(crate) fn of_rows(error: Error, table: &TableName) -> Error {
     let is_about_rows =
         matches!(error.stable_code(), "null-in-column" | "wrong-type" | "wrong-columns" | "unsupported-type");

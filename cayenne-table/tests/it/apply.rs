@@ -1,4 +1,4 @@
-//! Changes of a stream: their order, their repetition, and what is refused.
+//! Apply: the order of changes, repeated source positions, and what is refused.
 
 use std::sync::Arc;
 
@@ -59,11 +59,11 @@ async fn a_position_that_was_taken_in_before_changes_nothing_also_after_reopenin
         assert!(again.is_repeated && again.rows == 0 && again.rows_removed == 0, "{again:?}");
     }
     let sequence = t.view().await.unwrap().sequence();
-    // A position without changes is taken in.
+    // A source position without changes is committed.
     assert!(!t.apply(vec![changes([])], Some(at(7))).await.unwrap().is_repeated);
     assert!(t.apply(vec![changes([(1, None)])], Some(at(7))).await.unwrap().is_repeated);
     assert_eq!(t.view().await.unwrap().sequence().number(), sequence.number() + 1);
-    // Without a position nothing is there to take in: no snapshot.
+    // Without a source position there is nothing to commit: no snapshot.
     t.apply(vec![changes([])], None).await.unwrap();
     t.apply(vec![changes([(77, None)])], None).await.unwrap();
     assert_eq!(t.view().await.unwrap().sequence().number(), sequence.number() + 1);
@@ -115,7 +115,7 @@ async fn changes_that_make_no_sense_change_nothing() {
     assert!(!t.apply(vec![good()], Some(at(1))).await.unwrap().is_repeated, "none of them was taken in");
 }
 
-/// Sources write keys as wide as they like.
+/// Sources may write keys in wider types than the table has.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_of_narrower_and_wider_types_are_the_same_keys() {
     let (_folder, database) = database().await;
@@ -146,7 +146,7 @@ async fn keys_of_narrower_and_wider_types_are_the_same_keys() {
     for (place, texts) in [text(), large(), dictionary()].into_iter().enumerate() {
         let written = apply(ChangeKind::Upsert, rows(Arc::clone(&narrow), Arc::clone(&texts), 1)).await.unwrap();
         assert_eq!((written.rows_removed, count().await), (if place == 0 { 0 } else { 2 }, 2));
-        // Either they are taken for what they are, or refused: never for others.
+        // Wide keys are either read with their value or refused, never taken for other keys.
         match apply(ChangeKind::Upsert, rows(Arc::clone(&wide), Arc::clone(&texts), 2)).await {
             Ok(written) => assert_eq!((written.rows_removed, count().await), (2, 2)),
             Err(error) => assert_eq!((error.kind(), count().await), (cayenne_format::ErrorKind::Invalid, 2)),

@@ -1,4 +1,4 @@
-//! Callers that stop waiting, at every point at which they can.
+//! Callers that stop waiting, at every point where they can.
 
 use std::future::Future;
 use std::pin::pin;
@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use crate::fixture::{database, files_on_disk, read, rows, sum, table};
 
-/// Polls `work` at most `polls` times and drops it; returns its result if it came to one.
+/// Polls `work` at most `polls` times and drops it. Returns its result if it has completed.
 pub(crate) async fn polled<T>(work: impl Future<Output = T>, polls: usize) -> Option<T> {
     let mut work = pin!(work);
     let mut left = polls;
@@ -30,7 +30,7 @@ async fn an_append_dropped_at_any_poll_is_whole_or_nothing() {
     let mut commits = 1;
     for polls in 0..60 {
         let finished = polled(t.append(rows(0..10)), polls).await;
-        // A commit that was handed over ends by itself, and whoever looks for left-overs waits for it.
+        // A commit that was handed over ends by itself, and `collect` waits for it.
         database.collect(false).await.unwrap();
         let now = t.view().await.unwrap().sequence().number();
         assert!(now == commits || now == commits + 1, "one append made {} commits", now - commits);

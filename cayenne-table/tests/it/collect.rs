@@ -1,4 +1,4 @@
-//! Left-overs are found and removed, and nothing else is.
+//! Orphan files are found and removed, and nothing else is.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ async fn only_what_no_kept_snapshot_names_is_removed() {
     assert_eq!(read(&t).await, sum(10..20));
 }
 
-/// Pitfall 41: files that are written and about to be named are not left-overs.
+/// Pitfall 41: files that are written and about to be named by a commit are not orphans.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_write_in_flight_is_not_collected() {
     let folder = tempfile::tempdir().unwrap();

@@ -54,7 +54,7 @@ async fn many_files_become_one_with_the_rows_that_are_visible_in_their_order() {
         let earlier = t.view().await.unwrap();
         let passes = t.compact(None).await.unwrap();
         assert_eq!(content(&t).await, before);
-        // What was kept in the metastore is one file after it was flushed.
+        // The inline rows are one file after the flush.
         assert!(passes.last().is_none_or(|last| last.rows == before.len() as u64), "{passes:?}");
         assert!(passes.iter().all(|pass| pass.reason == Reason::Manual && pass.inputs > 0 && pass.bytes_written > 0));
         let view = t.view().await.unwrap();
@@ -62,10 +62,10 @@ async fn many_files_become_one_with_the_rows_that_are_visible_in_their_order() {
         let mut expected: Vec<i64> = before.keys().copied().filter(|id| ![1, 12, 60].contains(id)).collect();
         expected.extend([1, 12, 60]);
         assert_eq!(in_order(&t).await, expected);
-        // Every way to a row leads to the new file.
+        // Every kind of lookup finds the rows in the new file.
         assert_eq!(find(&t, &view, 0..100).await.unwrap().len(), before.len() as u64);
         assert_eq!(t.compact(None).await.unwrap(), [], "there is nothing left to do");
-        // Whoever reads what was before goes on reading it.
+        // A reader of the earlier view can go on reading it.
         assert!(crate::keyed::try_content(&t, &earlier).await.unwrap() == before);
         drop((view, earlier));
         nothing_is_wrong(&database, &t).await;

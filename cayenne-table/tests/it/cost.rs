@@ -44,7 +44,7 @@ async fn a_small_append_flushes_thrice_and_a_warm_view_asks_nobody() {
     assert_eq!(fs.syncs() - flushed, 2);
     assert_eq!(metastore.calls() - asked, 1);
 
-    // What is read twice is kept.
+    // What was read once is cached.
     for _ in 0..2 {
         assert_eq!(read(&t).await, sum(0..2_000));
     }
@@ -57,8 +57,8 @@ async fn a_small_append_flushes_thrice_and_a_warm_view_asks_nobody() {
     assert_eq!(fs.reads(), reads, "a scan of cached segments reads a file");
 }
 
-/// Closing a file takes away all locks that the process has on it: a file of the metastore that is opened besides SQLite
-/// would cost another handle of this process its locks, and so its write-ahead log.
+/// Closing a file drops all locks that the process has on it. If a file of the metastore were opened besides SQLite,
+/// another handle of this process would lose its locks, and so its write-ahead log.
 #[tokio::test(flavor = "multi_thread")]
 async fn opening_a_database_opens_no_file_besides_its_metastore() {
     let folder = tempfile::tempdir().unwrap();

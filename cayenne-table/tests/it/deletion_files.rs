@@ -1,4 +1,4 @@
-//! Deletion files: read or refused, never passed over; folded, and kept for as long as somebody needs them.
+//! Deletion files: read or refused, never ignored; folded, and kept for as long as a reader needs them.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::keyed::{
     try_content,
 };
 
-/// Hidden one in three, they take more than the 8 KiB up to which a vector is kept in the metastore.
+/// Number of rows. If every third one is hidden, the deletion vector is longer than the 8 KiB up to which it is inline.
 const MANY: i64 = 600_000;
 
 fn every_third() -> impl Iterator<Item = i64> {
@@ -23,7 +23,7 @@ fn rest() -> Content {
     (0..MANY).filter(|id| id % 3 != 0).map(|id| (id, 0)).collect()
 }
 
-/// Makes a table whose deletion file is a file.
+/// Creates a table whose deletion file is not inline.
 async fn with_file(database: &Database, options: TableOptions) -> Arc<Table> {
     let t = keyed(database, options).await;
     t.append(pairs((0..MANY).map(|id| (id, 0)))).await.unwrap();
@@ -54,7 +54,7 @@ async fn survives_all(options: TableOptions) {
     let import = ImportOptions { name: Some(crate::fixture::name("copy")), replace: false };
     let (copy, _) = first.import(&slice, import).await.unwrap();
     assert_eq!(content(&copy).await, rest());
-    // The copy has no key index, and answers as well.
+    // The copy has no key index, and answers all the same.
     copy.upsert(pairs([(0, 1), (1, 1)])).await.unwrap();
     let mut expected = rest();
     expected.extend([(0, 1), (1, 1)]);
@@ -75,7 +75,7 @@ async fn survives_all(options: TableOptions) {
     assert_eq!(content(&t).await.len(), rest().len() + 1);
 }
 
-/// Invariant I7: which rows are hidden is not known without it, so nothing is read.
+/// Invariant I7: without the deletion file it is not known which rows are hidden, so nothing is read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_file_that_is_missing_or_damaged_fails_whoever_reads_and_is_told_of() {
     fails_whoever_reads(files()).await;
@@ -135,20 +135,21 @@ async fn refuses_to_read(folder: &tempfile::TempDir, code: &str, at: usize) {
     let view = t.view().await.unwrap();
     let error = try_content(&t, &view).await.unwrap_err();
     assert_eq!(error.stable_code(), code, "{at}: {error:?}");
-    // Hidden or not: neither may be guessed by a write.
+    // A write must not guess whether the rows are hidden.
     t.upsert(pairs([(0, 9), (1, 9)])).await.unwrap_err();
     t.append(pairs([(-1, 9)])).await.unwrap();
     delete(&t, [-1]).await.unwrap();
     let problems = database.check(CheckDepth::Quick).await.unwrap().problems;
     let damaged = problems.iter().filter(|problem| matches!(problem.subject, cayenne_table::Subject::DeletionFile(_)));
     assert_eq!(damaged.count(), 1, "{at}: {problems:?}");
-    // It cannot be mended, and nothing is taken out for it.
+    // The damage cannot be repaired, and no data file is taken out for it.
     database.repair(CheckDepth::Deep, true).await.unwrap();
     try_content(&t, &t.view().await.unwrap()).await.unwrap_err();
     database.close().await.unwrap();
 }
 
-/// A few rows go at a time, thousands of times: their number stays bounded, and nobody loses one.
+/// Rows are deleted a few at a time, thousands of times: the number of deletion files stays bounded, and no deletion is
+/// lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn deletion_files_stay_few_over_thousands_of_commits_and_hide_the_same_rows() {
     let (folder, database) = database().await;
@@ -174,7 +175,7 @@ async fn deletion_files_stay_few_over_thousands_of_commits_and_hide_the_same_row
     assert!(database.check(CheckDepth::Deep).await.unwrap().problems.is_empty());
 }
 
-/// Files of the past go once nobody reads them: not before, and not later.
+/// Replaced files are removed once they are no longer read: not before, and not later.
 #[tokio::test(flavor = "multi_thread")]
 async fn folded_deletion_files_stay_for_whoever_reads_what_was_before() {
     let (folder, database) = database().await;
@@ -183,7 +184,7 @@ async fn folded_deletion_files_stay_for_whoever_reads_what_was_before() {
     let elsewhere = open(folder.path()).await;
     let reader = existing(&elsewhere, "t").await;
     let there = reader.view().await.unwrap();
-    // As many again: both files become one.
+    // As many rows again: both files are folded into one.
     let view = t.view().await.unwrap();
     let hidden = seen(&find(&t, &view, (0..MANY).filter(|id| id % 3 == 1)).await.unwrap());
     t.change(RowChange { view: Arc::new(view), hidden, rows: vec![] }).await.unwrap();
@@ -283,7 +284,7 @@ async fn a_table_that_does_not_look_at_keys_is_not_asked_for_them() {
     t.append(pairs([(1, 4)])).await.unwrap();
     let view = t.view().await.unwrap();
     assert_eq!(view.snapshot().visible_rows(), Some(4), "its source is believed");
-    // An index would lead to one of the three in the first file.
+    // An index would find only one of the three rows in the first file.
     assert_eq!(find(&t, &view, [1]).await.unwrap_err().stable_code(), "no-primary-key");
     for error in [t.upsert(pairs([(1, 5)])).await, delete(&t, [1]).await] {
         assert_eq!(error.unwrap_err().stable_code(), "no-primary-key");

@@ -1,4 +1,4 @@
-//! History that is given up: what nobody reads goes, what somebody reads stays.
+//! Expiring snapshots: those that are not read are removed, those that are read stay.
 
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ async fn what_another_process_reads_is_kept_until_it_ends() {
         }
         assert_eq!(t.expire(KEEP_NONE).await.unwrap().known_from, pinned_at);
         database.collect(true).await.unwrap();
-        // Another handle has none of this process's caches: it needs the files and their checksums.
+        // Another handle has none of the caches of this process: it needs the files and their checksums.
         assert_eq!(read_view(&other, &pinned).await.unwrap(), expected);
         let again = other.view().await.unwrap();
         assert_eq!(read_view(&other, &again).await.unwrap(), sum(0..7), "the latest is seen beside it");
@@ -104,7 +104,7 @@ async fn a_reader_that_ended_without_a_word_holds_nothing() {
     t.append(rows(0..10)).await.unwrap();
     let elsewhere = open(folder.path()).await;
     let pinned = existing(&elsewhere, "t").await.view().await.unwrap();
-    // The files stay behind, the lock does not: so it is when a process is killed.
+    // The pin files stay behind, but the lock does not, as when a process is killed.
     let readers = folder.path().join("metadata/readers");
     let left: Vec<_> = std::fs::read_dir(&readers).unwrap().map(|entry| entry.unwrap().path()).collect();
     drop((pinned, elsewhere));

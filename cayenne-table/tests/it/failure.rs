@@ -1,4 +1,4 @@
-//! Every named step made to fail: an error means that nothing changed, and the next try works.
+//! Every named step is made to fail: an error means that nothing changed, and the next attempt works.
 
 use std::sync::Arc;
 

@@ -19,8 +19,8 @@ pub(crate) fn rows(range: std::ops::Range<i64>) -> Vec<RowStream> {
     vec![stream_of(vec![numbers(range)])]
 }
 
-/// Polls the metastore with every look, so that tests need not wait. Tables are compacted on demand only, so that tests
-/// know which files there are.
+/// Queries the metastore with every view, so that tests need not wait. Tables are compacted on demand only, so that
+/// tests know which files exist.
 pub(crate) fn settings() -> DatabaseSettings {
     DatabaseSettings { poll_interval: std::time::Duration::ZERO, has_upkeep: false, ..DatabaseSettings::default() }
 }
@@ -73,7 +73,7 @@ pub(crate) fn files_on_disk(root: &Path) -> Vec<String> {
     data_on_disk(root, ".vortex")
 }
 
-/// Lists the files below the data folder whose names end so.
+/// Lists the files below the data folder whose names end with `end`.
 pub(crate) fn data_on_disk(root: &Path, end: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![root.join("data")];

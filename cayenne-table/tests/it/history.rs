@@ -1,4 +1,4 @@
-//! Random histories on a table and on a model of it; after each step both say the same.
+//! Random histories on a table and on a model of it. After each step, both have the same content.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ enum Action {
         cleanly: bool,
     },
     Flush,
-    /// With so many snapshots before the current one kept.
+    /// Expires snapshots, but keeps this many before the current one.
     Expire(u64),
     Collect,
     LookBack(prop::sample::Index),
@@ -57,7 +57,7 @@ struct Run {
     database: Arc<Database>,
     table: Arc<Table>,
     model: Model,
-    /// How many snapshots a commit that takes files away keeps besides its own.
+    /// How many snapshots a commit that removes files keeps besides its own.
     kept: u64,
     /// The earliest snapshot that can be opened.
     oldest: usize,
@@ -147,7 +147,7 @@ impl Run {
         }
     }
 
-    /// All but the current snapshot and so many before it can no longer be opened.
+    /// Expires all snapshots except the current one and `count` before it.
     fn give_up(&mut self, count: u64) {
         let latest = self.model.len() - 1;
         self.oldest = self.oldest.max(latest.saturating_sub(usize::try_from(count).unwrap_or(usize::MAX)));
@@ -176,7 +176,8 @@ impl Run {
 }
 
 /// Invariants I1, I2, I5, I6 and I8 of the engine: what was acknowledged is there after any reopen, earlier snapshots
-/// stay what they were as long as they are kept, what nobody keeps leaves no file, and the exact counts equal a scan.
+/// stay unchanged as long as they are kept, no file is left that no kept snapshot names, and the exact counts equal a
+/// scan.
 #[test]
 fn random_histories_equal_the_model() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

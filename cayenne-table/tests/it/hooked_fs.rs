@@ -1,4 +1,4 @@
-//! A disk that asks a test before it does anything.
+//! A file system that calls a hook of the test before each operation.
 
 use std::fmt;
 use std::io;
@@ -22,7 +22,7 @@ pub(crate) enum Asked {
 
 type Hook = dyn Fn(Asked, &Path) -> io::Result<()> + Send + Sync;
 
-/// Refuses what its hook refuses, and waits where that waits.
+/// Fails an operation if the hook fails, and waits while the hook waits.
 #[derive(Clone)]
 pub(crate) struct HookedFs(Arc<Hook>);
 

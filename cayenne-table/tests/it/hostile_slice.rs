@@ -1,4 +1,4 @@
-//! Slices that somebody has damaged or forged: they are refused, and nothing is changed.
+//! Damaged or forged slices: they are refused, and nothing is changed.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::forgeries::{FORGERIES, data_files, garbage, path_of, read_slice, writ
 use crate::slice::{named, slice};
 use crate::tree::tree;
 
-/// A database that a slice is refused by.
+/// A database that has to refuse a slice.
 struct Target {
     folder: tempfile::TempDir,
     database: Arc<Database>,
@@ -72,7 +72,7 @@ async fn a_slice_with_any_file_missing_cut_changed_linked_or_exchanged_is_refuse
             let copy = copy_of(&at);
             let files = data_files(copy.path());
             let file = files.get(number).cloned().unwrap_or(copy.path().join("metadata.db"));
-            // SQLite itself says how many pages count.
+            // SQLite stores the number of its pages, so it ignores additional bytes.
             if what == "longer" && number == 2 {
                 continue;
             }
@@ -156,7 +156,7 @@ async fn a_slice_that_tells_anything_but_its_own_files_is_refused() {
     for (what, forge) in FORGERIES {
         let copy = copy_of(&at);
         let mut forged = read_slice(copy.path()).await;
-        // What is forged is a data file, and the inline one is the last.
+        // The forgery is in the first data file, so inline ones are sorted last.
         forged.state.files.sort_by_key(|new| new.file.is_inline());
         forge(copy.path(), &mut forged);
         write_slice(copy.path(), forged).await.close().await.unwrap();
@@ -210,7 +210,8 @@ async fn a_slice_with_two_tables_or_none_or_staged_commits_is_refused() {
     target.refuses(copy.path(), "a staged commit").await;
 }
 
-/// What was read of one file is remembered by its id: a forger who knows the id of a file would be read in its place.
+/// Caches are keyed by file id: if ids of a slice were reused, a forger who knows the id of a file could have a forged
+/// file read in its place.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slice_whose_file_has_the_id_of_a_file_of_another_table_is_not_read_in_its_place() {
     let (folder, home) = database().await;
@@ -245,7 +246,7 @@ async fn a_slice_whose_file_has_the_id_of_a_file_of_another_table_is_not_read_in
     assert!(home.check(CheckDepth::Deep).await.unwrap().problems.is_empty());
 }
 
-/// A folder that is still being filled is nobody's left-over, also when nobody waits for the import any more.
+/// A folder that is still being filled is not an orphan, even if the caller of the import has stopped waiting.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn an_import_whose_caller_has_gone_is_not_collected_while_it_copies() {
     let (_kept, at) = slice().await;
@@ -262,7 +263,7 @@ async fn an_import_whose_caller_has_gone_is_not_collected_while_it_copies() {
     assert!(importing.await.is_err());
     let other = open(folder.path()).await;
     let busy = other.collect(true).await.unwrap().busy.len();
-    // Nobody waits in vain when this fails.
+    // Nothing waits for ever if this fails.
     step.open();
     assert_eq!(busy, 1);
     while !target.collect(true).await.unwrap().busy.is_empty() {

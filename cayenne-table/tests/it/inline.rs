@@ -1,4 +1,4 @@
-//! Small writes are in the metastore at first and in data files later, and nobody can tell by the rows.
+//! Small writes are inline first and in data files later, and the rows do not differ.
 
 use std::sync::Arc;
 
@@ -55,7 +55,8 @@ async fn a_flush_moves_all_inline_rows_in_one_commit_and_changes_no_row() {
     assert_eq!((again.rows, again.sequence), (0, flushed.sequence), "there is nothing left to do");
 }
 
-/// What small writes took in the metastore is given back once their rows have moved, when the database is closed.
+/// The space that inline rows took in the metastore is freed once the rows have been flushed and the database is
+/// closed.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_room_of_rows_that_have_moved_is_given_back() {
     let (folder, database) = database().await;
@@ -95,7 +96,7 @@ async fn passing_a_limit_flushes_in_the_background() {
         for start in 0..20 {
             t.append(rows(start * 10..start * 10 + 10)).await.unwrap();
         }
-        // Closing waits for the flush that goes on.
+        // Closing waits for the running flush.
         database.close().await.unwrap();
         drop(t);
         let database = open(folder.path()).await;

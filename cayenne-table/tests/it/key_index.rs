@@ -1,4 +1,4 @@
-//! Key indexes: they make answers fast and never decide one.
+//! Key indexes: they make answers fast, and never change an answer.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ async fn worn(database: &Database, on_conflict: OnConflict) -> (Arc<Table>, Cont
     (t, content)
 }
 
-/// Asks and writes in every way that needs an index.
+/// Reads and writes in every way that needs a key index.
 async fn answers(root: &Path, expected: &Content, what: &str) {
     let database = open(root).await;
     let t = existing(&database, "t").await;
@@ -66,7 +66,7 @@ async fn answers_are_the_same_whatever_became_of_the_key_indexes() {
         let indexes = beside(folder.path(), &t, "_keys");
         assert!(indexes.len() >= 3);
         let at = indexes[0].strip_prefix(folder.path()).unwrap().to_owned();
-        // The index of a table of the same rows, whose keys are hashed otherwise.
+        // The index of a table with the same rows, whose keys are hashed with another seed.
         let twin = first.create_table(&name("twin"), &crate::keyed::schema(), files()).await.unwrap();
         twin.append(pairs((0..12_000).map(|id| (id, 0)))).await.unwrap();
         let of_another_table = std::fs::read(&beside(folder.path(), &twin, "_keys")[0]).unwrap();
@@ -124,7 +124,7 @@ async fn answers_are_the_same_whatever_became_of_the_key_indexes() {
     }
 }
 
-/// Invariant I10: what is kept of an index is memory, not an open file; a table has as many indexes as data files.
+/// Invariant I10: a cached index takes memory and no open file, because a table has as many indexes as data files.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_key_index_stays_open_after_it_was_read() {
     let folder = tempfile::tempdir().unwrap();
@@ -158,7 +158,7 @@ async fn no_key_index_stays_open_after_it_was_read() {
     assert!((1..4).contains(&most.load(Ordering::SeqCst)), "{most:?} were open at once");
 }
 
-/// Of several rows with one key in a statement the last counts, the first, or none: wherever they are.
+/// Of several rows with one key in a statement, the last one counts, the first one, or none, wherever they are.
 // pitfall 22
 #[tokio::test(flavor = "multi_thread")]
 async fn duplicates_within_a_statement_are_settled_wherever_they_are() {
@@ -201,7 +201,7 @@ async fn duplicates_within_a_statement_are_settled_wherever_they_are() {
                         let found = content(&t).await;
                         assert_eq!(found.get(&key), Some(&value), "{what}");
                         assert_eq!(written.rows, found.len() as u64, "{what}");
-                        // Both rows were there before now.
+                        // Both rows exist already.
                         let again = t.append(pairs([(key, 10)])).await.unwrap();
                         assert_eq!(
                             again.rows + again.rows_removed,
@@ -214,7 +214,7 @@ async fn duplicates_within_a_statement_are_settled_wherever_they_are() {
     }
 }
 
-/// A source that sends again what is there adds nothing: no file, no snapshot.
+/// A source that sends existing rows again adds nothing: no file, no snapshot.
 // pitfall 117
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_are_all_left_out_leave_no_file_and_no_snapshot() {
@@ -231,12 +231,12 @@ async fn rows_that_are_all_left_out_leave_no_file_and_no_snapshot() {
         let stored = crate::keyed::expected_beside(&t.view().await.unwrap()).0;
         assert_eq!(crate::fixture::files_on_disk(folder.path()).len(), stored);
         assert_eq!(beside(folder.path(), &t, "_keys").len(), stored);
-        // Of two files of a statement, one of which has something new, that one stays.
+        // Of two files of a statement, only the one with a new row stays.
         let both = vec![pairs((0..10).map(|id| (id, 2))).remove(0), pairs([(5, 2), (200, 2)]).remove(0)];
         let written = t.append(both).await.unwrap();
         assert_eq!((written.rows, written.files), (1, 1));
         assert_eq!(content(&t).await.len(), 101);
-        // The position of a stream is taken in all the same.
+        // The source position is committed all the same.
         let source = || cayenne_format::SourcePosition { stream: "s".into(), position: 4 };
         assert!(!t.append_from(source(), pairs([(1, 9)])).await.unwrap().is_repeated);
         assert!(t.append_from(source(), pairs([(1_000, 9)])).await.unwrap().is_repeated);

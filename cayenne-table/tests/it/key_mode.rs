@@ -1,4 +1,4 @@
-//! Tables that tell of the rows that go by their keys.
+//! Tables with deletion mode `key`, which hide rows by tombstones.
 
 use cayenne_format::{ConflictDetection, Sequence, TableOptions};
 use cayenne_table::{RowChange, View};
@@ -40,7 +40,7 @@ async fn a_key_that_went_may_come_again() {
     }
 }
 
-/// Invariant: a view of the past shows what it showed, whatever became of its tombstones.
+/// Invariant: an earlier view shows the same rows, whatever happens to its tombstones.
 #[tokio::test]
 async fn tombstones_go_once_they_hide_nothing_and_the_past_keeps_its_own() {
     let (_folder, database) = database().await;
@@ -57,7 +57,7 @@ async fn tombstones_go_once_they_hide_nothing_and_the_past_keeps_its_own() {
     assert_eq!(try_content(&t, &view).await.unwrap(), expected);
     delete(&t, [2]).await.unwrap();
     assert_eq!(hiding(&t.view().await.unwrap()), (1, 0));
-    // Rows of an earlier file are still hidden: the tombstone stays although the inline rows move.
+    // The tombstone still hides rows of an earlier file, so it stays although the inline rows are flushed.
     t.append(pairs([(100, 0)])).await.unwrap();
     t.flush().await.unwrap();
     assert_eq!(hiding(&t.view().await.unwrap()), (1, 0));
@@ -91,7 +91,7 @@ async fn many_tombstone_files_become_deletion_vectors() {
     assert!(tombstones < 64 && vectors > 0, "{tombstones} and {vectors}");
 }
 
-/// Rows that were found in a view and moved by a flush since are told of by their keys as well.
+/// Rows that were found in a view and have been moved by a flush since are hidden by tombstones as well.
 #[tokio::test]
 async fn rows_that_moved_are_hidden_where_they_are() {
     let (_folder, database) = database().await;

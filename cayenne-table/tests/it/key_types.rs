@@ -69,7 +69,7 @@ async fn found(table: &Table, keys: &[ArrayRef], from: usize) -> u64 {
     table.find(&view, &keys).await.unwrap().len()
 }
 
-/// Writes, finds and replaces three keys by their equals.
+/// Writes three keys, and finds and replaces them by their equals.
 async fn one_key_whatever_the_bytes(what: &str, keys: &[ArrayRef]) {
     let fields = keys.iter().enumerate().map(|(at, key)| Field::new(format!("k{at}"), key.data_type().clone(), false));
     let names: Vec<String> = fields.clone().map(|field| field.name().clone()).collect();
@@ -118,7 +118,7 @@ async fn equal_values_of_every_two_types_are_one_key() {
     }
 }
 
-/// Texts that are the same once they are put together are different keys.
+/// Composite keys of texts differ even if their concatenations are equal.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_of_two_texts_do_not_run_together() {
     let (_folder, database) = database().await;

@@ -47,12 +47,12 @@ pub(crate) fn inline() -> TableOptions {
     TableOptions { inline, ..files() }
 }
 
-/// The rows that go are told of by their keys.
+/// Rows are hidden by their keys.
 pub(crate) fn by_key(options: TableOptions) -> TableOptions {
     TableOptions { deletion_mode: DeletionMode::Key, ..options }
 }
 
-/// Every write becomes files.
+/// Every write becomes data files.
 pub(crate) fn files() -> TableOptions {
     TableOptions { inline: InlineOptions::OFF, primary_key: vec!["id".to_owned()], ..TableOptions::default() }
 }
@@ -61,7 +61,8 @@ pub(crate) async fn keyed(database: &Database, options: TableOptions) -> Arc<Tab
     database.create_table(&name("t"), &schema(), options).await.unwrap()
 }
 
-/// Reads the visible rows of a view. No key is there twice, and there are as many rows as the snapshot says.
+/// Reads the visible rows of a view. Checks that no key occurs twice, and that there are as many rows as the snapshot
+/// says.
 pub(crate) async fn try_content(table: &Table, view: &View) -> Result<Content> {
     let mut content = Content::new();
     for file in view.files() {
@@ -89,7 +90,7 @@ pub(crate) async fn find(table: &Table, view: &View, ids: impl IntoIterator<Item
     table.find(view, &[Arc::new(ids.into_iter().collect::<Int64Array>())]).await
 }
 
-/// Returns rows that were found, as a statement hands them over.
+/// Returns rows that were found, as a statement passes them on.
 pub(crate) fn seen(rows: &RowPositions) -> SeenRows {
     let seen = SeenRows::default();
     for (file, rows) in rows.files() {
@@ -98,7 +99,7 @@ pub(crate) fn seen(rows: &RowPositions) -> SeenRows {
     seen
 }
 
-/// Returns changes: a pair is there from now on, a key without a value goes.
+/// Returns changes: a pair with a value is upserted, a key without a value is deleted.
 pub(crate) fn changes(all: impl IntoIterator<Item = (i64, Option<i64>)>) -> RowChanges {
     let all: Vec<_> = all.into_iter().collect();
     let kind = |value: Option<i64>| if value.is_some() { ChangeKind::Upsert } else { ChangeKind::Delete };
@@ -125,7 +126,8 @@ pub(crate) fn beside(root: &Path, table: &Table, folder: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Returns what lies beside the data files of a table and should: the index of each data file, each deletion file.
+/// Returns how many files have to be next to the data files of a table: the index of each data file, and each deletion
+/// file.
 pub(crate) fn expected_beside(view: &View) -> (usize, usize) {
     let indexes = view.files().filter(|file| !file.is_inline()).count();
     let is_file = |location: &Location| matches!(location, Location::Path(_));

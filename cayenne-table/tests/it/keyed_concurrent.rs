@@ -1,7 +1,7 @@
 //! Writers, flushes, compactions, collections and readers of a table with a primary key at the same time, on real threads.
 //!
-//! Each writer has keys of its own and knows what it has been told; readers know what all must agree on. One key that all
-//! writers change is there at every moment.
+//! Each writer has keys of its own and knows which writes were acknowledged. Readers check what all writers agree on.
+//! One key that all writers change is visible at every moment.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,7 +28,7 @@ struct Writer {
     table: Arc<Table>,
     number: i64,
     random: u64,
-    /// What it was told that its keys have.
+    /// The acknowledged values of its keys.
     mine: Content,
 }
 
@@ -86,7 +86,7 @@ impl Writer {
         self.mine
     }
 
-    /// What a statement does: it finds rows in a view, and takes them away or puts others in their place.
+    /// Does what a statement does: finds rows in a view, and hides them or replaces them.
     async fn change(&mut self, keys: &[i64], round: i64) {
         let there: Vec<i64> = keys.iter().copied().filter(|id| self.mine.contains_key(id)).collect();
         let view = self.table.view().await.unwrap();
@@ -126,7 +126,7 @@ impl Writer {
     }
 }
 
-/// Reads until it is over; a view shows the same for as long as it is held.
+/// Reads until the test is over. A view shows the same rows for as long as it is held.
 // pitfall 40, pitfall 105
 async fn read(table: Arc<Table>, is_over: Arc<AtomicBool>, reads: Arc<AtomicU64>) {
     let mut held = Vec::new();

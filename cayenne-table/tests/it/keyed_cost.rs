@@ -35,7 +35,7 @@ async fn an_upsert_of_a_few_rows_is_one_commit_and_a_warm_find_asks_nobody() {
     let before = asked();
     t.upsert(pairs([(2, 2), (7_001, 2), (20_000, 2), (20_001, 2)])).await.unwrap();
     let (syncs, opens, reads, lists, calls) = before;
-    // The one flush of the disk is that of the metastore.
+    // The only fsync is that of the metastore.
     assert_eq!(asked(), (syncs, opens, reads, lists, calls + 1));
     t.apply(vec![changes([(3, None), (7_002, Some(3))])], None).await.unwrap();
     assert_eq!(asked(), (syncs, opens, reads, lists, calls + 2));
@@ -43,7 +43,7 @@ async fn an_upsert_of_a_few_rows_is_one_commit_and_a_warm_find_asks_nobody() {
     let view = t.view().await.unwrap();
     assert_eq!(find(&t, &view, [2, 3, 7_001, 20_001, 99_999]).await.unwrap().len(), 3);
     assert_eq!(asked(), (syncs, opens, reads, lists, calls + 2), "a warm find asks somebody");
-    // Keys that are nowhere are told apart by what is known of the pages.
+    // Keys that no row has are recognised by the head of the index.
     assert_eq!(find(&t, &view, 1_000_000..1_000_100).await.unwrap().len(), 0);
     assert_eq!(asked(), (syncs, opens, reads, lists, calls + 2));
     drop(view);
@@ -77,7 +77,7 @@ async fn opening_and_looking_reads_no_index_and_no_deletion_file() {
     let t = existing(&database, "t").await;
     let view = t.view().await.unwrap();
     assert_eq!(view.snapshot().visible_rows(), Some((ROWS * 2 / 3).cast_unsigned()), "it is known without a look");
-    // Not even the writer looks.
+    // Becoming the writer reads none of them either.
     t.append(vec![]).await.unwrap();
     assert_eq!(asked.load(Ordering::SeqCst), 0);
     assert_eq!(find(&t, &view, [0, 1]).await.unwrap().len(), 1);
@@ -85,7 +85,7 @@ async fn opening_and_looking_reads_no_index_and_no_deletion_file() {
     assert!((1..10).contains(&asked.load(Ordering::SeqCst)), "{asked:?}");
 }
 
-/// What a commit writes into the metastore follows what it changes, not what the table holds.
+/// What a commit writes to the metastore depends on what it changes, not on what the table holds.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_upsert_writes_does_not_grow_with_the_table() {
     let mut written = Vec::new();

@@ -1,5 +1,5 @@
-//! Writes of a table with a primary key that fail, that nobody waits for any more, or whose process ends: at every point at
-//! which they can. They are done wholly or not at all, an error means not at all, and nothing is left behind.
+//! Writes to a table with a primary key that fail, whose caller stops waiting, or whose process ends, at every point
+//! where that can happen. Each is done completely or not at all, an error means not at all, and no file is left behind.
 
 use std::io;
 use std::path::Path;
@@ -83,7 +83,7 @@ async fn worn(root: &Path, options: &TableOptions) -> Content {
 }
 
 fn both_options() -> [TableOptions; 2] {
-    // The first write is a file, and the others are not.
+    // The first write becomes a file; the others are inline.
     [files(), TableOptions { inline: InlineOptions { max_rows: 10, ..inline().inline }, ..files() }]
 }
 
@@ -155,7 +155,7 @@ async fn a_write_of_which_any_step_fails_is_not_done_and_can_be_tried_again() {
                 };
                 steps_failed += 1;
                 match &done {
-                    // After the commit nothing is denied any more.
+                    // After the commit, no error is returned any more.
                     Ok(()) => {
                         let removes_later = matches!(work, Work::Compact);
                         assert!(removes_later || matches!(step, Step::SwapView | Step::RemoveFiles), "{what}");
@@ -205,7 +205,7 @@ async fn a_write_whose_process_ends_after_any_step_is_whole_or_nothing() {
                     assert_eq!(found, before, "{what}");
                 }
                 nothing_is_left(folder.path(), &database, &t, &what).await;
-                // It goes on as if nothing had been.
+                // The table can be used as if nothing had happened.
                 t.upsert(pairs([(1, 77)])).await.unwrap();
                 assert_eq!(content(&t).await.get(&1), Some(&77));
                 if done.is_ok() {
@@ -230,7 +230,7 @@ async fn a_write_that_is_dropped_at_any_poll_is_whole_or_nothing() {
                 let t = existing(&database, "t").await;
                 t.append(vec![]).await.unwrap();
                 let finished = polled(work.perform(&t), polls).await;
-                // Whoever looks for left-overs waits for a commit that was handed over.
+                // `collect` waits for a commit that was handed over.
                 database.collect(false).await.unwrap();
                 let (found, after) = (content(&t).await, work.of(before.clone()));
                 let what = format!("{work:?} dropped after {polls} polls");
@@ -271,7 +271,7 @@ async fn a_disk_without_room_for_an_index_or_a_deletion_file_fails_the_write_and
         }
     });
     let folder = tempfile::tempdir().unwrap();
-    // Nothing is compacted meanwhile: what a pass leaves for the next expiry would be there or not.
+    // Nothing is compacted meanwhile: files that a pass leaves for the next expiry would make the result uncertain.
     let database = Database::builder(folder.path()).settings(settings()).fs(fs).open().await.unwrap();
     let t = keyed(&database, files()).await;
     t.append(pairs((0..ROWS).map(|id| (id, 0)))).await.unwrap();
@@ -293,7 +293,7 @@ async fn a_disk_without_room_for_an_index_or_a_deletion_file_fails_the_write_and
     nothing_is_left(folder.path(), &database, &t, "after all").await;
 }
 
-/// What a table is made with meets itself.
+/// The first rows of a table conflict with each other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_made_with_rows_of_one_key_has_the_last_or_was_never_there() {
     for on_conflict in

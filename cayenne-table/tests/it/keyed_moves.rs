@@ -57,7 +57,7 @@ async fn rows_that_others_have_hidden_since_are_left_out_unless_others_come_in_t
     }
 }
 
-/// Where rows went is known to the process that has moved them. Another one must not take them for hidden.
+/// Only the process that has moved rows knows their new positions. Another process must not take them for hidden.
 // pitfall 10
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_another_process_has_moved_since_are_not_taken_for_hidden() {
@@ -96,7 +96,7 @@ async fn rows_found_in_a_view_of_the_past_are_not_taken_for_hidden() {
     assert_eq!(content(&t).await.len(), 9);
 }
 
-/// Keys change places in one statement; one that somebody else keeps is an error.
+/// Keys are exchanged in one statement. A key that another row keeps is an error.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_come_for_others_may_exchange_keys_and_take_none_that_stays() {
     for options in [inline(), files()] {
@@ -133,7 +133,7 @@ async fn rows_of_another_table_are_refused() {
     assert_eq!((content(&t).await.len(), content(&other).await.len()), (1, 1));
 }
 
-/// A file that is taken out goes with its index and with what hides its rows; its keys may come again.
+/// A file that a repair takes out is removed with its index and with what hides its rows. Its keys may be added again.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_of_a_damaged_file_that_was_taken_out_may_come_again() {
     let (folder, first) = database().await;

@@ -1,4 +1,5 @@
-//! Staged rows of a table with a primary key: whose keys they meet is settled when they are published, by whoever does it.
+//! Staged rows of a table with a primary key: key conflicts are decided when the rows are published, by whichever
+//! process does it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
@@ -25,7 +26,7 @@ async fn collecting_leaves_the_key_index_of_staged_rows() {
     assert_eq!(content(&t).await, [(1, 10), (2, 21), (3, 30)].into());
 }
 
-/// The index is never the truth: without it staged rows, which were acknowledged, are as good.
+/// The index is never the truth: staged rows, which were acknowledged, are published without it.
 #[tokio::test(flavor = "multi_thread")]
 async fn staged_rows_whose_key_index_is_missing_or_damaged_are_published() {
     for (on_conflict, kept) in
@@ -66,7 +67,7 @@ async fn staged_rows_whose_key_index_is_missing_or_damaged_are_published() {
     }
 }
 
-/// What hides rows may become a file. Nobody who looks for left-overs finds it before a commit names it.
+/// A publish may write a deletion file. `collect` does not take it for an orphan before a commit names it.
 // pitfall 41
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn collecting_beside_a_publication_of_staged_rows_leaves_the_deletion_file_of_that() {
@@ -96,7 +97,7 @@ async fn collecting_beside_a_publication_of_staged_rows_leaves_the_deletion_file
     let collecting = tokio::spawn(async move { database.collect(true).await });
     tokio::task::spawn_blocking(move || looks.wait()).await.unwrap();
     let publishing = tokio::spawn(staged.publish());
-    // It either waits for who looks, which takes no time, or comes as far as its commit.
+    // It either waits for `collect`, which takes no time, or comes as far as its commit.
     for _ in 0..500 {
         if steps.count(Step::HandCommit) > handed {
             break;

@@ -1,4 +1,4 @@
-//! The life of a table: made, written, read, reopened, dropped.
+//! The life of a table: created, written, read, reopened, dropped.
 
 use cayenne_format::{ErrorKind, RetentionOptions, Sequence, TableOptions};
 use cayenne_table::{Access, CheckDepth, Database};
@@ -54,7 +54,7 @@ async fn every_kept_snapshot_can_be_read() {
     assert_eq!(operations, ["append", "overwrite", "append", "truncate"]);
 }
 
-/// Pitfalls 38 and 117: nothing written is no version, and an empty overwrite is a valid empty table.
+/// Pitfalls 38 and 117: writing nothing adds no snapshot, and an empty overwrite leaves a valid empty table.
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_of_nothing_make_no_commit_and_no_file() {
     let (folder, database) = database().await;
@@ -110,7 +110,7 @@ async fn names_that_differ_only_by_case_are_two_tables() {
     }
 }
 
-/// The data folder may be moved: nothing in it knows where it is.
+/// The data folder may be moved: nothing in it contains its path.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_can_be_moved_elsewhere() {
     let (folder, database) = database().await;

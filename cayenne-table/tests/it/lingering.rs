@@ -1,4 +1,4 @@
-//! Readers that come back soon, beside a writer in another process.
+//! Readers that return soon, concurrently with a writer in another process.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use crate::fixture::{database, existing, files_on_disk, name, read, read_view, r
 
 const KEEP_NONE: RetentionOptions = RetentionOptions { count: 0, seconds: 0 };
 
-/// A process that finds out late what others commit.
+/// A process that notices the commits of others late.
 async fn patient(root: &Path) -> Arc<Database> {
     let settings = DatabaseSettings { poll_interval: Duration::from_hours(1), ..DatabaseSettings::default() };
     Database::builder(root).access(Access::ReadOnly).settings(settings).open().await.unwrap()
 }
 
-/// Waits until no process says that it reads anything.
+/// Waits until no process has a pin.
 async fn nobody_reads(root: &Path) {
     let is_pin =
         |entry: std::io::Result<std::fs::DirEntry>| !entry.unwrap().file_name().to_string_lossy().ends_with(".lock");
@@ -46,7 +46,8 @@ async fn a_reader_of_a_table_that_does_not_change_asks_nobody_and_makes_no_file(
         drop(existing(&reader, "t").await.view().await.unwrap());
     }
     let (asked, made) = (metastore.calls() - before.0, fs.creates() - before.1);
-    // A reader that is kept waiting for half a second by the machine begins anew; so it is not for each read.
+    // If the machine delays a reader for half a second, it queries and pins again. So this is checked for the sum and
+    // not for each read.
     assert!(asked < READS / 10 && made < READS / 10, "{asked} questions and {made} files");
 }
 
@@ -62,7 +63,7 @@ async fn a_pin_that_lingers_keeps_its_files_and_goes_by_itself() {
         let begins = view.sequence();
         t.overwrite(rows(0..round)).await.unwrap();
         drop(view);
-        // Whether it lingers yet or was just ended: what it says is true.
+        // The pin may linger still or may just have ended: in both cases, what it tells is true.
         let known_from = t.expire(KEEP_NONE).await.unwrap().known_from;
         assert!(known_from == begins || known_from == t.view().await.unwrap().sequence());
         database.collect(true).await.unwrap();
@@ -109,7 +110,7 @@ async fn a_table_that_another_one_replaced_elsewhere_is_found_when_it_is_no_long
     assert!(database.drop_table(&name("t")).await.unwrap());
     let anew = table(&database, "t").await;
     anew.append(rows(5..10)).await.unwrap();
-    // While it reads the old one it may go on to: with its rows, whole.
+    // As long as the old table is pinned, the process may go on to use it, with all of its rows.
     assert_eq!(existing(&elsewhere, "t").await.id(), t.id());
     assert_eq!(read(&other).await, sum(0..10));
     let made_since = table(&database, "u").await;

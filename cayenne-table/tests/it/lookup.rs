@@ -68,7 +68,7 @@ async fn a_row_is_looked_up_as_its_view_shows_it() {
     }
 }
 
-/// A disk that fails once has not failed for ever.
+/// After a disk has failed once, reads work again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_that_fails_once_is_tried_again_by_the_next_lookup() {
     let folder = tempfile::tempdir().unwrap();
@@ -101,7 +101,7 @@ async fn a_read_that_fails_once_is_tried_again_by_the_next_lookup() {
     assert!(failed > 0, "nothing was read");
 }
 
-/// Files of the system and threads would be used up by whoever opens databases often.
+/// Otherwise, opening databases often would use up file descriptors and threads.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_database_keeps_nothing_open() {
     for mode in [DeletionMode::Position, DeletionMode::Key] {

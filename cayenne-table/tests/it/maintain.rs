@@ -1,4 +1,5 @@
-//! Tables that compact themselves: after writes, now and then, beside readers and writers, and not for ever.
+//! Background upkeep: tables are compacted after writes and at intervals, concurrently with readers and writers, and
+//! not endlessly.
 
 use std::io;
 use std::ops::Range;
@@ -17,7 +18,7 @@ use crate::fixture::{data_on_disk, existing, files_on_disk, name, settings};
 use crate::hooked_fs::{Asked, HookedFs};
 use crate::keyed::{Content, content, delete, files, keyed, pairs, schema, try_content};
 
-/// Tables look after themselves.
+/// Settings with background upkeep.
 pub(crate) fn by_itself() -> DatabaseSettings {
     DatabaseSettings { has_upkeep: true, ..settings() }
 }
@@ -40,13 +41,13 @@ async fn made() -> (TempDir, Arc<Database>) {
     (folder, database)
 }
 
-/// Returns the passes of a table that have ended, without the looks that came to none.
+/// Returns the passes of a table that have ended, without the looks that began no pass.
 pub(crate) fn passes(t: &Table) -> Vec<PassRecord> {
     let has_ended = |record: &PassRecord| record.declined.is_none() && record.outcome != PassOutcome::Running;
     t.passes().into_iter().filter(has_ended).collect()
 }
 
-/// Waits until it is so.
+/// Waits until `is_so` returns true.
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_mins(1);
     while !is_so().await {
@@ -113,7 +114,7 @@ async fn what_is_read_or_kept_stays_until_it_is_not() {
     until("nobody reads them any more", async || files_on_disk(folder.path()).len() == 1).await;
 }
 
-/// Whoever is closed does not wait for what it has begun by itself, and leaves nothing behind.
+/// Closing a database does not wait for a background pass to complete, and leaves no file behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_ends_a_pass_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -176,7 +177,7 @@ async fn a_pass_that_fails_is_told_of_and_tried_again_later() {
     assert_eq!(content(&t).await.len(), 8);
 }
 
-/// A table with a long pass does not keep others from theirs.
+/// A long pass of one table does not keep other tables from their passes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_pass_of_one_table_leaves_others_their_turn() {
     let folder = tempfile::tempdir().unwrap();
@@ -216,7 +217,7 @@ async fn a_long_pass_of_one_table_leaves_others_their_turn() {
     until("so is the large one", async || passes(&large).len() == 1).await;
 }
 
-/// Says what looks have come to, one after the other.
+/// Returns the results of the looks that began no pass, in order.
 fn declines(t: &Table) -> Vec<(Option<Decline>, Option<Reason>)> {
     t.passes().iter().map(|record| (record.declined, record.reason)).collect()
 }
@@ -230,7 +231,7 @@ async fn a_look_that_comes_to_nothing_says_why() {
     assert_eq!(t.passes()[0].times, 3, "one record for all");
     add_files(&t, 5).await;
     until("there is a pass", async || passes(&t).len() == 1).await;
-    // A small file is no reason to write a much larger one again.
+    // A small file is not a reason to rewrite a much larger one.
     let grows = with(CompactionOptions { trigger_files: 2, ..CompactionOptions::default() });
     let u = database.create_table(&name("u"), &schema(), grows).await.unwrap();
     u.append(pairs([(0, 0)])).await.unwrap();
@@ -278,7 +279,7 @@ async fn what_is_done_by_itself_is_counted() {
     assert!(counted(&database, "cayenne_maintenance_reclaimed_bytes_total", &[]).await > stored);
 }
 
-/// A table that is overwritten again and again takes no more room than it needs, with nobody calling `collect`.
+/// A table that is overwritten again and again takes no more space than it needs, without a call of `collect`.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_overwrite_replaces_goes_by_itself() {
     let (folder, database) = made().await;
@@ -298,7 +299,7 @@ async fn what_an_overwrite_replaces_goes_by_itself() {
     assert_eq!(content(&t).await, Content::from([(8, 8)]));
 }
 
-/// With a time that snapshots are kept for, nobody has to call `expire` either.
+/// With a retention time, no call of `expire` is needed either.
 #[tokio::test(flavor = "multi_thread")]
 async fn snapshots_that_were_kept_long_enough_go_by_themselves() {
     let (folder, database) = made().await;
@@ -312,7 +313,7 @@ async fn snapshots_that_were_kept_long_enough_go_by_themselves() {
     assert_eq!(content(&t).await, Content::from([(2, 2)]));
 }
 
-/// What is removed by itself is nothing that a lost metastore is made anew from.
+/// Upkeep removes no file that a lost metastore is rebuilt from.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_metastore_finds_all_that_the_last_manifest_names() {
     let folder = tempfile::tempdir().unwrap();
@@ -327,7 +328,7 @@ async fn a_lost_metastore_finds_all_that_the_last_manifest_names() {
         t.overwrite(pairs([(round, round)])).await.unwrap();
     }
     until("the old files go", async || files_on_disk(folder.path()).len() == 1).await;
-    // It goes without closing anything.
+    // The process ends without closing the database.
     drop((t, database));
     until("it is gone", async || std::fs::remove_dir_all(folder.path().join("metadata")).is_ok()).await;
     let found = Database::builder(folder.path()).settings(settings()).recover_from_manifests(false).await.unwrap();
@@ -338,7 +339,7 @@ async fn a_lost_metastore_finds_all_that_the_last_manifest_names() {
     assert!(problems.is_empty(), "{problems:?}");
 }
 
-/// Dropping a table beside what looks after it takes nothing from whoever reads it.
+/// Dropping a table during its upkeep removes no file that is still read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_dropped_beside_its_upkeep_is_read_to_the_end() {
     for round in 0..20 {
@@ -355,7 +356,7 @@ async fn a_table_that_is_dropped_beside_its_upkeep_is_read_to_the_end() {
     }
 }
 
-/// Memory that a pass may not have: it says so, changes nothing, and leaves writers what is theirs.
+/// A pass without enough memory says so, changes nothing, and leaves the memory of writers alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pass_that_lacks_memory_is_skipped_and_nothing_else_suffers() {
     let folder = tempfile::tempdir().unwrap();
@@ -377,7 +378,7 @@ async fn with_memory(root: &Path, bytes: usize) -> Arc<Database> {
     builder.compaction_memory(Arc::new(GreedyMemoryPool::new(bytes))).open().await.unwrap()
 }
 
-/// As much as a pass needs for fifty thousand rows, and not for eighty thousand.
+/// Enough memory for a pass of fifty thousand rows, but not for eighty thousand.
 const SOME_MEMORY: usize = 6_400_000;
 
 fn scattered(ids: Range<i64>) -> Vec<RowStream> {
@@ -399,7 +400,7 @@ async fn a_pass_that_lacks_memory_takes_fewer_files() {
     assert_eq!(content(&t).await.len(), 80_000);
 }
 
-/// A file that does not fit alone keeps no others from their pass.
+/// A file that is too large alone does not keep other files from their pass.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_no_pass_has_memory_for_is_passed_over() {
     let folder = tempfile::tempdir().unwrap();
@@ -420,7 +421,7 @@ async fn a_file_that_no_pass_has_memory_for_is_passed_over() {
     assert_eq!(content(&t).await.len(), 240_008);
 }
 
-/// A key index that is lost is made anew by the next pass, once somebody has needed it.
+/// A lost key index is rebuilt by the next pass, once a lookup has needed it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_key_index_comes_back_with_the_next_pass() {
     let folder = tempfile::tempdir().unwrap();
@@ -449,7 +450,8 @@ async fn a_lost_key_index_comes_back_with_the_next_pass() {
     assert_eq!((content.len(), content[&5], content[&6], content[&7]), (1_001, 1, 1, 0));
 }
 
-/// Invariants I2, I3 and I4, with passes all the time. `CAYENNE_CHURN_SECONDS` is how long, for each of two tables.
+/// Invariants I2, I3 and I4, with passes running all the time. `CAYENNE_CHURN_SECONDS` sets the duration for each of
+/// two tables.
 #[tokio::test(flavor = "multi_thread")]
 async fn random_changes_beside_passes_equal_a_map() {
     let seconds = std::env::var("CAYENNE_CHURN_SECONDS").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(15);

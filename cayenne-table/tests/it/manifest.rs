@@ -1,4 +1,4 @@
-//! Manifests beside the data: when they are written, what they follow, and when they go.
+//! Stored manifests: when they are written, what they follow, and when they are removed.
 
 use std::num::NonZeroU64;
 use std::path::Path;
@@ -106,7 +106,7 @@ async fn so_many_commits_after_the_last_manifest_one_is_written_in_the_backgroun
     }
     assert!(manifests(folder.path(), &t).is_empty());
     t.append(rows(2..3)).await.unwrap();
-    // Closing waits for it, and finds nothing left to say.
+    // Closing waits for the manifest, and finds nothing left to write.
     database.close().await.unwrap();
     assert_eq!(manifests(folder.path(), &t), ["0-3"]);
 }
@@ -135,7 +135,7 @@ async fn dropping_a_table_removes_its_manifests_and_leaves_no_folder() {
     database.close().await.unwrap();
     in_a_process(folder.path(), async |database, t| {
         t.append(rows(0..10)).await.unwrap();
-        // Somebody still reads it: the rows stay as long, and what would bring the table back goes at once.
+        // The table is still read: its files stay as long, but its manifests are removed at once.
         let reading = t.view().await.unwrap();
         assert!(database.drop_table(&name("t")).await.unwrap());
         assert!(manifests(folder.path(), &t).is_empty());
@@ -241,7 +241,7 @@ async fn manifests_beside_appends_and_drops_wait_for_nobody_for_ever() {
     assert_eq!(std::fs::read_dir(folder.path().join("data")).unwrap().count(), 0);
 }
 
-/// Sequences do not tell histories apart: copies of the metastore that are exchanged have the same ones.
+/// Histories cannot be told apart by their sequences: copies of the metastore that are exchanged have the same ones.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_follows_none_of_another_history() {
     let (folder, first) = database().await;

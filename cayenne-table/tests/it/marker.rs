@@ -1,4 +1,4 @@
-//! The folder of a table says whose it is, and nothing is read or removed in another table's.
+//! The marker of a table folder names its table, and nothing is read or removed in the folder of another table.
 
 use cayenne_format::ErrorKind;
 use cayenne_table::{CheckDepth, Database};

@@ -1,8 +1,8 @@
-//! Random operations on a table with a primary key, and on a map: after each they contain the same.
+//! Random operations on a table with a primary key and on a map: after each of them, both have the same content.
 //!
-//! The operations come in any order with flushes, compactions, folds of deletion files, reopening, collecting, losing the metastore and
-//! failures at every step of a commit. What is acknowledged is there, what failed is not, and every way of asking gives the
-//! same answer. `CAYENNE_MODEL_CASES` is how many series each test tries.
+//! The operations are mixed with flushes, compactions, folds of deletion files, reopening, collecting, losing the
+//! metastore and failures at every step of a commit. What is acknowledged is there, what failed is not, and every kind
+//! of read returns the same. `CAYENNE_MODEL_CASES` is the number of series that each test tries.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,11 +39,11 @@ struct Run {
     table: Arc<Table>,
     choices: Choices,
     content: Content,
-    /// A view of an earlier moment, with what it has to show.
+    /// An earlier view, with the content that it has to show.
     earlier: Option<(PinnedView, Content)>,
     remembered: Option<Remembered>,
     staged: Option<(StagedWrite, Rows)>,
-    /// What the table was at each sequence.
+    /// The content of the table at each sequence.
     history: BTreeMap<u64, Content>,
 }
 
@@ -57,13 +57,13 @@ async fn open(folder: &TempDir, choices: Choices) -> Arc<Database> {
     Database::builder(folder.path()).settings(settings_of(choices)).open().await.unwrap()
 }
 
-/// Opens the database as a process does that ends after some steps.
+/// Opens the database in a process that ends after `steps` steps.
 async fn open_until(folder: &TempDir, choices: Choices, steps: usize) -> Arc<Database> {
     let environment = Environment { steps: Arc::new(LastSteps::after(steps)), ..Environment::default() };
     Database::builder(folder.path()).settings(settings_of(choices)).environment(environment).open().await.unwrap()
 }
 
-/// Few files and hidden rows are reason enough.
+/// Options by which few files and few hidden rows begin a pass.
 fn eager() -> CompactionOptions {
     CompactionOptions {
         trigger_files: 2,
@@ -101,7 +101,7 @@ impl Run {
         }
     }
 
-    /// Lets go of what belongs to this process.
+    /// Drops what belongs to this process.
     fn forget(&mut self) {
         (self.earlier, self.remembered) = (None, None);
     }
@@ -125,7 +125,7 @@ impl Run {
         self.discard().await;
         self.forget();
         self.history.clear();
-        // A process that was cut off has written no manifest: this one changes something, so that it does.
+        // A process that was cut off has written no manifest. This one changes something, so that it writes one.
         let taken =
             SourcePosition { stream: "stream".into(), position: self.table.view().await.unwrap().sequence().number() };
         self.table.apply(vec![], Some(taken)).await.unwrap();
@@ -219,7 +219,8 @@ impl Run {
         }
     }
 
-    /// Performs an operation in a process that ends after some steps; afterwards it was done wholly or not at all.
+    /// Performs an operation in a process that ends after some steps. Afterwards, the operation was done completely or
+    /// not at all.
     async fn crash(&mut self, at: u8, operation: &Operation) {
         let expected = on_model(operation, self.choices.on_conflict, &self.content);
         self.discard().await;
@@ -229,7 +230,7 @@ impl Run {
         let table = existing(&database, "t").await;
         let done = perform(&database, &table, operation, self.choices.key).await;
         if self.choices.looks_after_itself {
-            // What goes on in the background ends with the process.
+            // Background work ends with the process.
             database.close().await.ok();
         }
         drop((table, database));
@@ -299,7 +300,7 @@ async fn rows_at(table: &Table, view: &PinnedView, positions: &RowPositions) -> 
         let all = decode(&concat_batches(table.schema(), &batches).unwrap());
         found.extend(rows.positions().map(|position| all[usize::try_from(position).unwrap()]));
     }
-    // Read one by one they are the same.
+    // Reading them one by one returns the same rows.
     let columns: Vec<usize> = (0..table.schema().fields().len()).rev().collect();
     let single = table.rows_at(view, positions, &columns).await.unwrap();
     assert_eq!(single.iter().flat_map(decode).collect::<Rows>(), found);
@@ -345,7 +346,7 @@ async fn perform(
     }
 }
 
-/// What a statement does that has found rows by a scan.
+/// Does what a statement does that has found rows by a scan.
 async fn find_and_change(
     table: &Arc<Table>,
     keys: &[u32],
@@ -376,7 +377,7 @@ async fn change(
     table.change(RowChange { view: Arc::new(view), hidden, rows: rows.into_iter().collect() }).await.map(drop)
 }
 
-/// The series of one test: with those of the others, and some thirty operations in each, ten thousand operations.
+/// The number of series of one test. With some thirty operations each, all tests together try ten thousand operations.
 fn config() -> ProptestConfig {
     let cases = std::env::var("CAYENNE_MODEL_CASES").ok().and_then(|cases| cases.parse().ok());
     ProptestConfig::with_cases(cases.unwrap_or(56))

@@ -1,4 +1,4 @@
-//! What the model does: operations, and what each makes of a map.
+//! The operations of the model, and the effect of each on a map.
 
 use std::collections::BTreeMap;
 
@@ -7,36 +7,36 @@ use proptest::prelude::*;
 
 use crate::model_rows::{KeyType, Rows};
 
-/// Few keys, so that they meet often.
+/// Few keys, so that conflicts are frequent.
 pub(crate) const KEYS: u32 = 40;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Operation {
-    /// What `on_conflict` says, in one or two streams.
+    /// Appends by the option `on_conflict`, in one or two streams.
     Append(Rows, Rows),
     Upsert(Rows),
     Overwrite(Rows),
     Apply(Vec<(bool, u32, u32)>),
-    /// Takes rows away by where they are.
+    /// Deletes rows by position.
     Delete(Vec<u32>),
-    /// Takes rows away by where they are, and adds them with another value.
+    /// Deletes rows by position, and adds them with another value.
     Update(Vec<u32>, u32),
     /// Finds rows, for later.
     Remember(Vec<u32>),
-    /// Takes the rows away that were found before, or adds them with another value, whatever came between.
+    /// Deletes the rows that were found before, or adds them with another value, whatever came between.
     ChangeRemembered(Option<u32>),
     Truncate,
     Flush,
-    /// Data files become fewer, so many at a time.
+    /// Compacts, with so many data files at a time.
     Compact(usize),
     Reopen,
-    /// The metastore is lost, and made anew.
+    /// Loses the metastore and rebuilds it.
     Recover,
-    /// The table goes out and comes back in its own place.
+    /// Exports the table, and imports it in place of itself.
     Slice,
     Collect,
     Stage(Rows, bool),
-    /// Rows are staged, and published later, by this process or the next.
+    /// Stages rows that are published later, by this process or the next.
     StageForLater(Rows),
     Publish,
     /// The process ends after some steps of the operation.
@@ -77,7 +77,7 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
 }
 
 impl Operation {
-    /// Makes the values of this operation unlike those of all others: so a row is known by its value.
+    /// Makes the values of this operation differ from those of all others, so that a row is known by its value.
     pub(crate) fn stamped(mut self, stamp: u32) -> Self {
         let mark = |value: &mut u32| *value += stamp * 100;
         match &mut self {
@@ -103,7 +103,7 @@ pub(crate) struct Choices {
     pub(crate) cache_bytes: u64,
     pub(crate) kept_snapshots: u64,
     pub(crate) deletion_mode: DeletionMode,
-    /// The table is compacted, and its old files are removed, all the time.
+    /// Background upkeep compacts the table and removes its old files all the time.
     pub(crate) looks_after_itself: bool,
 }
 
@@ -128,7 +128,7 @@ pub(crate) fn choices() -> impl Strategy<Value = Choices> {
 
 pub(crate) type Content = BTreeMap<u32, u32>;
 
-/// What an operation makes of the content; `None` if it has to fail.
+/// Returns the content after an operation; `None` if the operation has to fail.
 pub(crate) fn on_model(operation: &Operation, on_conflict: OnConflict, before: &Content) -> Option<Content> {
     let mut after = before.clone();
     let mut take_in = |rows: &mut dyn Iterator<Item = &(u32, u32)>, rule: OnConflict| {

@@ -1,4 +1,4 @@
-//! The rows of the model: a key is one number there, and columns of any type here.
+//! The rows of the model: a key is one number in the model, and columns of any type in the table.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use arrow_array::{
 use arrow_schema::{Field, Schema, SchemaRef};
 use proptest::prelude::*;
 
-/// What kind of key a table has: what an index keeps of it, and whether equal keys may have other bytes.
+/// The kind of key that a table has: what an index stores of it, and whether equal keys may have different bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum KeyType {
     Integer,
@@ -93,7 +93,7 @@ pub(crate) fn batch(rows: &[(u32, u32)]) -> RecordBatch {
     let spelling = rows.first().map_or(0, |(_, value)| *value);
     let mut columns = key_columns(&keys, spelling);
     let values = rows.iter().map(|(_, value)| *value);
-    // The plain number tells what the others mean. Every fifth row has a null.
+    // The plain number identifies the key. Every fifth row has a null.
     columns.push(("key", Arc::new(UInt32Array::from_iter_values(keys))));
     columns.push(("value", Arc::new(UInt32Array::from_iter_values(values.clone()))));
     columns.push(("note", Arc::new(values.map(|value| (value % 5 != 0).then_some(value)).collect::<UInt32Array>())));

@@ -20,7 +20,7 @@ async fn a_second_writer_is_told_who_the_first_one_is() {
     let error = second.drop_table(&name("t")).await.unwrap_err();
     assert_eq!(error.stable_code(), "table-locked");
 
-    // Another table is free, and this one is as soon as its writer has gone.
+    // Another table can be written at once, and this one as soon as its writer has gone.
     table(&second, "u").await.append(rows(0..1)).await.unwrap();
     first.close().await.unwrap();
     other.append(rows(10..15)).await.unwrap();
@@ -47,13 +47,13 @@ async fn readers_see_what_the_writer_commits() {
     assert_eq!(seen.view().await.unwrap_err().stable_code(), "table-dropped");
 }
 
-/// A writer that was taken over finds out with its next commit, and stays out.
+/// A writer that was replaced finds out at its next commit, and stays fenced.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fenced_writer_can_never_commit_again() {
     let (folder, first) = database().await;
     let t = table(&first, "t").await;
     t.append(rows(0..10)).await.unwrap();
-    // Somebody removes the lock file by hand, and so gets past the lock.
+    // The lock file is removed by hand, which defeats the lock.
     std::fs::remove_file(folder.path().join("metadata").join(format!("{}.lock", t.id()))).unwrap();
     let second = open(folder.path()).await;
     let other = existing(&second, "t").await;
@@ -66,7 +66,7 @@ async fn a_fenced_writer_can_never_commit_again() {
     assert_eq!(read(&other).await, sum(0..30));
 }
 
-/// Files that a fenced writer does not know may be those of a write of the next one.
+/// Files that a fenced writer does not know may belong to a write of the next writer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fenced_writer_collects_nothing() {
     let (folder, first) = database().await;
@@ -79,7 +79,7 @@ async fn a_fenced_writer_collects_nothing() {
     let in_flight =
         folder.path().join("data").join(&t.record().location).join("01890000-0000-7000-8000-000000000000.vortex");
     std::fs::write(&in_flight, "being written").unwrap();
-    // It has not heard yet that it is fenced.
+    // The process does not know yet that it is fenced.
     assert_eq!(first.collect(true).await.unwrap_err().stable_code(), "fenced");
     assert!(in_flight.exists());
     assert_eq!(second.collect(true).await.unwrap().files.len(), 1);

@@ -1,4 +1,4 @@
-//! Readers beside writers.
+//! Readers that run concurrently with writers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +32,7 @@ async fn an_overwritten_table_is_never_empty() {
     assert!(reader.await.unwrap() > 0);
 }
 
-/// Pitfalls 40 and 110: what a reader holds outlives every change, the end of the table included.
+/// Pitfalls 40 and 110: what a reader holds outlives every change, even the drop of the table.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_view_outlives_the_table() {
     let (_folder, database) = database().await;

@@ -1,4 +1,4 @@
-//! A metastore that was lost in part or as a whole, and what the manifests beside the data bring back.
+//! A metastore that was lost in part or as a whole, and what manifests bring back.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(crate) async fn recover(root: &Path) -> RecoveredDatabase {
     builder(root).recover_from_manifests(false).await.unwrap()
 }
 
-/// Says that a second recovery finds nothing to do, and changes nothing.
+/// Checks that a second recovery finds nothing to do, and changes nothing.
 pub(crate) async fn require_recovered(root: &Path) {
     let before = tree(root);
     let again = recover(root).await;
@@ -264,7 +264,7 @@ async fn a_damaged_manifest_is_reported_and_the_one_before_it_is_used() {
     let [t] = recovered.tables.as_slice() else { panic!("{recovered:?}") };
     assert_eq!((t.from, t.sequence.number(), t.rows), (RecoveredFrom::Manifest, 1, 10));
     assert_eq!(t.problems.iter().map(cayenne_format::Error::stable_code).collect::<Vec<_>>(), ["damaged-manifest"]);
-    // The table goes on another way than the manifest that cannot be read.
+    // The history of the table now differs from that of the manifest that cannot be read.
     let database = open(folder.path()).await;
     let t = existing(&database, "t").await;
     t.append(rows(50..60)).await.unwrap();
@@ -308,7 +308,7 @@ async fn of_two_folders_that_claim_one_name_the_later_one_has_it_and_the_other_s
     old.append(rows(0..10)).await.unwrap();
     first.close().await.unwrap();
     drop(first);
-    // Somebody begins anew, and copies the old folder to the new table afterwards.
+    // A new database is created in the same folder, and the folder of the old table is put back afterwards.
     let old_folder = folder.path().join("data").join(&old.record().location);
     let kept = folder.path().join("kept");
     std::fs::rename(&old_folder, &kept).unwrap();

@@ -1,4 +1,4 @@
-//! Recoveries of the metastore that are broken off anywhere: doing them again comes to the same.
+//! Recoveries of the metastore that are broken off anywhere: running them again has the same result.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use crate::fixture::{existing, open, read, rows, sum, table};
 use crate::rebuild::{builder, change_good_without_a_manifest, damage_rows_of, files_of, recover, require_recovered};
 use crate::tree::{FailingFs, lost, tree};
 
-/// What is broken off in recoveries: a table from its manifest, one from the metastore with something staged.
+/// Leaves a database whose recovery is broken off: one table comes from its manifest, and one from the metastore with a
+/// staged commit.
 async fn half_a_metastore(folder: &Path) {
     let first = open(folder).await;
     let (bad, good) = (table(&first, "bad").await, table(&first, "good").await);
@@ -38,7 +39,7 @@ async fn require_half(folder: &Path, what: &str) {
     require_recovered(folder).await;
 }
 
-/// Lets so many steps pass and no more, as at the end of a process.
+/// Allows a number of steps and fails all later ones, as at the end of a process.
 #[derive(Debug)]
 struct SomeSteps(AtomicUsize);
 

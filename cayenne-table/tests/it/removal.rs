@@ -1,5 +1,5 @@
-//! Files go by themselves, and whatever fails on the way, none goes that anybody needs: not whoever reads, and not a
-//! recovery from manifests.
+//! Background removal of files: whatever fails on the way, no file is removed that a reader or a recovery from
+//! manifests needs.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -28,7 +28,8 @@ fn builder(root: &Path, steps: Arc<dyn Steps>) -> DatabaseBuilder {
     Database::builder(root).settings(by_itself()).environment(environment)
 }
 
-/// A table with a file, and with files that go as soon as a view is let go: with deletions, compacted and overwritten.
+/// A table with a file, and with files that are removed as soon as a view is released: with deletions, compacted and
+/// overwritten.
 struct Held {
     folder: TempDir,
     database: Arc<Database>,
@@ -55,8 +56,8 @@ fn content_at_the_end() -> Content {
     Content::from([(1, 1), (2, 2)])
 }
 
-/// Says that the database is whole, that a lost metastore can be made anew from what is on the disk, and that a collection
-/// leaves nothing that is not needed.
+/// Checks that the database is whole, that a lost metastore can be rebuilt from the files on disk, and that a
+/// collection leaves only files that are needed.
 async fn require_whole(root: &Path) {
     for is_recovered in [false, true] {
         if is_recovered {
@@ -97,7 +98,7 @@ async fn a_removal_that_fails_at_any_step_takes_nothing_and_is_done_later() {
     }
 }
 
-/// As if the process had ended at each step of a removal.
+/// The process ends at each step of a removal.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removal_that_ends_at_any_step_leaves_what_collect_removes() {
     let mut seen = BTreeSet::new();
@@ -109,7 +110,7 @@ async fn a_removal_that_ends_at_any_step_leaves_what_collect_removes() {
         drop(held.view);
         until("it has ended", async || steps.have_ended() || files_on_disk(&root).len() == 1).await;
         drop((held.table, held.database));
-        // Whoever looks after the tables goes on until it finds that nobody else has them.
+        // The upkeep thread runs until it finds that it alone has the tables.
         until("it is let go", async || !is_locked(&root).await).await;
         seen.insert(files_on_disk(&root).len());
         require_whole(&root).await;
@@ -117,7 +118,7 @@ async fn a_removal_that_ends_at_any_step_leaves_what_collect_removes() {
     assert!(seen.contains(&1) && seen.len() > 1, "{seen:?}");
 }
 
-/// Says whether a process is the writer of the table.
+/// Returns whether a process is the writer of the table.
 async fn is_locked(root: &Path) -> bool {
     let database = open(root).await;
     let written = existing(&database, "t").await.append(vec![]).await;
@@ -125,7 +126,7 @@ async fn is_locked(root: &Path) -> bool {
     written.is_err()
 }
 
-/// One file that the disk does not give away keeps none of the others.
+/// A file that cannot be removed does not keep the others from being removed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_cannot_be_removed_is_tried_again() {
     let is_refusing = Arc::new(AtomicBool::new(false));
@@ -158,7 +159,7 @@ async fn a_file_that_cannot_be_removed_is_tried_again() {
     require_whole(root).await;
 }
 
-/// What another process reads stays as long as it does, whatever passes and removals there are.
+/// Files that another process reads stay as long as it reads them, whatever passes and removals there are.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_process_reads_stays_beside_passes_and_removals() {
     const ROUNDS: i64 = 150;
@@ -171,7 +172,7 @@ async fn what_another_process_reads_stays_beside_passes_and_removals() {
     let reader = tokio::spawn({
         let (root, is_over) = (folder.path().to_owned(), Arc::clone(&is_over));
         async move {
-            // It finds out late what was committed, so that it asks for what is about to be given up.
+            // The reader notices commits late, so it asks for snapshots that are about to expire.
             let settings = DatabaseSettings { poll_interval: Duration::from_millis(20), ..settings() };
             let database = Database::builder(root).access(Access::ReadOnly).settings(settings).open().await.unwrap();
             let t = existing(&database, "t").await;
@@ -201,7 +202,7 @@ async fn what_another_process_reads_stays_beside_passes_and_removals() {
     assert_eq!(content(&t).await.len(), 5);
 }
 
-/// Whoever closes a database is alone with it afterwards, however often its tables are looked at.
+/// After a database is closed, its upkeep does not touch it, however often it looks at the tables.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_begins_once_a_database_is_closed() {
     let folder = tempfile::tempdir().unwrap();
@@ -214,10 +215,10 @@ async fn nothing_begins_once_a_database_is_closed() {
         let database = Database::builder(folder.path()).settings(by_itself()).open().await.unwrap();
         let t = existing(&database, "t").await;
         t.upsert(pairs([(round, round), (0, round)])).await.unwrap();
-        // About when the tables are looked at.
+        // About the time at which upkeep looks at the tables.
         tokio::time::sleep(Duration::from_micros(9_000 + round.unsigned_abs() * 50)).await;
         database.close().await.unwrap();
-        // Somebody else may write at once, although the tables of this one are still held.
+        // Another process may write at once, although this one still holds handles of the tables.
         let next = open(folder.path()).await;
         existing(&next, "t").await.upsert(pairs([(1_000 + round, 0)])).await.unwrap();
         next.close().await.unwrap();

@@ -1,4 +1,4 @@
-//! Damage in tables, taken out of them and moved aside; and what a check says of it.
+//! Damaged files: what a check reports, and how a repair takes them out of tables and moves them aside.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -173,7 +173,7 @@ async fn something_else_in_the_place_of_the_manifests_keeps_nobody_from_writing_
     assert_eq!(manifests(folder.path(), &t), ["0-4"]);
 }
 
-/// What cannot be read this time is perhaps whole: here a folder that nobody may look into.
+/// Something that cannot be read this time may be whole: each request is refused once.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_merely_cannot_be_read_is_reported_and_left_alone() {
     let (folder, _) = three_files().await;
@@ -370,7 +370,7 @@ async fn a_staged_commit_whose_file_is_missing_or_damaged_is_reported() {
         assert_eq!(report.problems.iter().map(|problem| problem.subject).collect::<Vec<_>>(), [Subject::StagedCommit]);
         assert!(report.problems[0].error.to_string().contains(&staged), "{:?}", report.problems);
         assert_eq!(codes(&second, CheckDepth::Quick).await.is_empty(), deep_only);
-        // Becoming the writer rejects it; whatever a repair says, the rows that were committed stay.
+        // Becoming the writer rejects the staged commit. Whatever a repair says, committed rows stay.
         second.repair(CheckDepth::Deep, true).await.unwrap();
         let t = existing(&second, "t").await;
         t.append(rows(10..20)).await.unwrap();
@@ -424,7 +424,7 @@ async fn deletion_files_that_contradict_their_table_are_reported_and_left_alone(
         codes.collect::<Vec<_>>(),
         ["damaged-deletion", "missing-deletion", "damaged-deletion", "damaged-deletion"]
     );
-    // Never read as if nothing were hidden.
+    // The data file is never read as if no row were hidden.
     let t = existing(&database, "t").await;
     let view = t.view().await.unwrap();
     assert!(t.hidden(&view, view.files().next().unwrap()).await.is_err());

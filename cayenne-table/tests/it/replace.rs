@@ -1,4 +1,4 @@
-//! A table that takes the place of another one: one change, whoever looks and whatever fails.
+//! Replacing a table is one atomic change, for every reader and after every failure.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ async fn a_replacement_that_fails_at_any_step_leaves_the_table_and_nothing_else(
         assert!(steps.disarm(), "{step} was never reached");
         assert_eq!(read(&*existing(&database, "t").await).await, sum(0..100), "{step}");
         assert_eq!(files_on_disk(folder.path()).len(), 1, "{step} left files behind");
-        // The table goes on, and what would bring it back is there.
+        // The table can still be used, and its manifest is there.
         t.append(rows(100..110)).await.unwrap();
         database.close().await.unwrap();
 
@@ -93,7 +93,7 @@ async fn who_reads_the_old_table_goes_on_and_who_writes_it_is_told() {
     assert!(is_other(&new).await);
 }
 
-/// Rows may come from the table itself, and a stream that fails leaves it.
+/// Rows may come from the replaced table itself. If a stream fails, the table stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_stream_leaves_the_table() {
     let folder = tempfile::tempdir().unwrap();
@@ -112,7 +112,7 @@ async fn a_failed_stream_leaves_the_table() {
     assert_eq!(read(&new).await, sum(0..10));
 }
 
-/// Another process has the table at every moment, old or new.
+/// Another process finds the table at every moment, either the old or the new one.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_process_never_finds_no_table() {
     let folder = tempfile::tempdir().unwrap();
@@ -140,7 +140,8 @@ async fn another_process_never_finds_no_table() {
     reads.await.unwrap();
 }
 
-/// The rows of writes that were under way are part of the old table, and go with it; the writes say what became of them.
+/// Rows of writes that were under way belong to the old table, and are dropped with it. The writes report what
+/// happened.
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_under_way_are_waited_for_or_told() {
     let folder = tempfile::tempdir().unwrap();

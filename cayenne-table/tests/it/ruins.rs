@@ -1,4 +1,4 @@
-//! Random histories of several tables, a metastore destroyed in some way, and what comes back of it.
+//! Random histories of several tables whose metastore is destroyed in some way, and what recovery brings back.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,11 +34,11 @@ enum Ruin {
     Zero,
     Flip(Vec<(prop::sample::Index, u8)>),
     Foreign,
-    /// The file is as it was last, and the write-ahead log is gone.
+    /// The database file stays as it is, and the write-ahead log is removed.
     RemoveLog,
 }
 
-/// What one process does, and whether it closes the database.
+/// The actions of one process, and whether it closes the database.
 type Process = (Vec<(usize, Action)>, bool);
 
 fn process() -> impl Strategy<Value = Process> {
@@ -77,7 +77,7 @@ struct Contents {
 #[derive(Clone, Debug, Default)]
 struct Model {
     now: BTreeMap<&'static str, Contents>,
-    /// What the manifests tell.
+    /// The contents that the manifests tell.
     told: BTreeMap<&'static str, Contents>,
 }
 
@@ -138,7 +138,7 @@ async fn take(database: &Database, model: &mut Model, of: &'static str, action: 
     model.now.insert(of, now);
 }
 
-/// Destroys the metastore, and says whether nothing of it can be left.
+/// Destroys the metastore, and returns whether nothing of it can be left.
 fn destroy(root: &Path, ruin: &Ruin) -> bool {
     let file = root.join("metadata/cayenne.db");
     let mut bytes = std::fs::read(&file).unwrap();
@@ -155,7 +155,7 @@ fn destroy(root: &Path, ruin: &Ruin) -> bool {
             std::fs::write(&file, bytes).unwrap();
         }
         Ruin::Foreign => {
-            // Where SQLite notes whose file it is.
+            // The application id of the SQLite file.
             bytes[68..72].copy_from_slice(b"GPKG");
             std::fs::write(&file, bytes).unwrap();
         }
@@ -172,7 +172,7 @@ async fn live_through(processes: &[Process]) -> (tempfile::TempDir, Model) {
         for (at, action) in actions {
             take(&database, &mut model, NAMES[*at], action).await;
         }
-        // Only the last process may end without closing: what a crash leaves is another test's.
+        // Only the last process may end without closing: another test covers what crashes leave.
         let is_last = number + 1 == processes.len();
         let crashed = (!closes && is_last).then(|| as_left_by_a_crash(folder.path()));
         database.close().await.unwrap();
@@ -208,7 +208,7 @@ async fn require(root: &Path, expected: &BTreeMap<&'static str, Contents>) {
 async fn ruin_and_recover(processes: Vec<Process>, ruin: Ruin) {
     let (folder, model) = live_through(&processes).await;
     let crashed = processes.last().is_some_and(|(_, closes)| !closes);
-    // What was not written back may still tell of more than the manifests do, unless the file has gone.
+    // Commits in the write-ahead log may tell more than the manifests, unless the database file is gone.
     if crashed && !matches!(ruin, Ruin::RemoveFolder | Ruin::RemoveFile) {
         return;
     }
@@ -226,8 +226,8 @@ async fn ruin_and_recover(processes: Vec<Process>, ruin: Ruin) {
     require(folder.path(), &model.told).await;
 }
 
-/// What the manifests tell is there again whatever became of the metastore, with its sequences and streams; nothing is
-/// deleted, and everything can be written again.
+/// What the manifests tell comes back whatever happened to the metastore, with its sequences and source positions.
+/// Nothing is deleted, and all tables can be written again.
 // pitfall 63
 #[test]
 fn every_table_comes_back_as_its_last_manifest_tells_whatever_became_of_the_metastore() {

@@ -1,4 +1,4 @@
-//! One table as a folder of its own, and back again as a table.
+//! Slices: one table is exported to a folder of its own, and imported as a table.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -102,7 +102,7 @@ async fn an_imported_table_is_exported_again_with_all_it_has() {
     t.append_from(source(8), rows(4_010..4_020)).await.unwrap();
     let again = kept.path().join("again");
     t.export(&again).await.unwrap();
-    // In the database that it came from, beside the table that it was.
+    // Import into the database that it came from, next to the original table.
     let home = open(&kept.path().join("db")).await;
     let (back, _) = home.import(&again, ImportOptions::default()).await.unwrap();
     assert_eq!(back.name(), &name("u"));
@@ -139,7 +139,7 @@ async fn deletions_and_tombstones_come_along() {
     let database = open(&folder.path().join("source")).await;
     let t = keyed(&database, by_key(files())).await;
     t.append(pairs((0..10).map(|id| (id, 0)))).await.unwrap();
-    // Of two rows with one key the first is hidden by its position.
+    // Of two rows with one key, the first one is hidden by position.
     t.append(pairs([(20, 0), (20, 1)])).await.unwrap();
     delete(&t, [1, 2, 3]).await.unwrap();
     t.append(pairs([(2, 2)])).await.unwrap();
@@ -166,7 +166,7 @@ async fn an_export_beside_a_writer_is_one_of_the_states_that_there_were() {
     t.append(rows(0..1)).await.unwrap();
     let appending = tokio::spawn(async move {
         for at in 1..40_i64 {
-            // What is overwritten is removed as soon as nobody reads it.
+            // Overwritten files are removed as soon as they are not read.
             if at % 5 == 0 { t.overwrite(rows(0..at)).await } else { t.append(rows(at - 1..at)).await }.unwrap();
             writer.collect(true).await.unwrap();
         }
@@ -247,7 +247,8 @@ async fn whatever_request_the_disk_refuses_an_export_leaves_no_half_of_a_slice()
         let refused = fs.heal();
         let imported = target.import(&at, named(&format!("t{request}"))).await;
         match (exported, imported) {
-            // After an error it may have its name and be whole, and nobody says whether it will be after a power cut.
+            // After an error the slice may be complete and have its name, but it is not known to survive a power
+            // failure.
             (_, Ok((back, _))) => assert_eq!(read(&back).await, sum(0..20), "request {request}"),
             (Err(_), Err(error)) => {
                 assert_eq!(error.stable_code(), "no-slice", "request {request}: {error:?}");
@@ -303,7 +304,8 @@ async fn an_import_dropped_at_any_poll_is_whole_or_nothing_that_collect_does_not
     for polls in 0..200 {
         let import: std::pin::Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(target.import(&at, named("t")));
         let finished = polled(import, polls).await;
-        // An import that has begun to copy goes on by itself: its lock is there until the table is, or nothing of it.
+        // An import that has begun to copy goes on by itself: its lock is held until the table is created, or nothing
+        // of it is left.
         loop {
             let entries = std::fs::read_dir(folder.path().join("metadata")).unwrap();
             let locks =

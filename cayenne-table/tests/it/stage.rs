@@ -1,4 +1,4 @@
-//! Staged writes, and what becomes of them when their process ends; positions of streams.
+//! Staged writes, and what happens to them when their process ends; source positions.
 
 use cayenne_format::{ErrorKind, Location, SourcePosition, Step, TableOptions};
 use cayenne_table::Written;
@@ -75,7 +75,7 @@ async fn the_next_writer_publishes_what_is_whole_and_rejects_what_is_not() {
     assert_eq!(read(&t).await, sum(0..20));
 }
 
-/// Invariants I1 and I6: recovery that is broken off anywhere comes to the same when it is done again.
+/// Invariants I1 and I6: a recovery that is broken off anywhere has the same result when it runs again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recovery_broken_off_at_any_step_is_done_by_the_next_one() {
     for step in [Step::HandCommit, Step::BeginCommit, Step::ApplyChanges, Step::EndCommit] {
@@ -100,7 +100,7 @@ async fn a_publication_after_another_process_took_over_has_no_second_effect() {
     let (folder, first) = database().await;
     let t = table(&first, "t").await;
     let staged = t.stage(rows(0..10), None).await.unwrap();
-    // The first process loses its lock, as one that is stopped for long and taken for dead does.
+    // The first process loses its lock, as if it had been stopped for long and taken for dead.
     t.flush().await.unwrap();
     first.close().await.unwrap();
     let second = open(folder.path()).await;

@@ -27,7 +27,7 @@ async fn each_write_does_what_it_does_alone() {
     assert_eq!(read(&*existing(&database, "c").await).await, (0, 0));
 }
 
-/// Invariant: a failure at any step leaves every table as it was, and no file behind.
+/// Invariant: a failure at any step leaves every table unchanged, and leaves no file behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_at_any_step_changes_no_table() {
     // Appends require nothing.
@@ -64,8 +64,8 @@ async fn a_stream_that_fails_fails_them_all() {
     assert_eq!(files_on_disk(folder.path()).len(), 3);
 }
 
-/// Invariant: whoever reads the commit log finds the commits of one call for all tables or for none; callers that name
-/// the same tables in different orders never wait for each other for ever.
+/// Invariant: the commit logs have the commits of one call for all tables or for none. Callers that name the same
+/// tables in different orders never wait for each other for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn callers_in_any_order_all_come_to_an_end() {
     let (_folder, database) = database().await;

@@ -1,4 +1,4 @@
-//! What is below a folder, byte for byte, and a disk that dies in the middle of things.
+//! The content of a folder, byte for byte, and a file system that fails at a given request.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use cayenne_storage::{Entry, FileLock, Fs, LocalFs, ReadFile, WriteFile};
 
-/// Every file and folder below a folder. The shared-memory files of SQLite, which any reader makes, do not count.
+/// Every file and folder below a folder. The shared-memory files of SQLite, which any reader creates, do not count.
 pub(crate) type Tree = BTreeMap<PathBuf, Option<Vec<u8>>>;
 
 pub(crate) fn tree(root: &Path) -> Tree {
@@ -31,7 +31,7 @@ pub(crate) fn tree(root: &Path) -> Tree {
     found
 }
 
-/// Says which files of `before` are neither where they were, nor moved aside, with the bytes that they had.
+/// Returns the files of `before` that exist neither in their place nor moved aside with the same bytes.
 pub(crate) fn lost(before: &Tree, root: &Path) -> Vec<PathBuf> {
     let after = tree(root);
     let is_there = |path: &Path, bytes: &Vec<u8>| {
@@ -55,7 +55,7 @@ pub(crate) fn as_left_by_a_crash(root: &Path) -> tempfile::TempDir {
     copy
 }
 
-/// A disk that refuses one request, or all from that one on, as at the end of the process.
+/// A file system that refuses one request, or all requests from that one on, as at the end of the process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FailingFs(Arc<Failing>);
 
@@ -77,19 +77,19 @@ impl Default for Failing {
 }
 
 impl FailingFs {
-    /// Refuses the request after so many others.
+    /// Refuses the one request that comes after `after` others.
     pub(crate) fn refuse_one(&self, after: usize) {
         self.0.for_ever.store(false, Ordering::SeqCst);
         self.0.left.store(after, Ordering::SeqCst);
     }
 
-    /// Refuses all requests after so many.
+    /// Refuses all requests after the first `after`.
     pub(crate) fn die(&self, after: usize) {
         self.0.for_ever.store(true, Ordering::SeqCst);
         self.0.left.store(after, Ordering::SeqCst);
     }
 
-    /// Works again, and says whether it has refused anything.
+    /// Works again from now on, and returns whether it has refused anything.
     pub(crate) fn heal(&self) -> bool {
         self.0.left.store(usize::MAX, Ordering::SeqCst);
         self.0.has_refused.swap(false, Ordering::SeqCst)

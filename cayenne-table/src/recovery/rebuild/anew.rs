@@ -1,4 +1,4 @@
-//! Making the metastore anew: in a folder of its own, and in its place once it is complete.
+//! Rebuilds the metastore in a folder of its own, and moves it into place once it is complete.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -13,18 +13,18 @@ use crate::Access;
 use crate::handle::backend;
 use crate::recovery::aside::Aside;
 
-/// The folder, in the metadata folder, in which the new metastore is made.
+/// The folder, in the metadata folder, in which the new metastore is built.
 const BEING_MADE: &str = "rebuilding";
 
-/// The old metastore, out of the way.
+/// The old metastore after it was moved aside.
 struct Moved {
     folder: Option<PathBuf>,
-    /// Where each file is, and where it was; the database file first.
+    /// The current path and the former path of each file; the database file first.
     files: Vec<(PathBuf, PathBuf)>,
 }
 
 impl Moved {
-    /// Puts it back where it was, the database file last.
+    /// Moves the old metastore back into place, the database file last.
     fn put_back(&self, rebuild: &Rebuild) -> Result<()> {
         for (aside, place) in self.files.iter().rev() {
             rebuild.fs.rename(aside, place).map_err(|error| cannot(error, aside))?;
@@ -34,15 +34,17 @@ impl Moved {
     }
 }
 
-/// Its name there as long as it is not complete; then it has the one that it will have in its place.
+/// The name of the new metastore in that folder while it is incomplete. Once it is complete, it has its final name
+/// there.
 const INCOMPLETE: &str = "metastore.partial";
 
 impl Rebuild {
-    /// Puts a new metastore in its place that an earlier recovery has made, and was broken off before. What was staged is
-    /// told by that one alone. Returns whether there was one, and where what was still to be moved of the old one is now.
+    /// Finishes an earlier recovery that was broken off after it had completed a new metastore: moves that into place.
+    /// Only that metastore has the staged commits. Returns whether there was one, and the folder of the files of the
+    /// old metastore that were still to be moved aside.
     pub(super) fn finish(&self) -> Result<(bool, Option<PathBuf>)> {
         let (file, folder) = (self.settings.backend.file(), self.metadata().join(BEING_MADE));
-        // Looked for in the folder and not opened: closing a file takes away the locks that SQLite has on it.
+        // List the folder instead of opening the file: closing a file drops the locks that SQLite has on it.
         let is_there = |folder: &Path| match self.fs.list(folder) {
             Ok(entries) => Ok(entries.iter().any(|entry| entry.name == file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -56,10 +58,11 @@ impl Rebuild {
         Ok((true, moved.folder))
     }
 
-    /// Makes the metastore anew, and returns where the old one is now.
+    /// Rebuilds the metastore, and returns the folder that the old one was moved to.
     pub(super) async fn make_anew(&self, plans: &[Plan], views: &[SqlView]) -> Result<Option<PathBuf>> {
         for plan in plans.iter().filter(|plan| plan.from == RecoveredFrom::Nothing) {
-            // The new metastore will not know it: without a mark it would be a left-over to the next collection.
+            // The new metastore will not know this table: without a mark, the next collection would take its folder for
+            // an orphan.
             self.storage.mark_lost(&plan.location).await?;
         }
         for plan in plans.iter().filter(|plan| plan.from == RecoveredFrom::Metastore && !plan.is_written) {
@@ -78,7 +81,8 @@ impl Rebuild {
         }
         for view in views {
             match metastore.create_view(view, false).await {
-                // An earlier name of a table that comes from a manifest: rows are more than a query.
+                // A table that comes from a manifest may have had this name before the view. It takes precedence: rows
+                // are worth more than a query.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                     tracing::warn!(%error, "a view is not brought back");
                 }
@@ -92,7 +96,8 @@ impl Rebuild {
         }
         self.fs.sync_dir(&folder).map_err(|error| cannot(error, &folder))?;
         let moved = self.move_old_aside(file)?;
-        // From here on nobody writes to the old one any more. What was made in it since it was read is in no plan.
+        // From here on no process writes to the old metastore. A table that was created in it since it was read is in
+        // no plan.
         let made =
             self.storage.table_folders().await?.into_iter().find(|(_, id)| plans.iter().all(|plan| plan.id != *id));
         if let Some((location, _)) = made {
@@ -111,7 +116,7 @@ impl Rebuild {
         let metadata = self.metadata();
         let mut aside = Aside::within(&self.root, &self.fs, &self.environment);
         let mut files = Vec::new();
-        // The old file goes first: without what is beside it, it would tell of an earlier moment.
+        // The database file goes first: without the files next to it, it would tell an earlier state.
         for name in self.files_of(&metadata, file)?.into_iter().rev() {
             let from = metadata.join(name);
             files.push((aside.take(&from)?, from));
@@ -135,7 +140,8 @@ impl Rebuild {
         self.clear(folder)
     }
 
-    /// Returns the names of a metastore file and of what its database keeps beside it, the file itself last.
+    /// Returns the names of a metastore file and of the files that its database keeps next to it, the metastore file
+    /// last.
     fn files_of(&self, folder: &Path, file: &str) -> Result<Vec<String>> {
         let entries = self.fs.list(folder).map_err(|error| cannot(error, folder))?;
         let beside = format!("{file}-");
@@ -146,7 +152,7 @@ impl Rebuild {
         Ok(names)
     }
 
-    /// Removes what an earlier recovery has begun to make.
+    /// Removes the folder in which a metastore is built, and the files in it.
     fn clear(&self, folder: &Path) -> Result<()> {
         let cleared = match self.fs.list(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -1,8 +1,9 @@
-//! Bringing back what the metastore has lost, from the manifests beside the data.
+//! Recovery from manifests: brings back what the metastore has lost, from the manifests next to the data.
 //!
-//! Where the old metastore cannot be read, or not all of it, it is made anew. What it still tells whole is written as
-//! manifests first, and then all tables come from manifests: so breaking off anywhere and beginning again comes to the
-//! same. The new file is made in a folder of its own; the old one is moved aside, and the new one put in its place last.
+//! If the old metastore cannot be read completely, it is rebuilt. First, the tables that it still tells completely are
+//! written as manifests; then all tables are created from manifests. So a recovery can be broken off anywhere and begun
+//! again, with the same result. The new metastore is built in a folder of its own. The old one is moved aside, and the
+//! new one is moved into place last.
 
 mod anew;
 mod old;
@@ -26,7 +27,7 @@ use crate::{Access, DatabaseBuilder, DatabaseSettings};
 /// What a table was brought back from, or would be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecoveredFrom {
-    /// What the metastore says of it, which is whole.
+    /// The metastore, whose records of the table are whole.
     Metastore,
     /// The manifests beside its data.
     Manifest,
@@ -37,15 +38,15 @@ pub enum RecoveredFrom {
 /// A table after a recovery from manifests.
 #[derive(Clone, Debug)]
 pub struct RecoveredTable {
-    /// Its name, where anything tells it.
+    /// Its name, if it is known.
     pub name: Option<TableName>,
     /// Its folder, relative to the data folder.
     pub location: String,
-    /// Where what it is was taken from.
+    /// The source of its state.
     pub from: RecoveredFrom,
-    /// The sequence it is at. What was committed after a manifest is lost.
+    /// The sequence of its state. Commits after a manifest are lost.
     pub sequence: Sequence,
-    /// When the manifest was written.
+    /// When the manifest was written, if the table comes from one.
     pub written_at: Option<Timestamp>,
     /// The number of rows, hidden ones included.
     pub rows: u64,
@@ -60,27 +61,29 @@ pub struct RecoveredTable {
 pub struct RecoveredDatabase {
     /// The tables, ordered by name.
     pub tables: Vec<RecoveredTable>,
-    /// The views, ordered by name. They are in no manifest: if the metastore cannot tell them any more, there are none.
+    /// The views, ordered by name. Manifests do not have them: if the metastore can no longer tell the views, they are
+    /// lost.
     pub views: Vec<TableName>,
     /// Whether anything had to be done.
     pub was_needed: bool,
-    /// Where the old metastore is now, if it had to be replaced and there was one.
+    /// The folder that the old metastore was moved to, if it had to be replaced and there was one.
     pub aside: Option<PathBuf>,
 }
 
 impl DatabaseBuilder {
-    /// Brings back what the metastore has lost, from the manifests beside the data; if `dry_run`, says what that would be.
+    /// Brings back what the metastore has lost, from the manifests next to the data. If `dry_run` is true, only returns
+    /// what that would be.
     ///
-    /// A table comes back as its latest manifest tells it, under its own sequence; snapshots before that cannot be opened
-    /// any more. If the metastore can be read, only what it does not know, or knows of an earlier moment than a manifest,
-    /// is brought back. If not, or not all of it, it is moved aside and made anew, with all tables. A metastore without
-    /// damage stays as it is. Nothing is deleted.
+    /// A table comes back in the state and with the sequence of its latest manifest; earlier snapshots can no longer be
+    /// opened. If the metastore can be read completely, only those tables are brought back that it does not know, or
+    /// knows in an earlier state than a manifest. Otherwise it is moved aside and rebuilt, with all tables. A metastore
+    /// without damage is not replaced. Nothing is deleted.
     ///
     /// # Errors
     ///
-    /// `NotFound` (code `no-database`) if there is no data folder; `Unavailable` (code `table-locked`) if a process writes
-    /// one of the tables; `Unsupported` for a metastore of a newer version; what the disk says. Doing it again goes on
-    /// where it was broken off.
+    /// `NotFound` (code `no-database`) if there is no data folder; `Unavailable` (code `table-locked`) if a process
+    /// writes one of the tables; `Unsupported` for a metastore of a newer version; what the file system returns. After
+    /// an error, another call continues where this one was broken off.
     pub async fn recover_from_manifests(self, dry_run: bool) -> Result<RecoveredDatabase> {
         let storage = self.storage();
         let rebuild = Rebuild {
@@ -95,7 +98,7 @@ impl DatabaseBuilder {
     }
 }
 
-/// What a recovery works with. The locks of all tables are held as long as it lasts.
+/// The state of a recovery. The locks of all tables are held until it ends, unless it is a dry run.
 struct Rebuild {
     root: PathBuf,
     fs: Arc<dyn Fs>,

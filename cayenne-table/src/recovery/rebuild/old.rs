@@ -1,4 +1,4 @@
-//! What can still be read of the old metastore. Nothing is changed in it.
+//! Reads what can still be read of the old metastore, and changes nothing in it.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub(super) struct Old {
     pub(super) records: BTreeMap<TableId, TableRecord>,
     /// The views, if all of them could be read.
     pub(super) views: Vec<SqlView>,
-    /// What each table is that it tells whole.
+    /// The state of each table that could be read completely.
     pub(super) told: BTreeMap<TableId, Told>,
 }
 
@@ -85,11 +85,11 @@ async fn read_table(metastore: &dyn Metastore, table: TableId) -> Result<Told> {
     let state = table_state::load(metastore, table).await?;
     metastore.load_log(table).await?;
     let staged = metastore.load_staged(table).await?;
-    // One that cannot be read could not be published either.
+    // A staged commit that cannot be read could not be published either.
     Ok(Told { state, staged: staged.into_iter().filter_map(|staged| staged.commit.ok()).collect() })
 }
 
-/// Says whether what cannot be read was destroyed, and is not merely of another version, busy or forbidden.
+/// Returns whether the error says that something is destroyed, and not merely of another version, busy or forbidden.
 fn is_destroyed(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) || error.stable_code() == "foreign-metastore"
 }

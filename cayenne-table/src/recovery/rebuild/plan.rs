@@ -1,4 +1,4 @@
-//! Which table comes back, from where, and as what it was at which sequence.
+//! Plans which tables come back, from where, and at which sequence.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use super::old::{Old, Told};
 use super::{Rebuild, RecoveredFrom, RecoveredTable};
 use crate::recovery::manifest::{self, FoundManifest};
 
-/// A table that is to be.
+/// The plan for one table.
 pub(super) struct Plan {
     pub(super) id: TableId,
     pub(super) location: String,
     pub(super) from: RecoveredFrom,
     pub(super) manifest: Option<Manifest>,
-    /// A manifest beside the data tells it already.
+    /// Whether a manifest next to the data tells this state already.
     pub(super) is_written: bool,
-    /// The table of the old metastore in whose place it comes.
+    /// The epoch of the table in the old metastore that it replaces, if there is one.
     pub(super) replaces: Option<WriterEpoch>,
     pub(super) staged: Vec<TableCommit>,
     problems: Vec<Error>,
 }
 
 impl Rebuild {
-    /// Decides for every table that the old metastore or a folder tells of.
+    /// Returns a plan for every table that the old metastore or a folder tells of.
     pub(super) async fn plan(&self, old: &Old, folders: Vec<(String, TableId)>) -> Result<Vec<Plan>> {
         let mut locations: BTreeMap<TableId, String> =
             old.records.values().map(|record| (record.id, record.location.clone())).collect();
@@ -41,7 +41,8 @@ impl Rebuild {
                 Err(error) if manifest::is_no_folder(&error) => (FoundManifest::default(), Some(error)),
                 Err(error) => return Err(error),
             };
-            // Where the metastore knows all, a folder that nobody knows is a left-over, which `collect` removes.
+            // If the metastore is whole, a folder that neither it nor a manifest knows is an orphan, which `collect`
+            // removes.
             if old.is_whole && !old.records.contains_key(&id) && found.manifest.is_none() && found.damaged.is_empty() {
                 continue;
             }
@@ -57,7 +58,7 @@ impl Rebuild {
         let (record, told) = (old.records.get(&id), old.told.get(&id));
         let manifest = found.manifest;
         let known = record.zip(told).filter(|(_, told)| {
-            // A manifest that is later than the metastore: an old copy of that was put back.
+            // If a manifest is later than the metastore, an old copy of the metastore was put back.
             manifest.as_ref().is_none_or(|manifest| manifest.state.sequence <= told.state.sequence)
         });
         let replaces = record.filter(|_| old.is_whole).map(|record| record.epoch);
@@ -91,7 +92,8 @@ impl Rebuild {
         }
     }
 
-    /// Notes the data files that are not there, or not as long as they were, and the deletion files that are not there.
+    /// Notes as problems the data files that are missing or have another length, and the deletion files that are
+    /// missing.
     pub(super) async fn look_for_files(&self, plans: &mut [Plan]) {
         for plan in plans {
             for new in plan.manifest.iter().flat_map(|manifest| &manifest.state.files) {
@@ -112,13 +114,14 @@ impl Rebuild {
     }
 }
 
-/// Returns where deletion and tombstone files are.
+/// Returns the locations of the deletion and tombstone files.
 fn hiding(state: &TableState) -> impl Iterator<Item = &Location> {
     let deletions = state.deletions.iter().map(|deletion| &deletion.location);
     deletions.chain(state.tombstones.iter().map(|tombstones| &tombstones.location))
 }
 
-/// Of two tables with one name, that stays which the metastore tells, or of which the later manifest is.
+/// Keeps one of several tables with the same name: the one that the metastore tells, else the one with the latest
+/// manifest.
 pub(super) fn refuse_second_names(plans: &mut [Plan]) {
     plans.sort_by_key(|plan| {
         let written_at = plan.manifest.as_ref().map(|manifest| manifest.written_at);
