@@ -5,11 +5,14 @@
 //! takes `id` for unique. It then removes the other column from an `ORDER BY` or an outer `GROUP BY`, or removes a
 //! `DISTINCT`, or a join with the result. Here the rules that do so are not applied above such a node.
 
-use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
-use datafusion::common::{Dependency, get_required_group_by_exprs_indices};
+use std::collections::HashSet;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, Dependency, get_required_group_by_exprs_indices};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Aggregate, Distinct, Expr, LogicalPlan};
-use datafusion::optimizer::OptimizerConfig;
+use datafusion::optimizer::optimizer::ApplyOrder;
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 use super::around::Rule;
 use super::grouping_keys::with_hidden_keys;
@@ -35,7 +38,7 @@ pub(super) fn keep_joins(
     if is_misjudged(&plan)? { Ok(Transformed::no(plan)) } else { rule.rewrite(plan, config) }
 }
 
-/// Makes an aggregation of a `DISTINCT`, also where DataFusion would remove it.
+/// Turns a `DISTINCT` into an aggregation, also where DataFusion would remove it.
 pub(super) fn keep_distinct(
     rule: &Rule,
     plan: LogicalPlan,
@@ -43,32 +46,78 @@ pub(super) fn keep_distinct(
 ) -> Result<Transformed<LogicalPlan>> {
     match plan {
         LogicalPlan::Distinct(Distinct::All(input)) if !input.schema().fields().is_empty() && is_misjudged(&input)? => {
-            let keys = input.schema().columns().into_iter().map(Expr::Column).collect();
-            Ok(Transformed::yes(LogicalPlan::Aggregate(Aggregate::try_new(input, keys, Vec::new())?)))
+            let columns = input.schema().columns();
+            let keys = columns.iter().cloned().map(Expr::Column).collect();
+            let aggregate = Aggregate::try_new(input, keys, Vec::new())?;
+            Ok(Transformed::yes(keep_keys(aggregate, &columns.iter().collect())?))
         }
         plan => rule.rewrite(plan, config),
     }
 }
 
-/// Keeps the keys of an aggregation, by hiding what DataFusion knows of them.
-pub(super) fn keep_group_keys(
-    rule: &Rule,
-    plan: LogicalPlan,
-    config: &dyn OptimizerConfig,
-) -> Result<Transformed<LogicalPlan>> {
-    let hidden = plan.transform_down_with_subqueries(|plan| match plan {
-        LogicalPlan::Aggregate(aggregate) if would_lose_keys(&aggregate)? => {
-            with_hidden_keys(aggregate).map(Transformed::yes)
+/// Keeps the keys of aggregations.
+///
+/// With a key, the planner also groups by all columns that the key seems to determine, so that they may be selected. It
+/// leaves to `optimize_projections` to remove those that are not selected. Hence a key that is selected is taken for
+/// one that the statement names, and a key that is not for one of the planner's.
+#[derive(Debug)]
+pub(super) struct SelectedKeys;
+
+impl OptimizerRule for SelectedKeys {
+    fn name(&self) -> &'static str {
+        "cayenne_selected_keys"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::TopDown)
+    }
+
+    fn supports_rewrite(&self) -> bool {
+        true
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        match &plan {
+            LogicalPlan::Projection(_) => with_kept_keys(plan, HashSet::new()),
+            _ => Ok(Transformed::no(plan)),
         }
-        plan => Ok(Transformed::no(plan)),
-    })?;
-    let done = rule.rewrite(hidden.data, config)?;
-    Ok(Transformed::new_transformed(done.data, done.transformed || hidden.transformed))
+    }
 }
 
-fn would_lose_keys(aggregate: &Aggregate) -> Result<bool> {
-    let needed = get_required_group_by_exprs_indices(aggregate.input.schema(), &key_names(aggregate));
-    Ok(needed.is_some_and(|needed| needed.len() < aggregate.group_expr.len()) && is_misjudged(&aggregate.input)?)
+/// Keeps the keys of the aggregation below a projection that it, or a node between them, uses.
+fn with_kept_keys(plan: LogicalPlan, mut used: HashSet<Column>) -> Result<Transformed<LogicalPlan>> {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) if is_misjudged(&aggregate.input)? => {
+            let kept = keep_keys(aggregate, &used.iter().collect())?;
+            Ok(Transformed::yes(kept))
+        }
+        LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Window(_)
+            if used.is_empty() || !matches!(plan, LogicalPlan::Projection(_)) =>
+        {
+            plan.apply_expressions(|expr| {
+                used.extend(expr.column_refs().into_iter().cloned());
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+            let mut used = Some(used);
+            plan.map_children(|input| match used.take() {
+                Some(used) => with_kept_keys(input, used),
+                None => Ok(Transformed::no(input)),
+            })
+        }
+        plan => Ok(Transformed::no(plan)),
+    }
+}
+
+/// Hides from DataFusion that a key determines those of the `used` columns that are keys too.
+fn keep_keys(aggregate: Aggregate, used: &HashSet<&Column>) -> Result<LogicalPlan> {
+    let names = key_names(&aggregate);
+    let Some(needed) = get_required_group_by_exprs_indices(aggregate.input.schema(), &names) else {
+        return Ok(LogicalPlan::Aggregate(aggregate));
+    };
+    let keys = aggregate.group_expr.iter().enumerate().filter(|(place, _)| !needed.contains(place));
+    let keys: Vec<Column> =
+        keys.filter_map(|(_, key)| key.try_as_col()).filter(|key| used.contains(key)).cloned().collect();
+    if keys.is_empty() { Ok(LogicalPlan::Aggregate(aggregate)) } else { with_hidden_keys(aggregate, &keys) }
 }
 
 fn key_names(aggregate: &Aggregate) -> Vec<String> {

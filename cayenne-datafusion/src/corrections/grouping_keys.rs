@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use datafusion::common::Column;
 use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection};
@@ -35,7 +36,7 @@ impl OptimizerRule for GroupingKeys {
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         match plan {
             LogicalPlan::Aggregate(aggregate) if has_sets(&aggregate) && !is_hidden(&aggregate.input) => {
-                with_hidden_keys(aggregate).map(Transformed::yes)
+                hidden(aggregate).map(Transformed::yes)
             }
             plan => Ok(Transformed::no(plan)),
         }
@@ -50,9 +51,13 @@ fn is_hidden(input: &LogicalPlan) -> bool {
     matches!(input, LogicalPlan::Projection(Projection { expr, .. }) if expr.iter().any(Apart::hides))
 }
 
-/// Passes the keys of an aggregation through an opaque function, below it.
-pub(super) fn with_hidden_keys(aggregate: Aggregate) -> Result<LogicalPlan> {
+fn hidden(aggregate: Aggregate) -> Result<LogicalPlan> {
     let keys: Vec<_> = aggregate.group_expr.iter().flat_map(|expr| expr.column_refs()).cloned().collect();
+    with_hidden_keys(aggregate, &keys)
+}
+
+/// Passes columns through an opaque function, below an aggregation that groups by them.
+pub(super) fn with_hidden_keys(aggregate: Aggregate, keys: &[Column]) -> Result<LogicalPlan> {
     let input = Arc::unwrap_or_clone(aggregate.input);
     let columns = input.schema().columns().into_iter().map(|column| {
         let value = Expr::Column(column.clone());

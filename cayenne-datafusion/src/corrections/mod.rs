@@ -44,6 +44,7 @@ use around::Around;
 use casts::Casts;
 use conditions_in_place::ConditionsInPlace;
 use decimal_literals::DecimalLiterals;
+use dependencies::SelectedKeys;
 use distinct_limits::DistinctLimits;
 use grouping_keys::GroupingKeys;
 use guarding_cases::GuardingCases;
@@ -74,7 +75,6 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
             "eliminate_duplicated_expr" => *rule = Around::rule(rule, dependencies::keep_sort_keys),
             "eliminate_join" => *rule = Around::rule(rule, dependencies::keep_joins),
             "replace_distinct_aggregate" => *rule = Around::rule(rule, dependencies::keep_distinct),
-            "optimize_projections" => *rule = Around::rule(rule, dependencies::keep_group_keys),
             "eliminate_cross_join" => *rule = Around::rule(rule, null_equality::order_joins),
             "extract_equijoin_predicate" => {
                 *rule = Around::rule(rule, null_equality::make_keys);
@@ -83,6 +83,7 @@ pub(crate) fn install(builder: &mut SessionStateBuilder) {
             _ => {}
         }
     }
+    rules.insert(0, Arc::new(SelectedKeys));
     rules.insert(0, Arc::new(Subqueries));
     rules.insert(1, Arc::new(Casts));
     rules.insert(2, Arc::new(GuardingCases));

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use arrow_schema::DataType;
 use datafusion::common::DFSchema;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -43,7 +44,7 @@ fn cast(statement: DmlStatement) -> Result<Transformed<LogicalPlan>> {
         // What a change needs besides the values has no place in the table, or another name there.
         let wanted = target.fields().get(place).filter(|wanted| wanted.name() == field.name());
         columns.push(match wanted {
-            Some(wanted) if !DFSchema::datatype_is_logically_equal(wanted.data_type(), field.data_type()) => {
+            Some(wanted) if needs_cast(field.data_type(), wanted.data_type()) => {
                 is_changed = true;
                 column.cast_to(wanted.data_type(), &input)?.alias_qualified(qualifier.cloned(), field.name())
             }
@@ -55,4 +56,10 @@ fn cast(statement: DmlStatement) -> Result<Transformed<LogicalPlan>> {
     }
     let input = project(columns, Arc::unwrap_or_clone(statement.input))?;
     Ok(Transformed::yes(LogicalPlan::Dml(DmlStatement { input: Arc::new(input), ..statement })))
+}
+
+/// The write itself accepts the other Arrow types of text and of bytes.
+fn needs_cast(found: &DataType, wanted: &DataType) -> bool {
+    let is_one_sql_type = DFSchema::datatype_is_logically_equal(found, wanted) && !wanted.is_decimal();
+    found != wanted && !is_one_sql_type
 }
