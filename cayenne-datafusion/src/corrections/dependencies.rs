@@ -88,8 +88,7 @@ impl OptimizerRule for SelectedKeys {
 fn with_kept_keys(plan: LogicalPlan, mut used: HashSet<Column>) -> Result<Transformed<LogicalPlan>> {
     match plan {
         LogicalPlan::Aggregate(aggregate) if is_misjudged(&aggregate.input)? => {
-            let kept = keep_keys(aggregate, &used.iter().collect())?;
-            Ok(Transformed::yes(kept))
+            keep_keys(aggregate, &used.iter().collect()).map(Transformed::yes)
         }
         LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Window(_)
             if used.is_empty() || !matches!(plan, LogicalPlan::Projection(_)) =>
@@ -99,25 +98,31 @@ fn with_kept_keys(plan: LogicalPlan, mut used: HashSet<Column>) -> Result<Transf
                 Ok(TreeNodeRecursion::Continue)
             })?;
             let mut used = Some(used);
-            plan.map_children(|input| match used.take() {
+            let kept = plan.map_children(|input| match used.take() {
                 Some(used) => with_kept_keys(input, used),
                 None => Ok(Transformed::no(input)),
-            })
+            })?;
+            if kept.transformed { kept.map_data(LogicalPlan::recompute_schema) } else { Ok(kept) }
         }
         plan => Ok(Transformed::no(plan)),
     }
 }
 
-/// Hides from DataFusion that a key determines those of the `used` columns that are keys too.
+/// Removes the keys that are neither `used` nor needed, and hides from DataFusion what it knows of the others.
 fn keep_keys(aggregate: Aggregate, used: &HashSet<&Column>) -> Result<LogicalPlan> {
-    let names = key_names(&aggregate);
-    let Some(needed) = get_required_group_by_exprs_indices(aggregate.input.schema(), &names) else {
+    let Some(needed) = get_required_group_by_exprs_indices(aggregate.input.schema(), &key_names(&aggregate)) else {
         return Ok(LogicalPlan::Aggregate(aggregate));
     };
-    let keys = aggregate.group_expr.iter().enumerate().filter(|(place, _)| !needed.contains(place));
-    let keys: Vec<Column> =
-        keys.filter_map(|(_, key)| key.try_as_col()).filter(|key| used.contains(key)).cloned().collect();
-    if keys.is_empty() { Ok(LogicalPlan::Aggregate(aggregate)) } else { with_hidden_keys(aggregate, &keys) }
+    let is_used = |key: &Expr| key.try_as_col().is_none_or(|column| used.contains(column));
+    let keys = aggregate.group_expr.iter().enumerate();
+    let kept: Vec<_> = keys.filter(|(place, key)| needed.contains(place) || is_used(key)).map(|(_, key)| key).collect();
+    // DataFusion removes the others.
+    if kept.len() == needed.len() {
+        return Ok(LogicalPlan::Aggregate(aggregate));
+    }
+    let columns: Vec<Column> = kept.iter().filter_map(|key| key.try_as_col()).cloned().collect();
+    let kept = kept.into_iter().cloned().collect();
+    with_hidden_keys(Aggregate::try_new(aggregate.input, kept, aggregate.aggr_expr)?, &columns)
 }
 
 fn key_names(aggregate: &Aggregate) -> Vec<String> {
