@@ -49,7 +49,7 @@ pub(super) fn keep_distinct(
             let columns = input.schema().columns();
             let keys = columns.iter().cloned().map(Expr::Column).collect();
             let aggregate = Aggregate::try_new(input, keys, Vec::new())?;
-            Ok(Transformed::yes(keep_keys(aggregate, &columns.iter().collect())?))
+            Ok(Transformed::yes(keep_keys(aggregate, &columns.iter().collect())?.data))
         }
         plan => rule.rewrite(plan, config),
     }
@@ -88,7 +88,7 @@ impl OptimizerRule for SelectedKeys {
 fn with_kept_keys(plan: LogicalPlan, mut used: HashSet<Column>) -> Result<Transformed<LogicalPlan>> {
     match plan {
         LogicalPlan::Aggregate(aggregate) if is_misjudged(&aggregate.input)? => {
-            keep_keys(aggregate, &used.iter().collect()).map(Transformed::yes)
+            keep_keys(aggregate, &used.iter().collect())
         }
         LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Window(_)
             if used.is_empty() || !matches!(plan, LogicalPlan::Projection(_)) =>
@@ -109,20 +109,20 @@ fn with_kept_keys(plan: LogicalPlan, mut used: HashSet<Column>) -> Result<Transf
 }
 
 /// Removes the keys that are neither `used` nor needed, and hides from DataFusion what it knows of the others.
-fn keep_keys(aggregate: Aggregate, used: &HashSet<&Column>) -> Result<LogicalPlan> {
+fn keep_keys(aggregate: Aggregate, used: &HashSet<&Column>) -> Result<Transformed<LogicalPlan>> {
     let Some(needed) = get_required_group_by_exprs_indices(aggregate.input.schema(), &key_names(&aggregate)) else {
-        return Ok(LogicalPlan::Aggregate(aggregate));
+        return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
     };
     let is_used = |key: &Expr| key.try_as_col().is_none_or(|column| used.contains(column));
     let keys = aggregate.group_expr.iter().enumerate();
     let kept: Vec<_> = keys.filter(|(place, key)| needed.contains(place) || is_used(key)).map(|(_, key)| key).collect();
     // DataFusion removes the others.
     if kept.len() == needed.len() {
-        return Ok(LogicalPlan::Aggregate(aggregate));
+        return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
     }
     let columns: Vec<Column> = kept.iter().filter_map(|key| key.try_as_col()).cloned().collect();
     let kept = kept.into_iter().cloned().collect();
-    with_hidden_keys(Aggregate::try_new(aggregate.input, kept, aggregate.aggr_expr)?, &columns)
+    with_hidden_keys(Aggregate::try_new(aggregate.input, kept, aggregate.aggr_expr)?, &columns).map(Transformed::yes)
 }
 
 fn key_names(aggregate: &Aggregate) -> Vec<String> {
