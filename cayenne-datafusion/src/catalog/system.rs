@@ -66,14 +66,25 @@ struct Columns {
 }
 
 impl Columns {
-    fn add(mut self, name: &str, array: ArrayRef) -> Self {
-        self.fields.push(Field::new(name, array.data_type().clone(), array.is_nullable()));
+    /// Adds a column whose values may be NULL.
+    fn add(self, name: &str, array: ArrayRef) -> Self {
+        self.add_field(Field::new(name, array.data_type().clone(), true), array)
+    }
+
+    /// Adds a column whose values are never NULL.
+    fn add_known(self, name: &str, array: ArrayRef) -> Self {
+        self.add_field(Field::new(name, array.data_type().clone(), false), array)
+    }
+
+    fn add_field(mut self, field: Field, array: ArrayRef) -> Self {
+        self.fields.push(field);
         self.arrays.push(array);
         self
     }
 
     fn text<T: ToString>(self, name: &str, values: impl IntoIterator<Item = T>) -> Self {
-        self.text_or_null(name, values.into_iter().map(Some))
+        let values = values.into_iter().map(|value| Some(value.to_string()));
+        self.add_known(name, Arc::new(values.collect::<StringArray>()))
     }
 
     fn text_or_null<T: ToString>(self, name: &str, values: impl IntoIterator<Item = Option<T>>) -> Self {
@@ -81,14 +92,18 @@ impl Columns {
         self.add(name, Arc::new(values.collect::<StringArray>()))
     }
 
-    fn count(self, name: &str, values: impl IntoIterator<Item = Option<u64>>) -> Self {
+    fn count(self, name: &str, values: impl IntoIterator<Item = u64>) -> Self {
+        self.add_known(name, Arc::new(UInt64Array::from_iter_values(values)))
+    }
+
+    fn count_or_null(self, name: &str, values: impl IntoIterator<Item = Option<u64>>) -> Self {
         self.add(name, Arc::new(values.into_iter().collect::<UInt64Array>()))
     }
 
     fn time(self, name: &str, values: impl IntoIterator<Item = i64>) -> Self {
         let times = TimestampMicrosecondArray::from_iter_values(values).with_timezone("UTC");
         debug_assert_eq!(times.timezone(), Some("UTC"));
-        self.add(name, Arc::new(times))
+        self.add_known(name, Arc::new(times))
     }
 
     fn finish(self) -> Result<RecordBatch> {
@@ -110,12 +125,12 @@ async fn tables(database: &Arc<Database>) -> Result<RecordBatch> {
     Columns::default()
         .text("name", records.iter().map(|record| &record.name))
         .text("id", records.iter().map(|record| record.id))
-        .count("sequence", snapshots().map(|snapshot| Some(snapshot.sequence().number())))
-        .count("rows", views.iter().map(|(_, rows)| *rows))
-        .count("files", snapshots().map(|snapshot| Some(snapshot.files().len() as u64)))
-        .count("bytes", snapshots().map(|snapshot| Some(snapshot.stored_bytes())))
-        .count("layers", views.iter().map(|(view, _)| Some(view.read_amplification().layers)))
-        .count("read_amplification", views.iter().map(|(view, _)| Some(view.read_amplification().total())))
+        .count("sequence", snapshots().map(|snapshot| snapshot.sequence().number()))
+        .count_or_null("rows", views.iter().map(|(_, rows)| *rows))
+        .count("files", snapshots().map(|snapshot| snapshot.files().len() as u64))
+        .count("bytes", snapshots().map(|snapshot| snapshot.stored_bytes()))
+        .count("layers", views.iter().map(|(view, _)| view.read_amplification().layers))
+        .count("read_amplification", views.iter().map(|(view, _)| view.read_amplification().total()))
         .text("location", records.iter().map(|record| &record.location))
         .text("compression", records.iter().map(|record| record.options.compression))
         .time("made_at", records.iter().map(|record| record.made_at.0))
@@ -143,10 +158,10 @@ async fn files(tables: &[Arc<Table>]) -> Result<RecordBatch> {
                 Location::Inline(_) => "inline",
             }),
         )
-        .count("rows", files().map(|file| Some(file.rows)))
-        .count("hidden_rows", rows.iter().map(|(_, _, hidden)| *hidden))
-        .count("bytes", files().map(|file| Some(file.bytes)))
-        .count("added_at", files().map(|file| Some(file.added_at.number())))
+        .count("rows", files().map(|file| file.rows))
+        .count_or_null("hidden_rows", rows.iter().map(|(_, _, hidden)| *hidden))
+        .count("bytes", files().map(|file| file.bytes))
+        .count("added_at", files().map(|file| file.added_at.number()))
         .text("hash", files().map(|file| file.hash))
         .finish()
 }
@@ -196,9 +211,9 @@ async fn deletes(tables: &[Arc<Table>]) -> Result<RecordBatch> {
         .text("table_name", rows.iter().map(|(table, _)| table))
         .text_or_null("file_id", hiding().map(|hiding| hiding.data_file))
         .text("deletion_id", hiding().map(|hiding| hiding.id))
-        .count("sequence", hiding().map(|hiding| Some(hiding.sequence.number())))
-        .count("rows_hidden", hiding().map(|hiding| Some(hiding.rows)))
-        .count("bytes", hiding().map(bytes))
+        .count("sequence", hiding().map(|hiding| hiding.sequence.number()))
+        .count("rows_hidden", hiding().map(|hiding| hiding.rows))
+        .count_or_null("bytes", hiding().map(bytes))
         .text_or_null("path", hiding().map(path))
         .finish()
 }
@@ -212,14 +227,14 @@ async fn snapshots(tables: &[Arc<Table>]) -> Result<RecordBatch> {
     let records = || rows.iter().map(|(_, record)| record);
     Columns::default()
         .text("table_name", rows.iter().map(|(table, _)| table))
-        .count("sequence", records().map(|record| Some(record.sequence.number())))
+        .count("sequence", records().map(|record| record.sequence.number()))
         .text("operation", records().map(|record| record.operation))
         .time("made_at", records().map(|record| record.made_at.0))
         .text("commit_id", records().map(|record| record.id))
-        .count("files_added", records().map(|record| Some(record.files_added)))
-        .count("files_removed", records().map(|record| Some(record.files_removed)))
-        .count("rows_added", records().map(|record| Some(record.rows_added)))
-        .count("rows_hidden", records().map(|record| Some(record.rows_hidden)))
+        .count("files_added", records().map(|record| record.files_added))
+        .count("files_removed", records().map(|record| record.files_removed))
+        .count("rows_added", records().map(|record| record.rows_added))
+        .count("rows_hidden", records().map(|record| record.rows_hidden))
         .finish()
 }
 
@@ -232,18 +247,18 @@ fn compactions(tables: &[Arc<Table>]) -> Result<RecordBatch> {
     Columns::default()
         .text("table_name", passes.iter().map(|(table, _)| table.name()))
         .time("began_at", passes.iter().map(|(_, pass)| pass.began_at.0))
-        .count("took_ms", passes.iter().map(|(_, pass)| Some(took(pass))))
+        .count("took_ms", passes.iter().map(|(_, pass)| took(pass)))
         .text("outcome", passes.iter().map(|(_, pass)| pass.outcome.as_str()))
         .text_or_null("reason", passes.iter().map(|(_, pass)| pass.reason))
         .text_or_null("declined", passes.iter().map(|(_, pass)| pass.declined.map(Decline::as_str)))
-        .count("times", passes.iter().map(|(_, pass)| Some(pass.times)))
-        .count("inputs", count(|done| done.inputs as u64))
-        .count("bytes_read", count(|done| done.bytes_read))
-        .count("outputs", count(|done| done.outputs as u64))
-        .count("bytes_written", count(|done| done.bytes_written))
-        .count("rows", count(|done| done.rows))
-        .count("rows_left_out", count(|done| done.rows_left_out))
-        .count("sequence", count(|done| done.sequence.number()))
+        .count("times", passes.iter().map(|(_, pass)| pass.times))
+        .count_or_null("inputs", count(|done| done.inputs as u64))
+        .count_or_null("bytes_read", count(|done| done.bytes_read))
+        .count_or_null("outputs", count(|done| done.outputs as u64))
+        .count_or_null("bytes_written", count(|done| done.bytes_written))
+        .count_or_null("rows", count(|done| done.rows))
+        .count_or_null("rows_left_out", count(|done| done.rows_left_out))
+        .count_or_null("sequence", count(|done| done.sequence.number()))
         .text_or_null("error", passes.iter().map(|(_, pass)| pass.error.as_ref()))
         .finish()
 }
@@ -264,8 +279,8 @@ async fn metrics(database: &Arc<Database>) -> Result<RecordBatch> {
     Columns::default()
         .text("name", metrics.iter().map(|metric| &metric.name))
         .text_or_null("table_name", metrics.iter().map(|metric| metric.table.as_ref()))
-        .add("labels", Arc::new(labels.finish()))
-        .add("value", Arc::new(metrics.iter().map(|metric| Some(metric.value)).collect::<Float64Array>()))
+        .add_known("labels", Arc::new(labels.finish()))
+        .add_known("value", Arc::new(Float64Array::from_iter_values(metrics.iter().map(|metric| metric.value))))
         .finish()
 }
 
@@ -276,11 +291,11 @@ fn caches(database: &Arc<Database>) -> Result<RecordBatch> {
     let ratio = (asked > 0).then(|| segments.hits as f64 / asked as f64);
     Columns::default()
         .text("name", ["segments"])
-        .count("capacity_bytes", [Some(segments.capacity_bytes)])
-        .count("bytes", [Some(segments.bytes)])
-        .count("entries", [Some(segments.entries)])
-        .count("hits", [Some(segments.hits)])
-        .count("misses", [Some(segments.misses)])
+        .count("capacity_bytes", [segments.capacity_bytes])
+        .count("bytes", [segments.bytes])
+        .count("entries", [segments.entries])
+        .count("hits", [segments.hits])
+        .count("misses", [segments.misses])
         .add("hit_ratio", Arc::new(Float64Array::from(vec![ratio])))
         .finish()
 }
