@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::builder::{MapBuilder, StringBuilder};
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
 use arrow_schema::{Field, Schema};
-use cayenne_format::{CommitRecord, DataFile, DeletionFile, FileId, Location, Sequence, TombstoneFile};
+use cayenne_format::{CommitRecord, DataFile, DeletionFile, FileId, Location, Sequence, Snapshot, TombstoneFile};
 use cayenne_metastore::TableRecord;
 use cayenne_table::{Compacted, Database, Decline, Metric, PassRecord, Table};
 use datafusion::catalog::TableProvider;
@@ -128,7 +128,7 @@ async fn tables(database: &Arc<Database>) -> Result<RecordBatch> {
         .count("sequence", snapshots().map(|snapshot| snapshot.sequence().number()))
         .count_or_null("rows", views.iter().map(|(_, rows)| *rows))
         .count("files", snapshots().map(|snapshot| snapshot.files().len() as u64))
-        .count("bytes", snapshots().map(|snapshot| snapshot.stored_bytes()))
+        .count("bytes", snapshots().map(Snapshot::stored_bytes))
         .count("layers", views.iter().map(|(view, _)| view.read_amplification().layers))
         .count("read_amplification", views.iter().map(|(view, _)| view.read_amplification().total()))
         .text("location", records.iter().map(|record| &record.location))
