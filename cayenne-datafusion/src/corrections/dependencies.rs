@@ -58,8 +58,8 @@ pub(super) fn keep_distinct(
 /// Keeps the keys of aggregations.
 ///
 /// With a key, the planner also groups by all columns that the key seems to determine, so that they may be selected. It
-/// leaves to `optimize_projections` to remove those that are not selected. Hence a key that is selected is taken for
-/// one that the statement names, and a key that is not for one of the planner's.
+/// leaves to `optimize_projections` to remove those that are not selected. Hence a key that is selected, or stands before
+/// one that is needed, is taken for one that the statement names, and any other key for one of the planner's.
 #[derive(Debug)]
 pub(super) struct SelectedKeys;
 
@@ -114,8 +114,9 @@ fn keep_keys(aggregate: Aggregate, used: &HashSet<&Column>) -> Result<Transforme
         return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
     };
     let is_used = |key: &Expr| key.try_as_col().is_none_or(|column| used.contains(column));
-    let keys = aggregate.group_expr.iter().enumerate();
-    let kept: Vec<_> = keys.filter(|(place, key)| needed.contains(place) || is_used(key)).map(|(_, key)| key).collect();
+    // The planner's keys follow those of the statement, one of which is needed.
+    let is_kept = |(place, key): &(usize, &Expr)| needed.iter().any(|needed| place <= needed) || is_used(key);
+    let kept: Vec<_> = aggregate.group_expr.iter().enumerate().filter(is_kept).map(|(_, key)| key).collect();
     // DataFusion removes the others.
     if kept.len() == needed.len() {
         return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));

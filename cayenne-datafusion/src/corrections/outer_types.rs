@@ -12,7 +12,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ExprSchema as _};
 use datafusion::error::Result;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
+use datafusion::logical_expr::{Expr, Join, LogicalPlan, Subquery};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 
@@ -24,13 +24,36 @@ impl AnalyzerRule for OuterTypes {
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
         let typed = plan.transform_up_with_subqueries(|plan| {
             let schema = merge_schema(&plan.inputs());
-            plan.map_expressions(|expr| expr.transform_up(|part| in_subquery(part, &schema)))
+            let typed = plan.map_expressions(|expr| expr.transform_up(|part| in_subquery(part, &schema)))?;
+            typed.transform_data(in_lateral)
         })?;
         if typed.transformed { TypeCoercion::new().analyze(typed.data, config) } else { Ok(typed.data) }
     }
 
     fn name(&self) -> &'static str {
         "cayenne_outer_types"
+    }
+}
+
+/// `LATERAL` is a subquery on the right side of a join, whose outer columns are those of the left side.
+fn in_lateral(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    match plan {
+        LogicalPlan::Join(join) if join.right.exists(|plan| Ok(matches!(plan, LogicalPlan::Subquery(_))))? => {
+            let outer = Arc::clone(join.left.schema());
+            let right = join.right.as_ref().clone().transform_up(|plan| match plan {
+                LogicalPlan::Subquery(mut subquery) => {
+                    let is_changed = retype(&mut subquery, &outer)?;
+                    Ok(Transformed::new_transformed(LogicalPlan::Subquery(subquery), is_changed))
+                }
+                plan => Ok(Transformed::no(plan)),
+            })?;
+            if !right.transformed {
+                return Ok(Transformed::no(LogicalPlan::Join(join)));
+            }
+            let right = right.data.transform_up(|plan| plan.recompute_schema().map(Transformed::yes))?;
+            LogicalPlan::Join(Join { right: Arc::new(right.data), ..join }).recompute_schema().map(Transformed::yes)
+        }
+        plan => Ok(Transformed::no(plan)),
     }
 }
 
