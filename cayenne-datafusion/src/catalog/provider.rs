@@ -47,7 +47,7 @@ impl CayenneCatalog {
         Self { tables: Arc::new(tables), system: Arc::new(System { database }) }
     }
 
-    /// Returns the tables that exist only in this session.
+    /// Returns the tables that only this DataFusion session has.
     pub(crate) fn session_tables(&self) -> &SessionTables {
         &self.tables.session
     }

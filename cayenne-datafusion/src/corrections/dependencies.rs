@@ -84,28 +84,22 @@ impl OptimizerRule for SelectedKeys {
     }
 }
 
-/// Keeps the keys of the aggregation below a projection that it, or a node between them, uses.
+/// Keeps the keys of the aggregation below a node that the node, or one above it, uses.
 fn with_kept_keys(plan: LogicalPlan, mut used: HashSet<Column>) -> Result<Transformed<LogicalPlan>> {
-    match plan {
+    plan.apply_expressions(|expr| {
+        used.extend(expr.column_refs().into_iter().cloned());
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let kept = plan.map_children(|input| match input {
         LogicalPlan::Aggregate(aggregate) if is_misjudged(&aggregate.input)? => {
             keep_keys(aggregate, &used.iter().collect())
         }
-        LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Window(_)
-            if used.is_empty() || !matches!(plan, LogicalPlan::Projection(_)) =>
-        {
-            plan.apply_expressions(|expr| {
-                used.extend(expr.column_refs().into_iter().cloned());
-                Ok(TreeNodeRecursion::Continue)
-            })?;
-            let mut used = Some(used);
-            let kept = plan.map_children(|input| match used.take() {
-                Some(used) => with_kept_keys(input, used),
-                None => Ok(Transformed::no(input)),
-            })?;
-            if kept.transformed { kept.map_data(LogicalPlan::recompute_schema) } else { Ok(kept) }
+        LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Window(_) => {
+            with_kept_keys(input, std::mem::take(&mut used))
         }
-        plan => Ok(Transformed::no(plan)),
-    }
+        input => Ok(Transformed::no(input)),
+    })?;
+    if kept.transformed { kept.map_data(LogicalPlan::recompute_schema) } else { Ok(kept) }
 }
 
 /// Removes the keys that are neither `used` nor needed, and hides from DataFusion what it knows of the others.

@@ -21,7 +21,8 @@ use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode, SortMergeJoi
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 
-/// Removes the filter from hash joins that cannot compute it, or would wait for each other. It runs after the rule that adds the filter.
+/// Removes the filter from hash joins that cannot compute it, or that would wait for a partition that never runs. It
+/// runs after the rule that adds the filter.
 #[derive(Debug)]
 pub(crate) struct JoinFilters;
 

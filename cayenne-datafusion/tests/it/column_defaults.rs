@@ -56,7 +56,7 @@ async fn a_default_means_what_it_means_where_the_table_is_made() {
     f.run("SET datafusion.sql_parser.parse_float_as_decimal = false").await;
     f.run("INSERT INTO exact (id) VALUES (1)").await;
     assert_eq!(f.rows("SELECT d, f FROM exact").await, [format!("{NUMBER},1.5")]);
-    // This session parses the number as a float, as in an INSERT.
+    // The DataFusion session parses the number as a float, as in an INSERT.
     f.run(&create("float")).await;
     f.run(&format!("INSERT INTO float VALUES (1, {NUMBER}, 1.5)")).await;
     f.run("SET datafusion.sql_parser.parse_float_as_decimal = true").await;

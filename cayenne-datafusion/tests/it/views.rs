@@ -55,7 +55,7 @@ async fn session_of_the_user_reads_views_and_says_what_it_lacks() {
     let state = SessionStateBuilder::new().with_default_features().with_cayenne(&f.database).build();
     let ctx = SessionContext::new_with_state(state);
     let query = "SELECT a FROM cayenne.public.v";
-    // This session has another default catalog. The names in the view still refer to the tables of the view's catalog.
+    // The DataFusion session has another default catalog. The names in the view still refer to the tables of the view's catalog.
     assert_eq!(cayenne_datafusion::sql(&ctx, query).await.unwrap().count().await.unwrap(), 2);
     let error = ctx.sql(query).await.unwrap().collect().await.unwrap_err();
     let error = error_of(error);

@@ -169,6 +169,7 @@ fn literal(code: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cargo::Cargo;
 
     fn row(code: &str) -> String {
         let page = page(&Tree::of("cayenne-table", &[("src/a.rs", code)]));
@@ -200,5 +201,17 @@ mod tests {
     fn texts_of_one_code_stand_together() {
         let code = r#"fn f() { Error::corrupt("b").code("x"); Error::conflict("a").code("x"); }"#;
         assert_eq!(row(code), "| `x` | `conflict`<br>`corrupt` | a<br>b |  |");
+    }
+
+    /// The kinds are defined by `cayenne-format`, on which this crate does not depend.
+    #[test]
+    fn every_kind_of_error_is_explained() {
+        let cargo = Cargo::find().unwrap();
+        let tree = Tree::load(cargo.root(), cargo.metadata()).unwrap();
+        let words = tree.source("cayenne-format/src/error.rs").unwrap().shipped_words();
+        let (_, code) = words.split_once("pub const fn code(self)").unwrap();
+        let (code, _) = code.split_once("} }").unwrap();
+        let defined: Vec<_> = code.split("=> ").skip(1).filter_map(literal).collect();
+        assert_eq!(defined, KINDS.iter().map(|(_, code, _)| *code).collect::<Vec<_>>());
     }
 }
